@@ -1,0 +1,4 @@
+//! The OCI runtime.
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;

@@ -1,0 +1,43 @@
+//! The system call instruction.
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+compile_error!("Tare runs on x86-64 Linux; another architecture needs its entry in sys::arch");
+
+use crate::errno::{Errno, Result};
+use core::arch::asm;
+
+/// Makes a system call. Arguments are registers: what they mean, and whether the kernel writes
+/// through them, is the caller's to know.
+///
+/// # Safety
+/// Every pointer among the arguments must be valid for what system call `nr` does with it.
+#[inline]
+pub(crate) unsafe fn syscall(nr: u32, args: [usize; 6]) -> Result<usize> {
+    let value: isize;
+    // SAFETY: the `syscall` instruction clobbers rcx and r11 and returns in rax; memory is not
+    // marked as untouched, so what the kernel writes through pointers is seen. The pointers'
+    // validity is the caller's promise.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") nr as isize => value,
+            in("rdi") args[0], in("rsi") args[1], in("rdx") args[2],
+            in("r10") args[3], in("r8") args[4], in("r9") args[5],
+            lateout("rcx") _, lateout("r11") _,
+            options(nostack),
+        );
+    }
+    // The kernel returns -4095..=-1 for errors (include/linux/err.h).
+    if (-4095..0).contains(&value) { Err(Errno(-value as i32)) } else { Ok(value as usize) }
+}
+
+/// `call!(__NR_x, a, b)`: a system call whose arguments are cast to registers.
+macro_rules! call {
+    ($nr:ident $(, $arg:expr)* $(,)?) => {{
+        let mut args = [0usize; 6];
+        let mut _index = 0;
+        $( args[_index] = $arg as usize; _index += 1; )*
+        $crate::arch::syscall(linux_raw_sys::general::$nr, args)
+    }};
+}
+pub(crate) use call;
