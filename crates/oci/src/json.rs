@@ -12,6 +12,10 @@ use serde::de::DeserializeOwned;
 
 /// Reads one document. The error is a sentence fragment that starts with the path of the field.
 pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
+    // serde would take an array for a struct's fields in order; every document is an object.
+    if text.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|&byte| byte != b'{') {
+        return Err("the document is not a JSON object".into());
+    }
     serde_json::from_slice(text).map_err(|error| describe(text, &error))
 }
 
@@ -154,7 +158,7 @@ mod tests {
     #[test]
     fn truncated_and_foreign_texts_are_errors() {
         check("", "EOF while parsing a value (line 1 column 0)");
-        check("[]", "invalid length 0, expected struct Spec with 14 elements (line 1 column 2)");
+        check(" []", "the document is not a JSON object");
         check(r#"{"root":{"path":"x"#, "root.path: EOF while parsing a string (line 1 column 18)");
     }
 

@@ -31,13 +31,19 @@ pub(crate) unsafe fn syscall(nr: u32, args: [usize; 6]) -> Result<usize> {
     if (-4095..0).contains(&value) { Err(Errno(-value as i32)) } else { Ok(value as usize) }
 }
 
+/// The arguments, and zero for those that are not given.
+#[inline]
+pub(crate) fn registers<const N: usize>(given: [usize; N]) -> [usize; 6] {
+    core::array::from_fn(|index| given.get(index).copied().unwrap_or(0))
+}
+
 /// `call!(__NR_x, a, b)`: a system call whose arguments are cast to registers.
 macro_rules! call {
     ($nr:ident $(, $arg:expr)* $(,)?) => {{
-        let mut args = [0usize; 6];
-        let mut _index = 0;
-        $( args[_index] = $arg as usize; _index += 1; )*
-        $crate::arch::syscall(linux_raw_sys::general::$nr, args)
+        $crate::arch::syscall(
+            linux_raw_sys::general::$nr,
+            $crate::arch::registers([$( $arg as usize ),*]),
+        )
     }};
 }
 pub(crate) use call;

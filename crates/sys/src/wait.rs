@@ -1,1 +1,92 @@
-//! wait
+//! Waiting: for children, and for descriptors.
+
+use crate::arch::call;
+use crate::errno::{Errno, Result};
+use crate::fd::AsFd;
+pub use linux_raw_sys::general::{POLLERR, POLLHUP, POLLIN, POLLOUT};
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// With this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl Exit {
+    /// The code that a shell reports: a signal is 128 plus its number.
+    pub fn shell_code(self) -> i32 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128 + signal,
+        }
+    }
+}
+
+/// Waits for child `pid` (-1: any) to end; returns which one did. `None`: `block` is false and
+/// none has.
+pub fn child(pid: i32, block: bool) -> Result<Option<(i32, Exit)>> {
+    const WNOHANG: u32 = 1;
+    /// Children with another exit signal than SIGCHLD, such as siblings, are waited for too.
+    const WALL: u32 = 0x4000_0000;
+    let options = WALL | if block { 0 } else { WNOHANG };
+    let mut status = 0i32;
+    loop {
+        // SAFETY: `status` is writable; NULL usage is not filled.
+        match unsafe { call!(__NR_wait4, pid, &raw mut status, options, 0) } {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+            Ok(0) => return Ok(None),
+            Ok(ended) => {
+                let signal = status & 0x7f;
+                let exit = match signal {
+                    0 => Exit::Code((status >> 8) & 0xff),
+                    signal => Exit::Signal(signal),
+                };
+                return Ok(Some((ended as i32, exit)));
+            }
+        }
+    }
+}
+
+/// One descriptor to wait for (`struct pollfd`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PollFd {
+    fd: i32,
+    events: i16,
+    ready: i16,
+}
+
+impl PollFd {
+    /// Waits for `POLL*` events.
+    pub fn new(fd: impl AsFd, events: u32) -> Self {
+        Self { fd: fd.fd(), events: events as i16, ready: 0 }
+    }
+
+    /// Waits for nothing; keeps an array's shape.
+    pub fn none() -> Self {
+        Self { fd: -1, events: 0, ready: 0 }
+    }
+
+    /// The events that came, `POLLERR` and `POLLHUP` included.
+    pub fn ready(&self) -> u32 {
+        self.ready as u16 as u32
+    }
+}
+
+/// Waits until a descriptor is ready or the time is over; returns how many are.
+/// `None` waits for ever. A signal is not an error, and may end the wait early with 0.
+pub fn poll(fds: &mut [PollFd], timeout_ms: Option<u64>) -> Result<usize> {
+    let time = timeout_ms.map(|ms| [(ms / 1000) as i64, (ms % 1000 * 1_000_000) as i64]);
+    let pointer = time.as_ref().map_or(core::ptr::null(), |time| time.as_ptr());
+    // SAFETY: the array is writable for the count given; the time is NULL or a `timespec`.
+    match unsafe { call!(__NR_ppoll, fds.as_mut_ptr(), fds.len(), pointer, 0, 0) } {
+        Err(Errno::EINTR) => {
+            fds.iter_mut().for_each(|fd| fd.ready = 0);
+            Ok(0)
+        }
+        result => result,
+    }
+}
