@@ -1,7 +1,8 @@
-//! The eBPF calls that the device cgroup of cgroup v2 needs.
+//! Calls that only cgroups need: eBPF for the device rules of cgroup v2, and the event counter
+//! through which cgroup v1 tells of memory running out.
 
 use crate::arch::call;
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
 use crate::fd::{AsFd, Fd};
 use alloc::vec::Vec;
 
@@ -63,6 +64,11 @@ struct QueryAttr {
     ids: u64,
     count: u32,
     padding: u32,
+    program_attach_flags: u64,
+    link_ids: u64,
+    link_attach_flags: u64,
+    /// Linux 6.17 to 7.1 write this field however small the structure that they were given.
+    revision: u64,
 }
 
 #[repr(C)]
@@ -120,7 +126,8 @@ pub fn detach_device_program(cgroup: impl AsFd, program: impl AsFd) -> Result<()
     bpf(PROG_DETACH, &mut attr).map(drop)
 }
 
-/// The device programs attached to a cgroup directory itself (at most 64).
+/// The device programs attached to a cgroup directory itself (at most 64), without those that a
+/// security module keeps from the caller.
 pub fn device_programs(cgroup: impl AsFd) -> Result<Vec<Fd>> {
     let mut ids = [0u32; 64];
     let mut attr = QueryAttr {
@@ -133,8 +140,20 @@ pub fn device_programs(cgroup: impl AsFd) -> Result<Vec<Fd>> {
     bpf(PROG_QUERY, &mut attr)?;
     let count = (attr.count as usize).min(ids.len());
     let open = |&id: &u32| {
-        bpf(PROG_GET_FD_BY_ID, &mut GetAttr { id, ..GetAttr::default() })
-            .map(|raw| Fd::from_raw(raw as i32))
+        match bpf(PROG_GET_FD_BY_ID, &mut GetAttr { id, ..GetAttr::default() }) {
+            Ok(raw) => Some(Ok(Fd::from_raw(raw as i32))),
+            Err(Errno::EPERM | Errno::EACCES) => None,
+            Err(errno) => Some(Err(errno)),
+        }
     };
-    ids[..count].iter().map(open).collect()
+    ids[..count].iter().filter_map(open).collect()
+}
+
+/// An event counter (`eventfd2(2)`): readable (8 bytes, the count) when something has counted.
+pub fn event_counter() -> Result<Fd> {
+    const EFD_CLOEXEC: u32 = 0o2000000;
+    const EFD_NONBLOCK: u32 = 0o4000;
+    // SAFETY: no pointer is passed.
+    unsafe { call!(__NR_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK) }
+        .map(|raw| Fd::from_raw(raw as i32))
 }

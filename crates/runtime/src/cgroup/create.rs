@@ -1,0 +1,397 @@
+//! Making a container's cgroup and setting its limits.
+
+use super::device_filter;
+use super::devices::{self, Rules};
+use super::join::Join;
+use super::layout::Version;
+use super::plan::{Directory, Plan, asked_controllers};
+use super::tree::{Dir, is_gone};
+use super::{v1, v2};
+use crate::error::{Error, Kind, Result};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use oci::runtime::Resources;
+use sys::{CWD, Errno, fs};
+
+/// A cgroup that was made.
+#[derive(Debug, Default)]
+pub struct Created {
+    /// How the container's first process gets in.
+    pub join: Join,
+    /// What the user should know: parts of the configuration that have no effect.
+    pub warnings: Vec<String>,
+    /// Rootless, nothing was permitted and nothing asked for: the container has no cgroup, or
+    /// lacks some of them. The plan says what is left.
+    pub without_cgroup: bool,
+}
+
+impl Plan {
+    /// Makes the directories and sets the limits. A plan without permission loses the directories
+    /// that could not be made, which is why it is taken mutably: record it again.
+    ///
+    /// On an error, what was made stays: [`Plan::remove`] takes it away.
+    pub fn create(&mut self, resources: &Resources) -> Result<Created> {
+        if self.unit.is_some() {
+            let message = "a systemd unit starts with a process: its pid is missing";
+            return Err(Error::invalid(message));
+        }
+        self.make(resources, false)
+    }
+
+    /// [`Plan::create`] with either driver. The systemd driver starts the unit with process `pid`
+    /// in it; the process still has to enter [`Created::join`], for v1 controllers that systemd
+    /// does not know.
+    pub fn create_for(&mut self, resources: &Resources, pid: i32) -> Result<Created> {
+        let Some(unit) = self.unit.clone() else { return self.make(resources, false) };
+        let mut warnings = unit.start(self, resources, pid)?;
+        let mut created = self.make(resources, true)?;
+        created.warnings.append(&mut warnings);
+        Ok(created)
+    }
+
+    fn make(&mut self, resources: &Resources, started: bool) -> Result<Created> {
+        let rules = Rules::parse(&resources.devices)?;
+        let mut created = Created { warnings: warnings(resources), ..Created::default() };
+        let mut dropped = Vec::new();
+        for index in 0..self.directories.len() {
+            let directory = &self.directories[index];
+            // systemd keeps its own hierarchy to itself.
+            let own = directory.is_courtesy(self.version) && !directory.is_unified();
+            if !directory.used || (started && own) {
+                continue;
+            }
+            let made = match self.version {
+                Version::V2 => self.make_v2(directory, resources, &rules),
+                _ => self.make_v1(directory, resources, &rules),
+            };
+            match made {
+                Ok(Made::Tasks(fd)) if directory.is_courtesy(self.version) => {
+                    created.join.courtesy_tasks.push(fd);
+                }
+                Ok(Made::Tasks(fd)) => created.join.tasks.push(fd),
+                Ok(Made::Unified(dir)) => {
+                    // systemd has moved the process already.
+                    let joined = started && self.version == Version::V2;
+                    created.join.unified = (!joined).then(|| dir.into_fd());
+                }
+                Err(_) if directory.is_courtesy(self.version) => {
+                    self.directories[index].used = false;
+                }
+                // Not permitted, or the tree is not there.
+                Err(Failed::Making(error))
+                    if self.may_go_without()
+                        && matches!(error.kind(), Kind::Denied | Kind::NotFound) =>
+                {
+                    dropped.extend(directory.controllers.iter().cloned());
+                    self.directories[index].used = false;
+                    created.without_cgroup = true;
+                }
+                Err(Failed::Making(error)) => {
+                    return Err(error.context("unable to apply cgroup configuration"));
+                }
+                Err(Failed::Setting(error)) => return Err(error),
+            }
+        }
+        if created.without_cgroup {
+            self.refuse_lost_limits(resources, &dropped)?;
+        }
+        created.join.optional = self.may_go_without();
+        Ok(created)
+    }
+
+    /// Whether a cgroup is a courtesy: nobody asked for one.
+    pub(super) fn may_go_without(&self) -> bool {
+        self.rootless && !self.explicit
+    }
+
+    fn refuse_lost_limits(&self, resources: &Resources, dropped: &[String]) -> Result<()> {
+        let is_lost = |controller: &str| {
+            self.version == Version::V2 || dropped.iter().any(|name| name == controller)
+        };
+        let lost = asked_controllers(resources)
+            .into_iter()
+            .find(|(controller, _)| is_lost(controller))
+            .map(|(_, limit)| limit)
+            .or_else(|| (!resources.unified.is_empty()).then_some("unified"));
+        let Some(limit) = lost else { return Ok(()) };
+        let message =
+            format!("cannot set {limit} limit: container could not join or create cgroup");
+        let hint = "rootless limits need cgroup v2 delegation: use the systemd driver, or name a \
+                    delegated linux.cgroupsPath";
+        Err(Error::new(Kind::Denied, message).with_hint(hint))
+    }
+
+    fn make_v1(
+        &self,
+        directory: &Directory,
+        resources: &Resources,
+        rules: &Rules,
+    ) -> core::result::Result<Made, Failed> {
+        let (dir, fresh) = make_directory(directory).map_err(Failed::Making)?;
+        if directory.is_unified() {
+            return Ok(Made::Unified(dir));
+        }
+        let tasks = dir.open_write("tasks").map_err(|errno| {
+            Failed::Making(Error::os(format!("opening {}/tasks", dir.path()), errno))
+        })?;
+        if directory.has("cpuset") {
+            inherit_cpuset(directory, &dir, resources, fresh)?;
+        } else {
+            v1::apply(&dir, directory, resources)?;
+        }
+        if directory.has("devices") && !self.user_namespace {
+            let set = devices::apply_v1(&dir, rules, fresh);
+            // Rootless, device rules are not expected to work: mknod does not either.
+            if !self.rootless {
+                set?;
+            }
+        }
+        Ok(Made::Tasks(tasks))
+    }
+
+    fn make_v2(
+        &self,
+        directory: &Directory,
+        resources: &Resources,
+        rules: &Rules,
+    ) -> core::result::Result<Made, Failed> {
+        let (dir, fresh) = make_directory(directory).map_err(Failed::Making)?;
+        enable_controllers(directory, &dir, resources)?;
+        if let Some(owner) = self.owner {
+            give_away(&dir, owner)?;
+        }
+        v2::apply(&dir, resources, true)?;
+        let skippable = self.user_namespace
+            || self.rootless
+            || resources.devices.iter().all(|rule| rule.allow && rule.access.len() == 3);
+        match device_filter::attach(&dir, rules, fresh) {
+            Err(error) if !skippable => Err(error.into()),
+            _ => Ok(Made::Unified(dir)),
+        }
+    }
+
+    /// Fails if the places of the plan are taken. A plan that was made without this failing may be
+    /// killed and removed without harm to anybody.
+    pub(super) fn refuse_occupied(&self) -> Result<()> {
+        if let Some(dir) = self.main().map(Dir::find).transpose()?.flatten() {
+            let count = super::procs::processes_below(&dir)?.len();
+            if count != 0 {
+                let path = dir.path();
+                let message = format!(
+                    "container's cgroup is not empty: {count} process(es) found in {path}"
+                );
+                return Err(Error::new(Kind::InUse, message));
+            }
+        }
+        // A process that joins a frozen cgroup never starts. The freezer counts when it is not
+        // used either: a later pause would meet what is there. One system call each, which fails
+        // unless somebody has made the directory before.
+        for (directory, file, frozen) in [
+            (self.directory("freezer"), "freezer.state", "FROZEN"),
+            (self.unified(), "cgroup.freeze", "1"),
+        ] {
+            let Some(path) = directory.map(Directory::full_path) else { continue };
+            let state = fs::read_file(CWD, format!("{path}/{file}"), 64);
+            if state.is_ok_and(|state| state.trim_ascii() == frozen.as_bytes()) {
+                let message = format!("container's cgroup unexpectedly frozen: {path}");
+                return Err(Error::new(Kind::InUse, message));
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Made {
+    Tasks(sys::Fd),
+    Unified(Dir),
+}
+
+/// Where making a directory failed.
+enum Failed {
+    /// There is no directory, or nobody may enter it.
+    Making(Error),
+    /// A limit was refused.
+    Setting(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Setting(error)
+    }
+}
+
+fn warnings(resources: &Resources) -> Vec<String> {
+    let kernel = |memory: &oci::runtime::Memory| {
+        memory.kernel.is_some() || memory.kernel_tcp.is_some()
+    };
+    let mut warnings = Vec::new();
+    if resources.memory.as_ref().is_some_and(kernel) {
+        warnings.push("linux.resources.memory.kernel and kernelTCP are ignored".into());
+    }
+    warnings
+}
+
+/// Makes one directory, and its parents where they are missing. `true`: it is new.
+pub(super) fn make_directory(directory: &Directory) -> Result<(Dir, bool)> {
+    let path = directory.full_path();
+    let failed = |errno| Error::os(format!("creating cgroup {path}"), errno);
+    let fresh = match fs::mkdir(CWD, &path, 0o755) {
+        Ok(()) => true,
+        Err(Errno::EEXIST) => false,
+        Err(Errno::ENOENT) => {
+            for (at, _) in directory.path.match_indices('/') {
+                let parent = format!("{}/{}", directory.mount, &directory.path[..at]);
+                match fs::mkdir(CWD, &parent, 0o755) {
+                    Ok(()) | Err(Errno::EEXIST) => {}
+                    Err(errno) => return Err(failed(errno)),
+                }
+            }
+            match fs::mkdir(CWD, &path, 0o755) {
+                Ok(()) => true,
+                Err(Errno::EEXIST) => false,
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
+        Err(errno) => return Err(failed(errno)),
+    };
+    Ok((Dir::open_path(path.clone()).map_err(failed)?, fresh))
+}
+
+const CPUSET: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
+
+/// A v1 cpuset takes no task while it has no cpus or no memory nodes: what the configuration does
+/// not set comes from the parent, whose own come from its parent.
+pub(super) fn inherit_cpuset(
+    directory: &Directory,
+    dir: &Dir,
+    resources: &Resources,
+    fresh: bool,
+) -> Result<()> {
+    let mut parent = Dir::open_path(directory.mount.clone())
+        .map_err(|errno| Error::os(format!("opening {}", directory.mount), errno))?;
+    for (at, _) in directory.path.match_indices('/') {
+        let path = format!("{}/{}", directory.mount, &directory.path[..at]);
+        let attempt = format!("opening cgroup {path}");
+        let next = Dir::open_path(path).map_err(|errno| Error::os(attempt, errno))?;
+        fill_cpuset(&parent, &next, &CPUSET)?;
+        parent = next;
+    }
+    v1::apply(dir, directory, resources)?;
+    let cpu = resources.cpu.as_ref();
+    let given = [
+        cpu.is_some_and(|cpu| !cpu.cpus.is_empty()),
+        cpu.is_some_and(|cpu| !cpu.mems.is_empty()),
+    ];
+    let rest: Vec<_> = CPUSET.into_iter().zip(given).filter(|(_, given)| !given).collect();
+    for (name, _) in rest {
+        match fresh {
+            true => copy_cpuset(&parent, dir, name)?,
+            false => fill_cpuset(&parent, dir, &[name])?,
+        }
+    }
+    Ok(())
+}
+
+fn fill_cpuset(parent: &Dir, dir: &Dir, names: &[&'static str]) -> Result<()> {
+    for &name in names {
+        if dir.read(v1::cpuset_file(dir, name))?.trim().is_empty() {
+            copy_cpuset(parent, dir, name)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_cpuset(parent: &Dir, dir: &Dir, name: &'static str) -> Result<()> {
+    let file = v1::cpuset_file(dir, name);
+    let value = parent.read(file)?;
+    dir.write(file, value.trim_end())
+}
+
+/// Controllers without which `stats` would show nothing for a container without limits.
+const BASE_CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+/// Controllers that need a domain of their own (a threaded cgroup has none).
+const DOMAIN_CONTROLLERS: [&str; 4] = ["memory", "io", "cpu", "hugetlb"];
+
+/// v2: enables controllers on the way down. All that there are, as runc does, but only if one that
+/// is needed is missing: usually the first container below a parent pays for the others.
+fn enable_controllers(directory: &Directory, dir: &Dir, resources: &Resources) -> Result<()> {
+    let mut asked: Vec<&str> = asked_controllers(resources)
+        .into_iter()
+        .map(|(name, _)| if name == "blkio" { "io" } else { name })
+        .filter(|name| !name.starts_with("net_"))
+        .collect();
+    let wanted: Vec<&str> = asked.iter().copied().chain(BASE_CONTROLLERS).collect();
+    let have = dir.read_optional("cgroup.controllers")?.unwrap_or_default();
+    if wanted.iter().all(|wanted| have.split_whitespace().any(|have| have == *wanted)) {
+        return Ok(());
+    }
+    let attempt = |path: &str| format!("opening cgroup {path}");
+    let root = Dir::open_path(directory.mount.clone())
+        .map_err(|errno| Error::os(attempt(&directory.mount), errno))?;
+    let available = root.read("cgroup.controllers")?;
+    let all: Vec<String> = available.split_whitespace().map(|name| format!("+{name}")).collect();
+    enable(&root, &all);
+    asked.retain(|name| DOMAIN_CONTROLLERS.contains(name));
+    for (at, _) in directory.path.match_indices('/') {
+        let path = format!("{}/{}", directory.mount, &directory.path[..at]);
+        let message = attempt(&path);
+        let parent = Dir::open_path(path).map_err(|errno| Error::os(message, errno))?;
+        check_type(&parent, &asked)?;
+        enable(&parent, &all);
+    }
+    check_type(dir, &asked)
+}
+
+/// Some controllers may not be delegated; setting a limit of theirs will say so.
+fn enable(dir: &Dir, controllers: &[String]) {
+    const FILE: &str = "cgroup.subtree_control";
+    if controllers.is_empty() || dir.try_write(FILE, &controllers.join(" ")).is_ok() {
+        return;
+    }
+    for controller in controllers {
+        let _ = dir.try_write(FILE, controller);
+    }
+}
+
+/// A cgroup below one with processes is invalid until it is made threaded, which some controllers
+/// cannot be.
+fn check_type(dir: &Dir, domain: &[&str]) -> Result<()> {
+    let kind = dir.read_optional("cgroup.type")?.unwrap_or_default();
+    let message = |state: &str| {
+        let path = dir.path();
+        let controllers = domain.join(", ");
+        format!("cannot enter cgroup {path} with controllers {controllers}: it is {state}")
+    };
+    match (kind.trim(), domain.is_empty()) {
+        ("domain invalid", true) => {
+            let _ = dir.try_write("cgroup.type", "threaded");
+            Ok(())
+        }
+        ("domain invalid", false) => Err(Error::new(Kind::InUse, message("in an invalid state"))),
+        (kind @ ("threaded" | "domain threaded"), false) => {
+            Err(Error::new(Kind::InUse, message(&format!("in {kind} mode"))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives the directory and the files that the kernel lists as safe to the container's root user.
+fn give_away(dir: &Dir, owner: u32) -> Result<()> {
+    /// Those of Linux before 4.15 (cgroups(7)), which has no list.
+    const OLD: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
+    let list = fs::read_file(CWD, "/sys/kernel/cgroup/delegate", 1 << 16);
+    let list = list.ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let same_group = u32::MAX;
+    let failed = |file: &str, errno| {
+        Error::os(format!("giving {}/{file} to user {owner}", dir.path()), errno)
+    };
+    fs::chown(dir, "", owner, same_group, fs::AT_EMPTY_PATH).map_err(|errno| failed("", errno))?;
+    for file in list.as_deref().unwrap_or(OLD).lines().filter(|file| !file.contains('/')) {
+        match fs::chown(dir, file, owner, same_group, fs::AT_SYMLINK_NOFOLLOW) {
+            Err(errno) if !is_gone(errno) => return Err(failed(file, errno)),
+            _ => {}
+        }
+    }
+    Ok(())
+}

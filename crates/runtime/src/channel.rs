@@ -1,0 +1,207 @@
+//! What a container's init and its parent say to each other.
+//!
+//! One message is one packet on a socket pair. The child asks and tells; the parent answers each
+//! question with one packet. The socket closes at exec: its end without an error is success.
+
+use crate::error::{Attempt, Error, Kind, Result};
+use alloc::format;
+use alloc::vec::Vec;
+use sys::socket::{self, Kind as SocketKind};
+use sys::{Errno, Fd, fs};
+
+/// What the child says.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Write the mapping of my user namespace. Answered.
+    Map,
+    /// My namespaces and mounts are made: run your hooks. Answered.
+    Hooks,
+    /// I wait for `start` now. Not answered.
+    Created,
+    /// The process that goes on as init has this id. Not answered.
+    Child(i32),
+    /// My filter's listener is this descriptor of mine. Answered.
+    Listener(i32),
+    /// Something failed; nothing follows.
+    Failed(Error),
+}
+
+const GO: &[u8] = b"go";
+const ANSWER: &[u8] = b"ok";
+/// Errors are sentences.
+const PACKET_BYTES: usize = 16 * 1024;
+
+/// One end.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    socket: Option<Fd>,
+    /// `GO` came while an answer was awaited.
+    go: bool,
+}
+
+/// A connected pair: (parent's end, child's end).
+pub(crate) fn pair() -> Result<(Channel, Channel)> {
+    let (left, right) =
+        socket::pair(SocketKind::SeqPacket).attempt(|| "making a channel to the init")?;
+    let end = |socket| Channel { socket: Some(socket), go: false };
+    Ok((end(left), end(right)))
+}
+
+impl Channel {
+    fn socket(&self) -> Result<&Fd> {
+        self.socket.as_ref().ok_or_else(|| Error::os("talking to the init", Errno::EPIPE))
+    }
+
+    /// Closes this end.
+    pub(crate) fn close(&mut self) {
+        self.socket = None;
+    }
+
+    /// Child: says something that is not answered.
+    pub(crate) fn tell(&self, request: &Request) -> Result<()> {
+        // Not sendmsg: the container's filter may be installed already, and every filter lets a
+        // process write.
+        fs::write(self.socket()?, &encode(request))
+            .map(drop)
+            .attempt(|| "talking to the parent process")
+    }
+
+    /// Child: says something and waits for the answer.
+    pub(crate) fn ask(&mut self, request: &Request) -> Result<()> {
+        self.tell(request)?;
+        self.read_until(ANSWER)
+    }
+
+    /// Child: waits for the parent's word to go.
+    pub(crate) fn wait_for_go(&mut self) -> Result<()> {
+        if self.go { Ok(()) } else { self.read_until(GO) }
+    }
+
+    fn read_until(&mut self, expected: &[u8]) -> Result<()> {
+        let mut buffer = [0u8; 16];
+        loop {
+            let length = fs::read(self.socket()?, &mut buffer)
+                .attempt(|| "waiting for the parent process")?;
+            match &buffer[..length] {
+                b"" => return Err(Error::new(Kind::Os, "the parent process went away")),
+                word if word == expected => return Ok(()),
+                word if word == GO => self.go = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// Child: the last message.
+    pub(crate) fn fail(&self, error: &Error) {
+        // With the parent gone there is nobody left to tell.
+        let _ = self.tell(&Request::Failed(error.clone()));
+    }
+
+    /// Child: hands the filter's listener to the parent.
+    pub(crate) fn send_listener(&mut self, listener: Fd) -> Result<()> {
+        self.ask(&Request::Listener(listener.raw()))
+    }
+
+    /// Parent: the next message. `None`: the child has executed its program, or is dead.
+    pub(crate) fn receive(&self) -> Result<Option<Request>> {
+        let mut buffer = alloc::vec![0u8; PACKET_BYTES];
+        let length = match fs::read(self.socket()?, &mut buffer) {
+            Err(Errno::ECONNRESET) => 0,
+            result => result.attempt(|| "listening to the container's init")?,
+        };
+        Ok(if length == 0 { None } else { Some(decode(&buffer[..length])) })
+    }
+
+    /// Parent: answers a question.
+    pub(crate) fn answer(&self) -> Result<()> {
+        self.say(ANSWER)
+    }
+
+    /// Parent: lets the child execute its program.
+    pub(crate) fn go(&self) -> Result<()> {
+        self.say(GO)
+    }
+
+    fn say(&self, word: &[u8]) -> Result<()> {
+        match socket::send(self.socket()?, word, &[]) {
+            // A dead child has said why before; the caller reads that next.
+            Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+            Err(errno) => Err(Error::os("talking to the container's init", errno)),
+        }
+    }
+}
+
+fn encode(request: &Request) -> Vec<u8> {
+    let numbered = |tag: u8, number: i32| {
+        let mut bytes = alloc::vec![tag];
+        bytes.extend_from_slice(&number.to_ne_bytes());
+        bytes
+    };
+    match request {
+        Request::Map => alloc::vec![b'm'],
+        Request::Hooks => alloc::vec![b'h'],
+        Request::Created => alloc::vec![b'c'],
+        Request::Child(pid) => numbered(b'p', *pid),
+        Request::Listener(fd) => numbered(b'l', *fd),
+        Request::Failed(error) => {
+            let mut bytes = alloc::vec![b'e'];
+            bytes.extend_from_slice(&error.encode());
+            bytes.truncate(PACKET_BYTES);
+            bytes
+        }
+    }
+}
+
+fn decode(bytes: &[u8]) -> Request {
+    let number = |bytes: &[u8]| bytes.try_into().map(i32::from_ne_bytes).ok();
+    let broken = || {
+        let what = format!("the container's init sent {} unreadable bytes", bytes.len());
+        Request::Failed(Error::new(Kind::Corrupt, what))
+    };
+    match bytes {
+        [b'm'] => Request::Map,
+        [b'h'] => Request::Hooks,
+        [b'c'] => Request::Created,
+        [b'p', rest @ ..] => number(rest).map_or_else(broken, Request::Child),
+        [b'l', rest @ ..] => number(rest).map_or_else(broken, Request::Listener),
+        [b'e', rest @ ..] => Request::Failed(Error::decode(rest)),
+        _ => broken(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_early_go_is_not_lost() {
+        let (parent, mut child) = pair().unwrap();
+        parent.go().unwrap();
+        parent.answer().unwrap();
+        child.ask(&Request::Map).unwrap();
+        assert!(matches!(parent.receive().unwrap(), Some(Request::Map)));
+        child.wait_for_go().unwrap();
+    }
+
+    #[test]
+    fn errors_arrive_and_the_end_is_success() {
+        let (parent, child) = pair().unwrap();
+        child.fail(&Error::os("mounting proc", Errno::EPERM));
+        drop(child);
+        let Some(Request::Failed(error)) = parent.receive().unwrap() else { panic!() };
+        assert_eq!(error.to_string(), "mounting proc: operation not permitted");
+        assert!(parent.receive().unwrap().is_none());
+        parent.go().unwrap();
+    }
+
+    #[test]
+    fn no_packet_panics() {
+        for length in 0..12 {
+            for tag in 0..=255u8 {
+                let mut bytes = vec![tag; length];
+                bytes.extend_from_slice(&[0xff, 0, 9]);
+                decode(&bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Reading a bundle's configuration and checking it before anything is made.
+
+mod mounts;
+mod names;
+mod validate;
+
+pub use mounts::{AccessTime, Idmap, MountPlan, OPTION_NAMES, What, plan as plan_mount};
+pub use names::{
+    CAPABILITIES, capability_number, io_class, limit_number, memory_mode, memory_policy_flags,
+    personality_value, scheduler_flags, scheduler_policy,
+};
+pub use validate::{validate, validate_process};
+
+use crate::error::{Attempt, Error, Result};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use oci::runtime::{Process, Spec};
+use sys::{AsFd, fs};
+
+/// Largest document that is read: the biggest real configurations (thousands of mounts) have
+/// about 1 MiB.
+pub const DOCUMENT_LIMIT_BYTES: usize = 16 << 20;
+
+/// Reads and checks `config.json` of the bundle that `bundle` is open on.
+pub fn load(bundle: impl AsFd, shown: &str) -> Result<Spec> {
+    let text = read_regular(bundle, "config.json").map_err(|error| {
+        let hint = "a bundle is a directory with config.json and a root file system; \
+                    `tare-runtime spec` writes a config.json to begin with";
+        error.context(format!("bundle {shown}")).with_hint(hint)
+    })?;
+    let spec: Spec =
+        oci::json::read(&text).map_err(|why| Error::invalid(format!("config.json: {why}")))?;
+    validate(&spec).map_err(|error| error.context("config.json"))?;
+    Ok(spec)
+}
+
+/// Reads a process document (`exec --process`).
+pub fn load_process(path: &str) -> Result<Process> {
+    let text = read_regular(sys::CWD, path)?;
+    let process: Process =
+        oci::json::read(&text).map_err(|why| Error::invalid(format!("{path}: {why}")))?;
+    validate_process(&process, "process").map_err(|error| error.context(path))?;
+    Ok(process)
+}
+
+/// Reads a regular file of bounded size. Anything else is refused without blocking on it.
+pub fn read_regular(dir: impl AsFd, path: &str) -> Result<Vec<u8>> {
+    let attempt = || format!("opening {path}");
+    let file = fs::open_at(dir, path, fs::O_RDONLY | fs::O_NONBLOCK, 0).attempt(attempt)?;
+    let stat = fs::stat_fd(&file).attempt(attempt)?;
+    if stat.st_mode & fs::S_IFMT != fs::S_IFREG {
+        return Err(Error::invalid(format!("{path} is not a regular file")));
+    }
+    fs::read_to_end(&file, DOCUMENT_LIMIT_BYTES).map_err(|errno| match errno {
+        sys::Errno::EFBIG => Error::invalid(format!(
+            "{path} has more than {} MiB, which no configuration needs",
+            DOCUMENT_LIMIT_BYTES >> 20
+        )),
+        errno => Error::os(format!("reading {path}"), errno),
+    })
+}
+
+/// A container's name: 1 to 1024 of `[A-Za-z0-9_+-.]`, and no directory's name. It is used as a
+/// file name, so nothing else in the program may take an unchecked string for it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ContainerId(String);
+
+impl ContainerId {
+    /// Longest name that is a file name on every file system.
+    const LIMIT_BYTES: usize = 255;
+
+    /// Checks a name.
+    pub fn parse(text: &str) -> Result<Self> {
+        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(byte);
+        if text.is_empty() {
+            return Err(Error::invalid("container id: cannot be empty"));
+        }
+        if text.len() > Self::LIMIT_BYTES {
+            let limit = Self::LIMIT_BYTES;
+            return Err(Error::invalid(format!("container id: has more than {limit} bytes")));
+        }
+        if text == "." || text == ".." || !text.as_bytes().iter().all(|byte| allowed(byte)) {
+            return Err(Error::invalid(format!("invalid container id format: {text:?}"))
+                .with_hint("an id has letters, digits and any of _ + - . only"));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl core::fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn container_ids_are_file_names() {
+        for id in ["a", "A-b_c.d+e", "0", "...", "-x", &"x".repeat(255)] {
+            assert!(ContainerId::parse(id).is_ok(), "{id}");
+        }
+        for id in ["", ".", "..", "a/b", "/", "a b", "ä", "a\0", "a\n", &"x".repeat(256)] {
+            assert!(ContainerId::parse(id).is_err(), "{id:?}");
+        }
+    }
+}

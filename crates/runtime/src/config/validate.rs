@@ -1,0 +1,464 @@
+//! What has to be true of a configuration before anything is made. Every refusal names the field.
+
+use super::{
+    capability_number, io_class, limit_number, memory_mode, memory_policy_flags,
+    personality_value, plan_mount, scheduler_flags, scheduler_policy,
+};
+use crate::error::{Error, Result};
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+use oci::runtime::{Hook, IdMapping, Linux, NamespaceKind, Process, Spec};
+
+/// Checks a whole configuration.
+pub fn validate(spec: &Spec) -> Result<()> {
+    check_version(&spec.oci_version)?;
+    for (name, present) in [
+        ("vm", spec.vm.is_some()),
+        ("windows", spec.windows.is_some()),
+        ("solaris", spec.solaris.is_some()),
+        ("freebsd", spec.freebsd.is_some()),
+        ("zos", spec.zos.is_some()),
+    ] {
+        if present && spec.linux.is_none() {
+            let what = format!("{name}: this is a runtime for Linux containers");
+            return Err(Error::new(crate::error::Kind::Unsupported, what));
+        }
+    }
+    let root = spec.root.as_ref().ok_or_else(|| missing("root"))?;
+    if root.path.is_empty() {
+        return Err(missing("root.path"));
+    }
+    if let Some(process) = &spec.process {
+        validate_process(process, "process")?;
+    }
+    for (index, mount) in spec.mounts.iter().enumerate() {
+        plan_mount(mount, &format!("mounts[{index}]"))?;
+    }
+    check_hooks(spec)?;
+    let default = Linux::default();
+    let linux = spec.linux.as_ref().unwrap_or(&default);
+    check_linux(linux)?;
+    check_hostname(spec, linux)
+}
+
+fn missing(field: &str) -> Error {
+    Error::invalid(format!("{field}: is missing"))
+}
+
+fn has(linux: &Linux, kind: NamespaceKind) -> bool {
+    linux.namespaces.iter().any(|namespace| namespace.kind == kind)
+}
+
+/// Any 1.x document is read; unknown fields of later ones are ignored, as the specification's
+/// rules for minor versions intend.
+fn check_version(version: &str) -> Result<()> {
+    if version.is_empty() {
+        return Err(missing("ociVersion"));
+    }
+    let number = version.split(['-', '+']).next().unwrap_or("");
+    let mut parts = number.split('.').map(|part| part.parse::<u32>().ok());
+    match (parts.next().flatten(), parts.next().flatten(), parts.next().flatten(), parts.next()) {
+        (Some(1), Some(_), Some(_), None) => Ok(()),
+        (Some(_), Some(_), Some(_), None) => Err(Error::invalid(format!(
+            "ociVersion: {version:?} is not a version of the 1.x specification"
+        ))),
+        _ => Err(Error::invalid(format!("ociVersion: {version:?} is not a version number"))),
+    }
+}
+
+/// Checks a process; `field` is its place in the document.
+pub fn validate_process(process: &Process, field: &str) -> Result<()> {
+    if process.args.is_empty() {
+        return Err(Error::invalid(format!("{field}.args: needs at least the program's name")));
+    }
+    if process.cwd.is_empty() {
+        return Err(missing(&format!("{field}.cwd")));
+    }
+    if !process.cwd.starts_with('/') {
+        let cwd = &process.cwd;
+        return Err(Error::invalid(format!("{field}.cwd: {cwd:?} is not an absolute path")));
+    }
+    for (name, list) in [("args", &process.args), ("env", &process.env)] {
+        if let Some(at) = list.iter().position(|text| text.contains('\0')) {
+            return Err(Error::invalid(format!("{field}.{name}[{at}]: has a NUL character")));
+        }
+    }
+    if let Some(at) = process.env.iter().position(|text| !text.contains('=')) {
+        let text = &process.env[at];
+        return Err(Error::invalid(format!("{field}.env[{at}]: {text:?} is not NAME=value")));
+    }
+    check_limits(process, field)?;
+    if let Some(score) = process.oom_score_adj.filter(|score| !(-1000..=1000).contains(score)) {
+        let what = format!("{field}.oomScoreAdj: {score} is not between -1000 and 1000");
+        return Err(Error::invalid(what));
+    }
+    if let Some(umask) = process.user.umask.filter(|umask| *umask > 0o777) {
+        return Err(Error::invalid(format!("{field}.user.umask: {umask} is more than 0777")));
+    }
+    if let Some(scheduler) = &process.scheduler {
+        scheduler_policy(&scheduler.policy)?;
+        scheduler_flags(&scheduler.flags)?;
+        if !(-20..=19).contains(&scheduler.nice) {
+            let what = format!("{field}.scheduler.nice: {} is not -20 to 19", scheduler.nice);
+            return Err(Error::invalid(what));
+        }
+        let real_time = matches!(scheduler.policy.as_str(), "SCHED_FIFO" | "SCHED_RR");
+        if scheduler.priority != 0 && !real_time {
+            let what = "only has a meaning for SCHED_FIFO and SCHED_RR";
+            return Err(Error::invalid(format!("{field}.scheduler.priority: {what}")));
+        }
+        let deadline = scheduler.runtime | scheduler.deadline | scheduler.period != 0;
+        if deadline && scheduler.policy != "SCHED_DEADLINE" {
+            let what = "runtime, deadline and period belong to SCHED_DEADLINE";
+            return Err(Error::invalid(format!("{field}.scheduler: {what}")));
+        }
+    }
+    if let Some(io) = &process.io_priority {
+        io_class(&io.class)?;
+        if !(0..=7).contains(&io.priority) {
+            let what = format!("{field}.ioPriority.priority: {} is not 0 to 7", io.priority);
+            return Err(Error::invalid(what));
+        }
+    }
+    Ok(())
+}
+
+fn check_limits(process: &Process, field: &str) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for (index, limit) in process.rlimits.iter().enumerate() {
+        let field = format!("{field}.rlimits[{index}]");
+        if limit_number(&limit.kind).is_none() {
+            let kind = &limit.kind;
+            return Err(Error::invalid(format!("{field}.type: {kind:?} is not a limit")));
+        }
+        if !seen.insert(&limit.kind) {
+            return Err(Error::invalid(format!("{field}.type: {:?} is set twice", limit.kind)));
+        }
+        if limit.soft > limit.hard {
+            let (soft, hard) = (limit.soft, limit.hard);
+            let what = format!("{field}: the soft limit {soft} is above the hard limit {hard}");
+            return Err(Error::invalid(what));
+        }
+    }
+    Ok(())
+}
+
+fn check_hooks(spec: &Spec) -> Result<()> {
+    let Some(hooks) = &spec.hooks else { return Ok(()) };
+    let kinds: [(&str, &[Hook]); 6] = [
+        ("prestart", &hooks.prestart),
+        ("createRuntime", &hooks.create_runtime),
+        ("createContainer", &hooks.create_container),
+        ("startContainer", &hooks.start_container),
+        ("poststart", &hooks.poststart),
+        ("poststop", &hooks.poststop),
+    ];
+    for (kind, list) in kinds {
+        for (index, hook) in list.iter().enumerate() {
+            let field = format!("hooks.{kind}[{index}]");
+            if !hook.path.starts_with('/') {
+                let path = &hook.path;
+                return Err(Error::invalid(format!("{field}.path: {path:?} is not absolute")));
+            }
+            if hook.timeout.is_some_and(|timeout| timeout <= 0) {
+                return Err(Error::invalid(format!("{field}.timeout: must be above 0 seconds")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_linux(linux: &Linux) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for (index, namespace) in linux.namespaces.iter().enumerate() {
+        let field = format!("linux.namespaces[{index}]");
+        if !seen.insert(namespace.kind) {
+            let kind = namespace.kind.name();
+            return Err(Error::invalid(format!("{field}: a second {kind} namespace")));
+        }
+        let path = namespace.path.as_deref().unwrap_or("");
+        if !path.is_empty() && !path.starts_with('/') {
+            return Err(Error::invalid(format!("{field}.path: {path:?} is not absolute")));
+        }
+    }
+    check_mappings(linux)?;
+    if !linux.time_offsets.is_empty() && !has(linux, NamespaceKind::Time) {
+        return Err(Error::invalid("linux.timeOffsets: there is no new time namespace"));
+    }
+    for clock in linux.time_offsets.keys() {
+        if clock != "monotonic" && clock != "boottime" {
+            let what = format!("linux.timeOffsets: {clock:?} is not monotonic or boottime");
+            return Err(Error::invalid(what));
+        }
+    }
+    for (name, paths) in
+        [("maskedPaths", &linux.masked_paths), ("readonlyPaths", &linux.readonly_paths)]
+    {
+        for (index, path) in paths.iter().enumerate() {
+            if !path.starts_with('/') || path.contains('\0') {
+                let what = format!("linux.{name}[{index}]: {path:?} is not an absolute path");
+                return Err(Error::invalid(what));
+            }
+        }
+        if !paths.is_empty() && !has(linux, NamespaceKind::Mount) {
+            return Err(Error::invalid(format!("linux.{name}: there is no mount namespace")));
+        }
+    }
+    check_propagation(&linux.rootfs_propagation)?;
+    check_sysctls(linux)?;
+    for (index, device) in linux.devices.iter().enumerate() {
+        let field = format!("linux.devices[{index}]");
+        if !matches!(device.kind.as_str(), "b" | "c" | "u" | "p") {
+            let kind = &device.kind;
+            return Err(Error::invalid(format!("{field}.type: {kind:?} is not b, c, u or p")));
+        }
+        if !device.path.starts_with('/') {
+            let path = &device.path;
+            return Err(Error::invalid(format!("{field}.path: {path:?} is not absolute")));
+        }
+        let valid = |number: i64| (0..=0xfffff).contains(&number);
+        if device.kind != "p" && !(valid(device.major) && valid(device.minor)) {
+            return Err(Error::invalid(format!("{field}: no such device number")));
+        }
+    }
+    check_net_devices(linux)?;
+    if let Some(personality) = &linux.personality {
+        personality_value(personality)?;
+    }
+    if let Some(policy) = &linux.memory_policy {
+        memory_mode(&policy.mode)?;
+        memory_policy_flags(&policy.flags)?;
+    }
+    if let Some(rdt) = &linux.intel_rdt {
+        let name = &rdt.clos_id;
+        if name == "." || name == ".." || (name.contains('/') && name != "/") {
+            return Err(Error::invalid(format!("linux.intelRdt.closID: {name:?} is not a name")));
+        }
+    }
+    Ok(())
+}
+
+fn check_mappings(linux: &Linux) -> Result<()> {
+    let user = linux.namespaces.iter().find(|namespace| namespace.kind == NamespaceKind::User);
+    let mapped = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
+    if user.is_none() && mapped {
+        let what = "linux.uidMappings: there are mappings but no user namespace";
+        return Err(Error::invalid(what));
+    }
+    for (name, mappings) in
+        [("uidMappings", &linux.uid_mappings), ("gidMappings", &linux.gid_mappings)]
+    {
+        for (index, IdMapping { container_id, host_id, size }) in mappings.iter().enumerate() {
+            let fits = |first: u32| first.checked_add(*size).is_some();
+            if *size == 0 || !fits(*container_id) || !fits(*host_id) {
+                let what = format!("linux.{name}[{index}]: size {size} is not a valid range");
+                return Err(Error::invalid(what));
+            }
+        }
+        /// The kernel's limit (user_namespaces(7)).
+        const MAPPINGS_LIMIT: usize = 340;
+        if mappings.len() > MAPPINGS_LIMIT {
+            return Err(Error::invalid(format!("linux.{name}: more than {MAPPINGS_LIMIT}")));
+        }
+    }
+    Ok(())
+}
+
+fn check_propagation(name: &str) -> Result<()> {
+    const KNOWN: [&str; 9] = [
+        "", "private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable",
+        "runbindable",
+    ];
+    if KNOWN.contains(&name) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "linux.rootfsPropagation: unknown value {name:?}, expected shared, slave, private or \
+         unbindable, or one of them with an r in front"
+    )))
+}
+
+/// A sysctl may only be set where it belongs to a namespace of the container: anything else
+/// would change the host.
+fn check_sysctls(linux: &Linux) -> Result<()> {
+    const IPC: [&str; 11] = [
+        "kernel/msgmax",
+        "kernel/msgmnb",
+        "kernel/msgmni",
+        "kernel/sem",
+        "kernel/shmall",
+        "kernel/shmmax",
+        "kernel/shmmni",
+        "kernel/shm_rmid_forced",
+        "kernel/auto_msgmni",
+        "kernel/msg_next_id",
+        "kernel/sem_next_id",
+    ];
+    for name in linux.sysctl.keys() {
+        let path = sysctl_path(name);
+        let (kind, owner) = if path.starts_with("net/") {
+            (NamespaceKind::Network, "network")
+        } else if path.starts_with("fs/mqueue/") || IPC.contains(&path.as_str()) {
+            (NamespaceKind::Ipc, "ipc")
+        } else if matches!(path.as_str(), "kernel/hostname" | "kernel/domainname") {
+            (NamespaceKind::Uts, "uts")
+        } else {
+            return Err(Error::invalid(format!(
+                "linux.sysctl: {name:?} is not in a separate kernel namespace"
+            ))
+            .with_hint("set it on the host: it would change every container and the host"));
+        };
+        if path.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
+            return Err(Error::invalid(format!("linux.sysctl: {name:?} is not a sysctl's name")));
+        }
+        if !has(linux, kind) {
+            return Err(Error::invalid(format!(
+                "linux.sysctl: {name:?} is not allowed without a new {owner} namespace"
+            )));
+        }
+        if path == "kernel/hostname" {
+            let what = "linux.sysctl: kernel.hostname is set by the field hostname";
+            return Err(Error::invalid(what));
+        }
+    }
+    Ok(())
+}
+
+/// A sysctl's path below `/proc/sys`. Whichever separator comes first is the separator; the other
+/// one is then part of a name (sysctl.d(5)): `net.ipv4.conf.eth0/1.forwarding`.
+pub(crate) fn sysctl_path(name: &str) -> String {
+    match name.find(['.', '/']).map(|at| name.as_bytes()[at]) {
+        Some(b'.') => name
+            .chars()
+            .map(|c| match c {
+                '.' => '/',
+                '/' => '.',
+                other => other,
+            })
+            .collect(),
+        _ => name.into(),
+    }
+}
+
+fn check_net_devices(linux: &Linux) -> Result<()> {
+    if linux.net_devices.is_empty() {
+        return Ok(());
+    }
+    if !has(linux, NamespaceKind::Network) {
+        return Err(Error::invalid("linux.netDevices: there is no network namespace"));
+    }
+    for (name, device) in &linux.net_devices {
+        for (field, name) in [("", name), (".name", &device.name)] {
+            if (field.is_empty() || !name.is_empty()) && !is_interface_name(name) {
+                return Err(Error::invalid(format!(
+                    "linux.netDevices{field}: {name:?} is not the name of a network device"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The kernel's rule (`dev_valid_name`): 1 to 15 bytes without slash, colon and white space.
+fn is_interface_name(name: &str) -> bool {
+    let bad = |byte: u8| byte == b'/' || byte == b':' || byte == 0 || byte.is_ascii_whitespace();
+    (1..=15).contains(&name.len()) && name != "." && name != ".." && !name.bytes().any(bad)
+}
+
+fn check_hostname(spec: &Spec, linux: &Linux) -> Result<()> {
+    /// `__NEW_UTS_LEN`.
+    const LIMIT_BYTES: usize = 64;
+    for (field, name) in [("hostname", &spec.hostname), ("domainname", &spec.domainname)] {
+        if !name.is_empty() && !has(linux, NamespaceKind::Uts) {
+            let what = format!("{field}: unable to set it without a private UTS namespace");
+            return Err(Error::invalid(what));
+        }
+        if name.len() > LIMIT_BYTES {
+            return Err(Error::invalid(format!("{field}: has more than {LIMIT_BYTES} bytes")));
+        }
+    }
+    Ok(())
+}
+
+/// Capability names that this program does not know; runc warns of them and goes on.
+pub fn unknown_capabilities(process: &Process) -> impl Iterator<Item = &str> {
+    process.capabilities.iter().flat_map(|sets| {
+        [&sets.bounding, &sets.effective, &sets.inheritable, &sets.permitted, &sets.ambient]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .filter(|name| capability_number(name).is_none())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(json: &str, expected: &str) {
+        let base = r#"{"ociVersion":"1.0.2","root":{"path":"rootfs"}"#;
+        let text = format!("{base}{}{json}}}", if json.is_empty() { "" } else { "," });
+        let spec = oci::json::read(text.as_bytes()).expect(&text);
+        let got = validate(&spec).err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(got, expected, "{text}");
+    }
+
+    #[test]
+    fn refusals_name_the_field() {
+        check("", "");
+        check(r#""process":{"cwd":"/"}"#, "process.args: needs at least the program's name");
+        check(r#""process":{"args":["a"]}"#, "process.cwd: is missing");
+        check(
+            r#""process":{"args":["a"],"cwd":"x"}"#,
+            "process.cwd: \"x\" is not an absolute path",
+        );
+        check(
+            r#""hostname":"x""#,
+            "hostname: unable to set it without a private UTS namespace",
+        );
+        check(
+            r#""linux":{"namespaces":[{"type":"pid"},{"type":"pid"}]}"#,
+            "linux.namespaces[1]: a second pid namespace",
+        );
+        check(
+            r#""linux":{"uidMappings":[{"containerID":0,"hostID":0,"size":1}]}"#,
+            "linux.uidMappings: there are mappings but no user namespace",
+        );
+    }
+
+    #[test]
+    fn sysctls_are_allowed_by_namespace() {
+        let with = |name: &str, namespaces: &str| {
+            format!(r#""linux":{{"sysctl":{{"{name}":"1"}},"namespaces":[{namespaces}]}}"#)
+        };
+        check(&with("net.ipv4.ip_forward", r#"{"type":"network"}"#), "");
+        check(&with("net/ipv4/conf/eth0.1/forwarding", r#"{"type":"network"}"#), "");
+        check(&with("kernel.shm_rmid_forced", r#"{"type":"ipc"}"#), "");
+        check(&with("fs.mqueue.msg_max", r#"{"type":"ipc"}"#), "");
+        check(&with("kernel.domainname", r#"{"type":"uts"}"#), "");
+        check(
+            &with("kernel.domainname", ""),
+            "linux.sysctl: \"kernel.domainname\" is not allowed without a new uts namespace",
+        );
+        for name in ["vm.swappiness", "kernel.core_pattern", "net", "kernel/../net/x"] {
+            check(
+                &with(name, r#"{"type":"network"},{"type":"ipc"}"#),
+                &format!("linux.sysctl: {name:?} is not in a separate kernel namespace"),
+            );
+        }
+        check(
+            &with("net/../kernel/core_pattern", r#"{"type":"network"}"#),
+            "linux.sysctl: \"net/../kernel/core_pattern\" is not a sysctl's name",
+        );
+    }
+
+    #[test]
+    fn versions_of_the_first_major_are_read() {
+        for (version, ok) in
+            [("1.0.0", true), ("1.0.2-dev", true), ("1.9.0", true), ("2.0.0", false), ("1.0", false)]
+        {
+            assert_eq!(check_version(version).is_ok(), ok, "{version}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What can go wrong, as a value that a caller can act on and a sentence that a user can read.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use core::fmt;
+use sys::Errno;
+
+/// Result of this crate's functions.
+pub type Result<T> = core::result::Result<T, Error>;
+
+/// What a caller may want to tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The container, file or process is not there.
+    NotFound,
+    /// The id is taken.
+    Exists,
+    /// Something is in a state that does not allow this.
+    InUse,
+    /// The configuration or an argument is wrong.
+    Invalid,
+    /// This machine or this program cannot do it.
+    Unsupported,
+    /// Not permitted.
+    Denied,
+    /// Stored data is damaged.
+    Corrupt,
+    /// Try again later.
+    Busy,
+    /// The kernel refused for another reason.
+    Os,
+}
+
+impl Kind {
+    const ALL: [Self; 9] = [
+        Self::NotFound,
+        Self::Exists,
+        Self::InUse,
+        Self::Invalid,
+        Self::Unsupported,
+        Self::Denied,
+        Self::Corrupt,
+        Self::Busy,
+        Self::Os,
+    ];
+}
+
+/// An error: the message is a lower-case fragment that says what was attempted on which object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    kind: Kind,
+    errno: Option<Errno>,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Error {
+    /// An error without a kernel error number.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, errno: None, message: message.into(), hint: None }
+    }
+
+    /// The configuration or an argument is wrong.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Kind::Invalid, message)
+    }
+
+    /// The kernel refused: `attempt` says what ("mounting proc on /proc").
+    pub fn os(attempt: impl fmt::Display, errno: Errno) -> Self {
+        let kind = match errno {
+            Errno::ENOENT | Errno::ESRCH => Kind::NotFound,
+            Errno::EEXIST => Kind::Exists,
+            Errno::EPERM | Errno::EACCES | Errno::EROFS => Kind::Denied,
+            Errno::ENOSYS => Kind::Unsupported,
+            Errno::EBUSY | Errno::EAGAIN => Kind::Busy,
+            _ => Kind::Os,
+        };
+        Self { kind, errno: Some(errno), message: format!("{attempt}: {errno}"), hint: None }
+    }
+
+    /// Adds what the user can do about it.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Puts what was being attempted in front.
+    pub fn context(mut self, attempt: impl fmt::Display) -> Self {
+        self.message = format!("{attempt}: {}", self.message);
+        self
+    }
+
+    /// What a caller may act on.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The kernel's error number, where one was the cause.
+    pub fn errno(&self) -> Option<Errno> {
+        self.errno
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// The error as bytes for another process.
+    pub(crate) fn encode(&self) -> alloc::vec::Vec<u8> {
+        let kind = Kind::ALL.iter().position(|&kind| kind == self.kind).unwrap_or(0) as u8;
+        let errno = self.errno.map_or(0, |errno| errno.0 as u8);
+        let mut bytes = alloc::vec![kind, errno];
+        bytes.extend_from_slice(self.message.as_bytes());
+        if let Some(hint) = &self.hint {
+            bytes.push(0);
+            bytes.extend_from_slice(hint.as_bytes());
+        }
+        bytes
+    }
+
+    /// Reads what [`Error::encode`] wrote. Bytes that it did not write make an error that says so.
+    pub(crate) fn decode(bytes: &[u8]) -> Self {
+        let [kind, errno, text @ ..] = bytes else {
+            return Self::new(Kind::Corrupt, "the container's init sent an unreadable error");
+        };
+        let text = String::from_utf8_lossy(text);
+        let (message, hint) = match text.split_once('\0') {
+            Some((message, hint)) => (message, Some(hint.to_string())),
+            None => (&*text, None),
+        };
+        Self {
+            kind: Kind::ALL.get(usize::from(*kind)).copied().unwrap_or(Kind::Os),
+            errno: (*errno != 0).then_some(Errno(i32::from(*errno))),
+            message: message.to_string(),
+            hint,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// Adds what was being attempted to the kernel's answer.
+pub trait Attempt<T> {
+    /// `attempt` is only evaluated for an error.
+    fn attempt<D: fmt::Display>(self, attempt: impl FnOnce() -> D) -> Result<T>;
+}
+
+impl<T> Attempt<T> for sys::Result<T> {
+    fn attempt<D: fmt::Display>(self, attempt: impl FnOnce() -> D) -> Result<T> {
+        self.map_err(|errno| Error::os(attempt(), errno))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_cross_processes_unchanged() {
+        let plain = Error::invalid("process.cwd: not absolute");
+        let os = Error::os("mounting proc on /proc", Errno::EPERM).with_hint("run as root");
+        for error in [plain, os] {
+            assert_eq!(Error::decode(&error.encode()), error);
+        }
+        assert_eq!(Error::decode(b"").kind(), Kind::Corrupt);
+        assert_eq!(Error::decode(&[200, 0, b'x']).kind(), Kind::Os);
+    }
+}

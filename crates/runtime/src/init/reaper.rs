@@ -1,0 +1,79 @@
+//! `--init`: an own first process that collects orphans and passes signals on (railcar's init).
+
+use crate::channel::Channel;
+use crate::error::{Attempt, Error, Result};
+use crate::process::{self, Plan, Prepared};
+use sys::signal::{self, SignalSet};
+use sys::wait::{self, Exit, POLLIN, PollFd};
+use sys::{BorrowedFd, process as p};
+
+const SIGCHLD: i32 = 17;
+/// Signals that are about this process itself, or that cannot be waited for.
+const OWN: [i32; 8] = [9, 19, 11, 7, 8, 4, 5, SIGCHLD];
+
+/// Starts the program as a child and stays as the first process until it ends. Returns only on
+/// error.
+pub(super) fn run(plan: &Plan, prepared: Prepared, channel: &mut Channel) -> Error {
+    match fork_program(plan, prepared, channel) {
+        Ok(child) => {
+            channel.close();
+            close_inherited(plan);
+            // The name that `ps` shows; only the look suffers without it.
+            let _ = p::set_name("tare-init");
+            p::exit(reap(child).map_or(1, Exit::shell_code))
+        }
+        Err(error) => error,
+    }
+}
+
+fn fork_program(plan: &Plan, prepared: Prepared, channel: &mut Channel) -> Result<i32> {
+    signal::block(SignalSet::ALL).attempt(|| "blocking signals")?;
+    let child = p::fork(p::Clone::default()).attempt(|| "starting the program")?;
+    match child {
+        Some(child) => Ok(child.pid),
+        None => {
+            let error = match start_session() {
+                Ok(()) => process::execute(plan, prepared, &mut |fd| channel.send_listener(fd)),
+                Err(error) => error,
+            };
+            channel.fail(&error);
+            p::exit(1)
+        }
+    }
+}
+
+fn start_session() -> Result<()> {
+    signal::set_mask(SignalSet::default()).attempt(|| "unblocking signals")?;
+    // With a terminal the session is the first process's and the program shares it.
+    match sys::tty::is_terminal(BorrowedFd::from_raw(0)) {
+        true => Ok(()),
+        false => p::new_session().attempt(|| "starting a session"),
+    }
+}
+
+/// The program alone keeps what was handed to the container.
+fn close_inherited(plan: &Plan) {
+    for number in 3..3 + plan.preserve_fds as i32 {
+        drop(sys::Fd::from_raw(number));
+    }
+}
+
+fn reap(program: i32) -> Result<Exit> {
+    let set = SignalSet(!SignalSet::of(&OWN).0 | SignalSet::of(&[SIGCHLD]).0);
+    let signals = signal::signal_fd(set).attempt(|| "waiting for signals")?;
+    loop {
+        while let Ok(Some((pid, exit))) = wait::child(-1, false) {
+            if pid == program {
+                return Ok(exit);
+            }
+        }
+        let mut fds = [PollFd::new(&signals, POLLIN)];
+        wait::poll(&mut fds, None).attempt(|| "waiting for signals")?;
+        while let Ok(received) = signal::read_signal(&signals) {
+            if received.signal != SIGCHLD {
+                // The program may have just ended; the next turn sees that.
+                let _ = p::kill(program, received.signal);
+            }
+        }
+    }
+}

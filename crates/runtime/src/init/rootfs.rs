@@ -1,0 +1,173 @@
+//! The container's root file system, from the bundle's directory to `/`.
+//!
+//! *Invariant: everything is made and mounted through descriptors below the new root, before the
+//! root is changed.* The host's `/proc` and `/dev/null` stay reachable until then, so nothing is
+//! ever taken from the container's own tree, which its image or a neighbour may have prepared.
+
+use super::console::{self, Terminal};
+use super::{Job, devices, masks, mounts};
+use crate::channel::{Channel, Request};
+use crate::error::{Attempt, Error, Result};
+use crate::rootdir::RootDir;
+use alloc::format;
+use sys::mount::{self as m, Attributes};
+use sys::{CWD, Fd, fs};
+
+/// Builds the root and enters it. Returns the terminal that was made.
+pub(super) fn build(job: &mut Job, channel: &mut Channel) -> Result<Option<Terminal>> {
+    set_propagation(job)?;
+    let root = RootDir::new(attach_root(job)?);
+    let mut mounter = mounts::Mounter::new(&root);
+    mounter.mount_all(job)?;
+    if mounter.makes_devices() {
+        devices::make_all(job, &root)?;
+    }
+    let terminal = console::make(job, &root, mounter.terminals())?;
+    ask_for_hooks(job, channel)?;
+    mounter.finish()?;
+    masks::apply(job, &root)?;
+    if job.spec.root.as_ref().is_some_and(|root| root.readonly) {
+        make_read_only(root.fd())?;
+    }
+    change_root(job, root.fd())?;
+    apply_root_propagation(job)?;
+    Ok(terminal)
+}
+
+/// A container without a mount namespace of its own only changes its root directory: a mount
+/// would be the host's.
+pub(super) fn enter_without_mounts(
+    job: &mut Job,
+    channel: &mut Channel,
+) -> Result<Option<Terminal>> {
+    if let Some(mount) = job.mounts.first() {
+        let to = &mount.destination;
+        return Err(Error::invalid(format!("mounts: mounting {to:?} needs a mount namespace")));
+    }
+    if job.plan.process.terminal {
+        return Err(Error::invalid("process.terminal: needs a mount namespace"));
+    }
+    ask_for_hooks(job, channel)?;
+    fs::chdir_fd(&job.rootfs).attempt(|| "entering the root file system")?;
+    fs::chroot(".").attempt(|| "changing the root directory")?;
+    Ok(None)
+}
+
+fn configured_propagation(job: &Job) -> &str {
+    job.spec.linux.as_ref().map_or("", |linux| linux.rootfs_propagation.as_str())
+}
+
+/// Keeps what is mounted here from reaching the host. Mounts of the host still arrive unless the
+/// configuration wants the root private.
+fn set_propagation(job: &Job) -> Result<()> {
+    let flags = match configured_propagation(job) {
+        "shared" | "rshared" => m::MS_SHARED,
+        // Unbindable comes at the end: the root itself has to be bound first.
+        "private" | "rprivate" | "unbindable" | "runbindable" => m::MS_PRIVATE,
+        _ => m::MS_SLAVE,
+    };
+    m::mount("", "/", "", flags | m::MS_REC, "").attempt(|| "changing the propagation of /")
+}
+
+/// Makes the root directory a mount of its own, on top of itself.
+fn attach_root(job: &Job) -> Result<Fd> {
+    let attempt = || "mounting the root file system";
+    match m::clone_tree(&job.rootfs, "", true) {
+        Ok(tree) => {
+            if matches!(configured_propagation(job), "shared" | "rshared") {
+                // pivot_root refuses a new root whose parent is shared.
+                make_parent_private(&job.rootfs)?;
+            }
+            m::attach(&tree, &job.rootfs).attempt(attempt)?;
+            Ok(tree)
+        }
+        Err(sys::Errno::ENOSYS | sys::Errno::EPERM) => {
+            let path = crate::procfs::fd_path(&job.rootfs);
+            m::mount(&path, &path, "", m::MS_BIND | m::MS_REC, "").attempt(attempt)?;
+            // The descriptor is still below the new mount; its name leads to what is on top.
+            let shown = fs::read_link(CWD, &path).attempt(attempt)?;
+            fs::open_at(CWD, shown, fs::O_PATH | fs::O_DIRECTORY, 0).attempt(attempt)
+        }
+        Err(errno) => Err(Error::os(attempt(), errno)),
+    }
+}
+
+/// Takes the mount that holds the root directory out of its peer group.
+fn make_parent_private(rootfs: &Fd) -> Result<()> {
+    let attempt = || "making the mount below the root file system private";
+    let path = fs::read_link(CWD, crate::procfs::fd_path(rootfs)).attempt(attempt)?;
+    let path = alloc::string::String::from_utf8_lossy(&path).into_owned();
+    let mut end = path.len();
+    loop {
+        let part = if end == 0 { "/" } else { &path[..end] };
+        match m::mount("", part, "", m::MS_PRIVATE, "") {
+            // Not a mount point: the one above may be.
+            Err(sys::Errno::EINVAL) if end > 0 => end = path[..end].rfind('/').unwrap_or(0),
+            result => return result.attempt(attempt),
+        }
+    }
+}
+
+fn ask_for_hooks(job: &Job, channel: &mut Channel) -> Result<()> {
+    let Some(hooks) = &job.spec.hooks else { return Ok(()) };
+    if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
+        channel.ask(&Request::Hooks)?;
+    }
+    let mut state = job.state.clone();
+    state.status = oci::runtime::Status::Creating;
+    state.pid = sys::process::id();
+    crate::hooks::run_all("createContainer", &hooks.create_container, &state)
+}
+
+/// `mount_setattr`, or a remount on kernels without it.
+pub(super) fn set_attributes(mount: &Fd, change: Attributes) -> sys::Result<()> {
+    match m::set_attributes(mount, change, false) {
+        Err(sys::Errno::ENOSYS) => mounts::remount(&crate::procfs::fd_path(mount), change),
+        result => result,
+    }
+}
+
+fn make_read_only(root: &Fd) -> Result<()> {
+    let change = Attributes { set: u64::from(m::MOUNT_ATTR_RDONLY), ..Attributes::default() };
+    set_attributes(root, change).attempt(|| "root.readonly: making the root read-only")
+}
+
+fn change_root(job: &Job, root: &Fd) -> Result<()> {
+    fs::chdir_fd(root).attempt(|| "entering the root file system")?;
+    if job.no_pivot {
+        return move_root();
+    }
+    m::pivot_root_here().map_err(|errno| {
+        let error = Error::os("changing the root with pivot_root", errno);
+        match errno {
+            sys::Errno::EINVAL => error.with_hint("a host that runs from a ramfs needs --no-pivot"),
+            _ => error,
+        }
+    })?;
+    // The old root lies on the new one. It must not pass its unmounting on to the host.
+    m::mount("", ".", "", m::MS_SLAVE | m::MS_REC, "").attempt(|| "parting from the old root")?;
+    m::unmount(".", m::MNT_DETACH).attempt(|| "unmounting the old root")?;
+    fs::chdir("/").attempt(|| "entering the new root")
+}
+
+/// For hosts that run from a ramfs, which cannot be pivoted: the new root is moved over the old.
+fn move_root() -> Result<()> {
+    m::mount(".", "/", "", m::MS_MOVE, "").attempt(|| "moving the root file system to /")?;
+    fs::chroot(".").attempt(|| "changing the root directory")?;
+    fs::chdir("/").attempt(|| "entering the new root")
+}
+
+fn apply_root_propagation(job: &Job) -> Result<()> {
+    let flags = match configured_propagation(job) {
+        "shared" => m::MS_SHARED,
+        "rshared" => m::MS_SHARED | m::MS_REC,
+        "unbindable" => m::MS_UNBINDABLE,
+        "runbindable" => m::MS_UNBINDABLE | m::MS_REC,
+        "private" => m::MS_PRIVATE,
+        "rprivate" => m::MS_PRIVATE | m::MS_REC,
+        "slave" => m::MS_SLAVE,
+        "rslave" => m::MS_SLAVE | m::MS_REC,
+        _ => return Ok(()),
+    };
+    m::mount("", "/", "", flags, "").attempt(|| "linux.rootfsPropagation: setting it")
+}

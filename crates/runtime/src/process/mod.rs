@@ -1,0 +1,229 @@
+//! Turning the current process into the container's: identity, limits, filter, exec.
+//!
+//! Shared by a container's first process and by `exec`. Everything that can be wrong is found
+//! while the configuration is read ([`Plan::new`]); what runs inside the container then only
+//! makes system calls.
+
+mod attributes;
+mod capabilities;
+mod identity;
+mod program;
+
+pub use capabilities::CapabilityPlan;
+pub use program::Program;
+
+use crate::config;
+use crate::error::{Attempt, Error, Result};
+use crate::procfs::Proc;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use oci::runtime::{MemoryPolicy, Personality, Process};
+use sys::{Fd, fs, seccomp as filter};
+
+/// A compiled system call filter.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Filter {
+    /// The instructions.
+    pub instructions: Vec<filter::Instruction>,
+    /// `SECCOMP_FILTER_FLAG_*`.
+    pub flags: u32,
+}
+
+impl Filter {
+    /// Whether calls are handed to an agent.
+    pub fn has_listener(&self) -> bool {
+        self.flags & (1 << 3) != 0
+    }
+
+    /// The instructions as bytes: `code` (2), `jt`, `jf`, `k` (4), in the machine's byte order.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.instructions.len() * 8);
+        for instruction in &self.instructions {
+            bytes.extend_from_slice(&instruction.code.to_ne_bytes());
+            bytes.extend_from_slice(&[instruction.jt, instruction.jf]);
+            bytes.extend_from_slice(&instruction.k.to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// Reads what [`Filter::to_bytes`] wrote.
+    pub fn from_bytes(bytes: &[u8], flags: u32) -> Option<Self> {
+        if bytes.len() % 8 != 0 {
+            return None;
+        }
+        let instructions = bytes.chunks_exact(8).map(|chunk| filter::Instruction {
+            code: u16::from_ne_bytes([chunk[0], chunk[1]]),
+            jt: chunk[2],
+            jf: chunk[3],
+            k: u32::from_ne_bytes([chunk[4], chunk[5], chunk[6], chunk[7]]),
+        });
+        Some(Self { instructions: instructions.collect(), flags })
+    }
+}
+
+/// A process that was checked and only has to be put into effect.
+#[derive(Debug)]
+pub struct Plan {
+    /// As configured.
+    pub process: Process,
+    /// Its capability sets.
+    pub capabilities: CapabilityPlan,
+    /// Its filter.
+    pub filter: Option<Filter>,
+    /// NUMA policy of the container.
+    pub memory_policy: Option<MemoryPolicy>,
+    /// Execution domain of the container.
+    pub personality: Option<Personality>,
+    /// How many descriptors behind the standard three are handed on.
+    pub preserve_fds: u32,
+    /// How many of these were passed by socket activation (`LISTEN_FDS`).
+    pub listen_fds: u32,
+    /// Whether it is in a user namespace that forbids `setgroups`.
+    pub groups_denied: bool,
+}
+
+impl Plan {
+    /// Checks a process. Warnings (unknown capabilities) go to `warnings`.
+    pub fn new(process: Process, warnings: &mut Vec<String>) -> Result<Self> {
+        config::validate_process(&process, "process")?;
+        let capabilities = CapabilityPlan::new(process.capabilities.as_ref(), warnings);
+        Ok(Self {
+            process,
+            capabilities,
+            filter: None,
+            memory_policy: None,
+            personality: None,
+            preserve_fds: 0,
+            listen_fds: 0,
+            groups_denied: false,
+        })
+    }
+}
+
+/// What is left to do between the last word to the parent and the program.
+pub struct Prepared {
+    program: Program,
+    filter_pending: bool,
+}
+
+impl Prepared {
+    /// What will be executed.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+}
+
+/// Called with the listener's descriptor once a filter that has one is installed.
+pub type OnListener<'a> = &'a mut dyn FnMut(Fd) -> Result<()>;
+
+/// Puts the plan into effect, up to the last steps that must come directly before exec. The
+/// current root is the container's.
+pub fn prepare(plan: &Plan, proc: &Proc, on_listener: OnListener<'_>) -> Result<Prepared> {
+    let process = &plan.process;
+    attributes::apply(plan)?;
+    crate::lsm::set_exec_label(proc, process)?;
+    let (env, home_needed) = program::environment(process, plan.listen_fds);
+    let user = identity::look_up(process.user.uid, home_needed)?;
+    make_working_directory(&process.cwd)?;
+    if process.no_new_privileges {
+        sys::process::set_no_new_privileges().attempt(|| "setting no_new_privs")?;
+    } else if let Some(filter) = &plan.filter {
+        // Without no_new_privs only a privileged process may install a filter.
+        install(filter, on_listener)?;
+    }
+    identity::apply(plan)?;
+    enter_working_directory(&process.cwd)?;
+    if let Some(mask) = process.user.umask {
+        fs::umask(mask);
+    } else {
+        fs::umask(0o022);
+    }
+    let program = Program::find(process, env, user)?;
+    let filter_pending = process.no_new_privileges && plan.filter.is_some();
+    Ok(Prepared { program, filter_pending })
+}
+
+/// The last steps, and exec. Returns only on error.
+pub fn execute(plan: &Plan, prepared: Prepared, on_listener: OnListener<'_>) -> Error {
+    match try_execute(plan, prepared, on_listener) {
+        Ok(never) => never,
+        Err(error) => error,
+    }
+}
+
+fn try_execute(plan: &Plan, prepared: Prepared, on_listener: OnListener<'_>) -> Result<Error> {
+    let first = 3 + plan.preserve_fds;
+    match fs::cloexec_from(first) {
+        Ok(()) => {}
+        Err(sys::Errno::ENOSYS | sys::Errno::EINVAL) => cloexec_each(first)?,
+        Err(errno) => return Err(Error::os("closing inherited descriptors", errno)),
+    }
+    if prepared.filter_pending {
+        if let Some(filter) = &plan.filter {
+            install(filter, on_listener)?;
+        }
+    }
+    Ok(prepared.program.execute())
+}
+
+/// For kernels before 5.11: one descriptor at a time, by what `/proc` lists.
+fn cloexec_each(first: u32) -> Result<()> {
+    let attempt = || "closing inherited descriptors";
+    let flags = fs::O_RDONLY | fs::O_DIRECTORY;
+    let dir = fs::open_at(sys::CWD, "/proc/self/fd", flags, 0).attempt(attempt)?;
+    for entry in fs::read_dir(dir.borrow()).attempt(attempt)? {
+        let number = core::str::from_utf8(&entry.name).ok().and_then(|name| name.parse().ok());
+        if let Some(number) = number.filter(|&number: &i32| number >= first as i32) {
+            // A descriptor that is gone by now is as good as closed.
+            let _ = fs::set_cloexec(sys::BorrowedFd::from_raw(number), true);
+        }
+    }
+    Ok(())
+}
+
+fn install(filter: &Filter, on_listener: OnListener<'_>) -> Result<()> {
+    let listener = sys::seccomp::install(&filter.instructions, filter.flags).map_err(|errno| {
+        let hint = match errno {
+            sys::Errno::EINVAL => "the kernel does not know a flag or action of linux.seccomp",
+            _ => "a filter needs process.noNewPrivileges or CAP_SYS_ADMIN",
+        };
+        Error::os("installing the seccomp filter", errno).with_hint(hint)
+    })?;
+    match listener {
+        Some(listener) => on_listener(listener),
+        None => Ok(()),
+    }
+}
+
+/// Makes the working directory where it is missing, as container root.
+fn make_working_directory(cwd: &str) -> Result<()> {
+    if fs::stat_at(sys::CWD, cwd, 0).is_ok() {
+        return Ok(());
+    }
+    let ends = cwd.match_indices('/').map(|(at, _)| at).chain([cwd.len()]);
+    for end in ends.filter(|&end| end > 0) {
+        match fs::mkdir(sys::CWD, &cwd[..end], 0o755) {
+            Ok(()) | Err(sys::Errno::EEXIST) => {}
+            // The change of directory below gives the final word.
+            Err(_) => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+/// Enters the working directory, and makes sure that it is inside the root: a path such as
+/// `/proc/self/fd/7` could lead to a directory of the host (CVE-2024-21626).
+fn enter_working_directory(cwd: &str) -> Result<()> {
+    fs::chdir(cwd).map_err(|errno| {
+        Error::os(format!("process.cwd: changing to {cwd:?}"), errno)
+            .with_hint("create it in the image, or choose a directory that the user may enter")
+    })?;
+    match fs::current_dir() {
+        Ok(path) if path.starts_with(b"/") => Ok(()),
+        _ => Err(Error::new(
+            crate::error::Kind::Denied,
+            format!("process.cwd: {cwd:?} is outside of the container's root file system"),
+        )),
+    }
+}

@@ -1,0 +1,227 @@
+//! The state directory: what is known of each container, shared by any number of processes.
+//!
+//! ```text
+//! <root>/                 0700, made on first use
+//!   <id>/                 0700; its existence takes the name
+//!     state.json          the Record: written by rename, so that readers see one or the other
+//!     exec.fifo           a created container waits here for `start`; removed by it
+//!     seccomp             the compiled filter, for exec
+//! ```
+//!
+//! Locking: a process that changes a container holds an exclusive `flock` on its directory; one
+//! that only reads takes none, because records are replaced whole. There is no lock over the
+//! root: `mkdir` decides who gets a name.
+//!
+//! *Intent before effect*: the record names every cgroup, monitoring group and device move before
+//! it is made, so that `delete --force` can take a container away whatever killed its creator. A
+//! directory without a readable record is one whose creator died at the very beginning: nothing
+//! but the directory exists.
+
+mod record;
+
+pub use record::{Record, format_time};
+
+use crate::config::ContainerId;
+use crate::error::{Attempt, Error, Kind, Result};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use sys::{CWD, Errno, Fd, fs};
+
+const RECORD: &str = "state.json";
+const RECORD_TEMP: &str = "state.json.tmp";
+/// The fifo that a created container waits on.
+pub const FIFO: &str = "exec.fifo";
+const FILTER: &str = "seccomp";
+/// A record embeds parts of config.json, which is itself limited.
+const RECORD_LIMIT_BYTES: usize = 2 * crate::config::DOCUMENT_LIMIT_BYTES;
+
+/// The directory of one container.
+#[derive(Debug)]
+pub struct ContainerDir {
+    root: Fd,
+    dir: Fd,
+    id: ContainerId,
+}
+
+/// The directory of all containers, made if it is not there.
+fn open_root(root: &str, create: bool) -> Result<Fd> {
+    let open = || fs::open_at(CWD, root, fs::O_PATH | fs::O_DIRECTORY, 0);
+    match open() {
+        Err(Errno::ENOENT) if create => {
+            make_dirs(root)?;
+            open()
+        }
+        result => result,
+    }
+    .map_err(|errno| root_error(root, errno))
+}
+
+fn root_error(root: &str, errno: Errno) -> Error {
+    Error::os(format!("opening the state directory {root}"), errno)
+        .with_hint("choose a directory that you can write to with --root")
+}
+
+fn make_dirs(path: &str) -> Result<()> {
+    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+    for end in ends.filter(|&end| end > 0) {
+        match fs::mkdir(CWD, &path[..end], 0o700) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            // A parent may be read-only or not ours and still have the next directory in it.
+            Err(_) if fs::exists(CWD, &path[..end]) => {}
+            Err(errno) => return Err(root_error(path, errno)),
+        }
+    }
+    Ok(())
+}
+
+impl ContainerDir {
+    /// Takes the name `id` by making its directory, and locks it.
+    pub fn create(root: &str, id: &ContainerId) -> Result<Self> {
+        let root_fd = open_root(root, true)?;
+        match fs::mkdir(&root_fd, id.as_str(), 0o700) {
+            Ok(()) => {}
+            Err(Errno::EEXIST) => {
+                let what = format!("container with given ID already exists: {id}");
+                return Err(Error::new(Kind::Exists, what)
+                    .with_hint(format!("remove it with `delete {id}`, or choose another id")));
+            }
+            Err(errno) => return Err(root_error(root, errno)),
+        }
+        let dir = Self::open_in(root_fd, id)?;
+        dir.lock()?;
+        Ok(dir)
+    }
+
+    /// Opens the directory of an existing container without locking it.
+    pub fn open(root: &str, id: &ContainerId) -> Result<Self> {
+        let not_found = || {
+            Error::new(Kind::NotFound, format!("container {id}: container does not exist"))
+                .with_hint(format!("`list --all` shows the containers below {root}"))
+        };
+        let root_fd = match fs::open_at(CWD, root, fs::O_PATH | fs::O_DIRECTORY, 0) {
+            Err(Errno::ENOENT) => return Err(not_found()),
+            result => result.map_err(|errno| root_error(root, errno))?,
+        };
+        Self::open_in(root_fd, id).map_err(|error| match error.errno() {
+            Some(Errno::ENOENT) => not_found(),
+            _ => error,
+        })
+    }
+
+    fn open_in(root: Fd, id: &ContainerId) -> Result<Self> {
+        let flags = fs::O_RDONLY | fs::O_DIRECTORY | fs::O_NOFOLLOW;
+        let dir = fs::open_at(&root, id.as_str(), flags, 0)
+            .attempt(|| format!("opening the state of container {id}"))?;
+        Ok(Self { root, dir, id: id.clone() })
+    }
+
+    /// Waits for the right to change this container. `NotFound` if it went away meanwhile.
+    pub fn lock(&self) -> Result<()> {
+        let attempt = || format!("locking container {}", self.id);
+        fs::lock(&self.dir, fs::Lock::Exclusive).attempt(attempt)?;
+        match fs::stat_fd(&self.dir).attempt(attempt)?.st_nlink {
+            0 => Err(Error::new(Kind::NotFound, format!("container {} was deleted", self.id))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The container's name.
+    pub fn id(&self) -> &ContainerId {
+        &self.id
+    }
+
+    /// The directory itself.
+    pub fn fd(&self) -> &Fd {
+        &self.dir
+    }
+
+    /// Reads the record. `Corrupt`: there is none, or it cannot be read.
+    pub fn load(&self) -> Result<Record> {
+        let text = fs::read_file(&self.dir, RECORD, RECORD_LIMIT_BYTES).map_err(|errno| {
+            let what = format!("container {}: was not completely created ({errno})", self.id);
+            Error::new(Kind::Corrupt, what)
+                .with_hint(format!("`delete --force {}` removes what is left of it", self.id))
+        })?;
+        let damaged = |why: String| {
+            Error::new(Kind::Corrupt, format!("state of container {}: {why}", self.id))
+                .with_hint(format!("`delete --force {}` removes what is left of it", self.id))
+        };
+        let record: Record = oci::json::read(&text).map_err(damaged)?;
+        if record.version != Record::VERSION {
+            let found = record.version;
+            return Err(damaged(format!("has format {found}, this program reads format 1")));
+        }
+        Ok(record)
+    }
+
+    /// Replaces the record.
+    pub fn save(&self, record: &Record) -> Result<()> {
+        let attempt = || format!("writing the state of container {}", self.id);
+        let text = oci::json::write(record);
+        let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_TRUNC | fs::O_NOFOLLOW;
+        let file = fs::open_at(&self.dir, RECORD_TEMP, flags, 0o600).attempt(attempt)?;
+        fs::write_all(&file, text.as_bytes()).attempt(attempt)?;
+        fs::rename(&self.dir, RECORD_TEMP, &self.dir, RECORD, 0).attempt(attempt)
+    }
+
+    /// Makes the fifo that a created container waits on.
+    pub fn make_fifo(&self) -> Result<()> {
+        fs::mknod(&self.dir, FIFO, fs::S_IFIFO | 0o600, 0)
+            .attempt(|| format!("making the start fifo of container {}", self.id))
+    }
+
+    /// Whether the container waits for `start`.
+    pub fn has_fifo(&self) -> bool {
+        fs::exists(&self.dir, FIFO)
+    }
+
+    /// Keeps the compiled filter for `exec`.
+    pub fn save_filter(&self, filter: &[u8]) -> Result<()> {
+        let attempt = || format!("writing the seccomp filter of container {}", self.id);
+        let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_TRUNC | fs::O_NOFOLLOW;
+        let file = fs::open_at(&self.dir, FILTER, flags, 0o600).attempt(attempt)?;
+        fs::write_all(&file, filter).attempt(attempt)
+    }
+
+    /// The compiled filter; `None` when the container has none.
+    pub fn load_filter(&self) -> Result<Option<Vec<u8>>> {
+        match fs::read_file(&self.dir, FILTER, 1 << 20) {
+            Ok(filter) => Ok(Some(filter)),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => {
+                Err(Error::os(format!("reading the seccomp filter of {}", self.id), errno))
+            }
+        }
+    }
+
+    /// Gives the name back. Everything in the directory goes first.
+    pub fn remove(&self) -> Result<()> {
+        let attempt = || format!("removing the state of container {}", self.id);
+        for entry in fs::read_dir(self.dir.borrow()).attempt(attempt)? {
+            let flags = if entry.is_dir() { fs::AT_REMOVEDIR } else { 0 };
+            fs::unlink(&self.dir, &entry.name, flags).attempt(attempt)?;
+        }
+        match fs::unlink(&self.root, self.id.as_str(), fs::AT_REMOVEDIR) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(Error::os(attempt(), errno)),
+        }
+    }
+}
+
+/// The names of all containers, sorted. An absent root has none.
+pub fn list(root: &str) -> Result<Vec<ContainerId>> {
+    let dir = match fs::open_at(CWD, root, fs::O_RDONLY | fs::O_DIRECTORY, 0) {
+        Ok(dir) => dir,
+        Err(Errno::ENOENT) => return Ok(Vec::new()),
+        Err(errno) => return Err(root_error(root, errno)),
+    };
+    let entries = fs::read_dir(dir.borrow()).map_err(|errno| root_error(root, errno))?;
+    let name = |entry: fs::DirEntry| {
+        let text = String::from_utf8(entry.name).ok().filter(|_| entry.kind == 4)?;
+        ContainerId::parse(&text).ok()
+    };
+    let mut ids: Vec<ContainerId> = entries.into_iter().filter_map(name).collect();
+    ids.sort();
+    Ok(ids)
+}

@@ -1,0 +1,132 @@
+//! What is kept of a container between the processes that handle it.
+
+use crate::procfs;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use oci::runtime::{Hooks, Map, NamespaceKind, Process, Resources, State, Status};
+use serde::{Deserialize, Serialize};
+
+/// The record of a container. Fields that are added get a default, so that a newer program reads
+/// what an older one wrote; a change of meaning takes a new version.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    /// Format of this record.
+    pub version: u32,
+    /// The configuration's `ociVersion`.
+    pub oci_version: String,
+    /// The container's name.
+    pub id: String,
+    /// The bundle's absolute path.
+    pub bundle: String,
+    /// The root file system's absolute path.
+    pub rootfs: String,
+    /// When it was made, as RFC 3339 in UTC with nanoseconds.
+    pub created: String,
+    /// Who made it.
+    pub owner: u32,
+    /// Its first process, 0 before there is one.
+    pub pid: i32,
+    /// That process's start time in clock ticks since boot: with the pid it names one process.
+    pub pid_start: u64,
+    /// From the configuration.
+    pub annotations: Map,
+    /// The configured process: what `exec` starts from.
+    pub process: Process,
+    /// Hooks that are still to come (`poststart`, `poststop`).
+    pub hooks: Option<Hooks>,
+    /// The kinds of namespace that it has of its own or has joined.
+    pub namespaces: Vec<NamespaceKind>,
+    /// Its cgroups: written before they are made.
+    pub cgroup: Option<crate::cgroup::Plan>,
+    /// The limits in force, as created or last updated.
+    pub resources: Option<Resources>,
+    /// Resource control groups that were made for it and have to be removed.
+    pub rdt_groups: Vec<String>,
+    /// The class (closID) that it was put in.
+    pub rdt_class: String,
+    /// Whether an own reaper is its first process.
+    pub init: bool,
+    /// Whether `exec`'d processes get a session keyring of their own.
+    pub new_keyring: bool,
+    /// The seccomp agent's socket and metadata, for exec.
+    pub listener_path: String,
+    /// What the agent is told.
+    pub listener_metadata: String,
+    /// `SECCOMP_FILTER_FLAG_*` of the filter.
+    pub filter_flags: u32,
+}
+
+
+impl Record {
+    /// Format written by this program.
+    pub const VERSION: u32 = 1;
+
+    /// Whether the container's first process lives.
+    pub fn is_alive(&self) -> bool {
+        self.pid > 0
+            && procfs::process_stat(self.pid)
+                .is_some_and(|stat| stat.start_ticks == self.pid_start && !stat.is_dead())
+    }
+
+    /// The state document for hooks and agents.
+    pub fn state(&self, status: Status) -> State {
+        let alive = status != Status::Stopped;
+        State {
+            oci_version: self.oci_version.clone(),
+            id: self.id.clone(),
+            status,
+            pid: if alive { self.pid } else { 0 },
+            bundle: self.bundle.clone(),
+            annotations: self.annotations.clone(),
+        }
+    }
+}
+
+/// A point in time as RFC 3339 in UTC with nanoseconds.
+pub fn format_time(time: sys::time::Time) -> String {
+    const DAY_SECONDS: i64 = 86_400;
+    let days = time.seconds.div_euclid(DAY_SECONDS);
+    let second = time.seconds.rem_euclid(DAY_SECONDS);
+    // Civil date from days since 1970: years of 400-year eras that begin in March.
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_index = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
+    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let nanos = time.nanos;
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339() {
+        let check = |seconds, nanos, text: &str| {
+            assert_eq!(format_time(sys::time::Time { seconds, nanos }), text);
+        };
+        check(0, 0, "1970-01-01T00:00:00.000000000Z");
+        check(951_782_399, 999_999_999, "2000-02-28T23:59:59.999999999Z");
+        check(951_782_400, 1, "2000-02-29T00:00:00.000000001Z");
+        check(4_102_444_799, 0, "2099-12-31T23:59:59.000000000Z");
+    }
+
+    #[test]
+    fn a_process_is_known_by_its_start_time_too() {
+        let pid = sys::process::id();
+        let start = procfs::process_stat(pid).unwrap().start_ticks;
+        let record = |pid, pid_start| Record { pid, pid_start, ..Record::default() };
+        assert!(record(pid, start).is_alive());
+        assert!(!record(pid, start + 1).is_alive());
+        assert!(!record(0, 0).is_alive());
+    }
+}

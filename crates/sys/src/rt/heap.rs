@@ -1,0 +1,122 @@
+//! The heap of a program without libc.
+
+use crate::arch::call;
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
+use core::ptr::null_mut;
+
+/// Memory is taken from the kernel in pieces of at least this size: a run of a container needs
+/// about 200 KiB, and every piece costs a system call and its page faults.
+const PIECE_BYTES: usize = 128 * 1024;
+/// Freed blocks of up to this size are kept for reuse; larger ones come from the kernel and go
+/// back to it, so that a program that runs for days does not grow.
+const LARGEST_CLASS: usize = 32 * 1024;
+const SMALLEST_CLASS: usize = 16;
+const CLASSES: usize = (LARGEST_CLASS / SMALLEST_CLASS).ilog2() as usize + 1;
+
+struct Inner {
+    next: usize,
+    end: usize,
+    free: [*mut u8; CLASSES],
+}
+
+/// Blocks of powers of two, cut from the front of a piece; freed blocks are chained by size.
+pub struct Heap(UnsafeCell<Inner>);
+
+// SAFETY: a program without libc has no way to start a thread (nothing in this crate makes one),
+// so there is never a second user. A forked child has its own copy.
+unsafe impl Sync for Heap {}
+
+impl Heap {
+    /// An empty heap.
+    #[allow(clippy::new_without_default, reason = "it is only ever a static")]
+    pub const fn new() -> Self {
+        Self(UnsafeCell::new(Inner { next: 0, end: 0, free: [null_mut(); CLASSES] }))
+    }
+}
+
+fn class_of(size: usize) -> usize {
+    (size.max(SMALLEST_CLASS).next_power_of_two() / SMALLEST_CLASS).ilog2() as usize
+}
+
+fn map(bytes: usize) -> *mut u8 {
+    const PROT_READ_WRITE: u32 = 3;
+    const MAP_PRIVATE_ANONYMOUS: u32 = 0x22;
+    // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+    unsafe { call!(__NR_mmap, 0, bytes, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1isize, 0) }
+        .map_or(null_mut(), |address| address as *mut u8)
+}
+
+// SAFETY: blocks are disjoint: each is cut once from a piece, or mapped for itself, and is handed
+// out again only after it was freed. A class's block size is a power of two and pieces are
+// page-aligned, so a block is aligned to its size where the cursor is rounded up to it.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let size = layout.size().max(layout.align());
+        if size > LARGEST_CLASS {
+            return map(size);
+        }
+        // SAFETY: there is one thread, and no reference outlives a call.
+        let inner = unsafe { &mut *self.0.get() };
+        let class = class_of(size);
+        let block = inner.free[class];
+        if !block.is_null() {
+            // SAFETY: a free block holds the address of the next one of its class.
+            inner.free[class] = unsafe { block.cast::<*mut u8>().read() };
+            return block;
+        }
+        let bytes = SMALLEST_CLASS << class;
+        let align = layout.align().max(SMALLEST_CLASS);
+        let start = inner.next.next_multiple_of(align);
+        if inner.next == 0 || start + bytes > inner.end {
+            let piece = map(PIECE_BYTES);
+            if piece.is_null() {
+                return piece;
+            }
+            inner.next = piece as usize + bytes;
+            inner.end = piece as usize + PIECE_BYTES;
+            return piece;
+        }
+        inner.next = start + bytes;
+        start as *mut u8
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        let size = layout.size().max(layout.align());
+        if size > LARGEST_CLASS {
+            // SAFETY: the block was mapped for itself with this size.
+            let _ = unsafe { call!(__NR_munmap, block, size) };
+            return;
+        }
+        // SAFETY: there is one thread; the block is at least a pointer large and nobody's now.
+        unsafe {
+            let inner = &mut *self.0.get();
+            let class = class_of(size);
+            block.cast::<*mut u8>().write(inner.free[class]);
+            inner.free[class] = block;
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let old = layout.size().max(layout.align());
+        let new = new_size.max(layout.align());
+        if old <= LARGEST_CLASS && new <= LARGEST_CLASS && class_of(old) == class_of(new) {
+            return block;
+        }
+        if old > LARGEST_CLASS && new > LARGEST_CLASS && layout.align() <= 4096 {
+            const MREMAP_MAYMOVE: u32 = 1;
+            // SAFETY: the block was mapped for itself with this size.
+            return unsafe { call!(__NR_mremap, block, old, new, MREMAP_MAYMOVE) }
+                .map_or(null_mut(), |address| address as *mut u8);
+        }
+        // SAFETY: the alignment was valid before, and the size is the caller's.
+        unsafe {
+            let moved = self.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
+            if !moved.is_null() {
+                moved.copy_from_nonoverlapping(block, layout.size().min(new_size));
+                self.dealloc(block, layout);
+            }
+            moved
+        }
+    }
+}
