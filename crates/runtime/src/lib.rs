@@ -2,15 +2,85 @@
 //!
 //! `no_std`, synchronous and single-threaded: the same code runs in `tare-runtime`, which starts
 //! without libc, and inside `tare`. It never prints, exits or reads the environment: what it has
-//! to know comes in as values, what it has to say goes out as values and [`error::Error`]s.
+//! to know comes in as values, what it has to say goes out as values and [`error::Error`]s. (The
+//! processes that it forks do exit.)
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;
 
 pub mod cgroup;
+mod channel;
 pub mod config;
+mod create;
 pub mod error;
+mod exec;
+mod hooks;
+mod init;
+pub mod lsm;
+mod net;
+mod process;
 pub mod procfs;
-pub mod rootdir;
+pub mod relay;
+mod rootdir;
 pub mod seccomp;
 pub mod state;
+pub mod verbs;
+
+pub use create::{create, run};
+pub use exec::{ExecOptions, Executed, exec};
+
+use alloc::string::String;
+use oci::runtime::Spec;
+use sys::Fd;
+
+/// What the runtime has to know of its surroundings.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// The state directory: absolute, or relative to the current directory.
+    pub root: String,
+    /// cgroups are made by systemd.
+    pub systemd_cgroup: bool,
+    /// The caller lacks the rights of the host's root.
+    pub rootless: bool,
+    /// D-Bus address of systemd, where it is not the usual one.
+    pub bus_address: Option<String>,
+}
+
+/// Where the terminal of a container goes.
+#[derive(Debug, Default)]
+pub enum Console {
+    /// Nowhere: the container has none, or the caller relays it ([`run`]).
+    #[default]
+    Inherit,
+    /// Its outer end is sent to whoever listens at this path.
+    Socket(String),
+    /// Its outer end is sent over this connected socket.
+    Connected(Fd),
+}
+
+/// How a container is made.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// The bundle's directory.
+    pub bundle: String,
+    /// The configuration; `None`: the bundle's `config.json`.
+    pub spec: Option<Spec>,
+    /// Where a terminal goes.
+    pub console: Console,
+    /// File to write the init's id to.
+    pub pid_file: Option<String>,
+    /// Descriptors behind the standard three that the program gets.
+    pub preserve_fds: u32,
+    /// Descriptors of socket activation, which come first.
+    pub listen_fds: u32,
+    /// Moves the root instead of pivoting it.
+    pub no_pivot: bool,
+    /// Keeps the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// Runs the program under an own first process that collects orphans.
+    pub init: bool,
+    /// `run` returns when the program runs.
+    pub detach: bool,
+    /// `run` does not remove the container at its end.
+    pub keep: bool,
+}

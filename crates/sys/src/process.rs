@@ -246,3 +246,9 @@ pub fn set_key_permissions(id: u32, permissions: u32) -> Result<()> {
     // SAFETY: no pointer is passed.
     unsafe { call!(__NR_keyctl, KEYCTL_SETPERM, id, permissions, 0, 0) }.map(drop)
 }
+
+/// `pidfd_getfd(2)`: a copy of descriptor `number` of another process.
+pub fn descriptor_of(pidfd: impl AsFd, number: i32) -> Result<Fd> {
+    // SAFETY: no pointer is passed.
+    unsafe { call!(__NR_pidfd_getfd, pidfd.fd(), number, 0) }.map(|raw| Fd::from_raw(raw as i32))
+}

@@ -47,9 +47,14 @@ pub fn set_io_priority(value: u32) -> Result<()> {
 
 /// `prlimit64(2)` for the calling process.
 pub fn set_limit(resource: u32, soft: u64, hard: u64) -> Result<()> {
+    set_limit_of(0, resource, soft, hard)
+}
+
+/// `prlimit64(2)` for process `pid` (0: the caller).
+pub fn set_limit_of(pid: i32, resource: u32, soft: u64, hard: u64) -> Result<()> {
     let limit = rlimit64 { rlim_cur: soft, rlim_max: hard };
     // SAFETY: `limit` is readable; a NULL old limit is not filled.
-    unsafe { call!(__NR_prlimit64, 0, resource, &raw const limit, 0) }.map(drop)
+    unsafe { call!(__NR_prlimit64, pid, resource, &raw const limit, 0) }.map(drop)
 }
 
 /// The (soft, hard) limit of the calling process.

@@ -11,7 +11,8 @@ document! {
         default_action: Action,
         default_errno_ret: Option<u32>,
         architectures: Vec<Arch>,
-        flags: Vec<FilterFlag>,
+        /// Absent and empty differ: absent flags turn on `SECCOMP_FILTER_FLAG_SPEC_ALLOW`.
+        flags: Option<Vec<FilterFlag>>,
         listener_path: String,
         listener_metadata: String,
         syscalls: Vec<SyscallRule>,

@@ -52,7 +52,7 @@ impl Plan {
 
     fn make(&mut self, resources: &Resources, started: bool) -> Result<Created> {
         let rules = Rules::parse(&resources.devices)?;
-        let mut created = Created { warnings: warnings(resources), ..Created::default() };
+        let mut created = Created { warnings: warnings(resources, self.version), ..Created::default() };
         let mut dropped = Vec::new();
         for index in 0..self.directories.len() {
             let directory = &self.directories[index];
@@ -221,11 +221,14 @@ impl From<Error> for Failed {
     }
 }
 
-fn warnings(resources: &Resources) -> Vec<String> {
-    let kernel = |memory: &oci::runtime::Memory| {
-        memory.kernel.is_some() || memory.kernel_tcp.is_some()
+/// What has no effect.
+pub(super) fn warnings(resources: &Resources, version: Version) -> Vec<String> {
+    let kernel =
+        |memory: &oci::runtime::Memory| memory.kernel.is_some() || memory.kernel_tcp.is_some();
+    let mut warnings = match version {
+        Version::V2 => v2::ignored(resources),
+        _ => Vec::new(),
     };
-    let mut warnings = Vec::new();
     if resources.memory.as_ref().is_some_and(kernel) {
         warnings.push("linux.resources.memory.kernel and kernelTCP are ignored".into());
     }

@@ -142,7 +142,11 @@ impl Plan {
                 Ok(fd) if directory.is_unified() => join.unified = Some(fd),
                 Ok(fd) if courtesy => join.courtesy_tasks.push(fd),
                 Ok(fd) => join.tasks.push(fd),
-                Err(_) if self.rootless || (courtesy && sub.paths.is_empty()) => {}
+                Err(_) if self.rootless || (courtesy && sub.of(directory).is_empty()) => {}
+                // Nobody can remove a cgroup that the container is in: the container is not in
+                // this one (yet), so its new process need not be either.
+                Err(Errno::ENOENT)
+                    if sub.of(directory).is_empty() && self.main() != Some(directory) => {}
                 Err(errno) => return Err(refused(&path, errno)),
             }
         }
@@ -172,6 +176,8 @@ impl Plan {
                     unit.attach(sub.of(directory), pid)?;
                 }
                 (Err(_), _) if self.rootless || directory.is_courtesy(self.version) => {}
+                (Err(Errno::ENOENT), _)
+                    if sub.of(directory).is_empty() && self.main() != Some(directory) => {}
                 (Err(errno), _) => return Err(refused(&path, errno)),
             }
         }

@@ -1,6 +1,6 @@
 //! Which cgroup hierarchies this machine has, and where this process is in them.
 
-use crate::error::{Attempt, Error, Kind, Result};
+use crate::error::{Attempt, Result};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
@@ -128,11 +128,6 @@ impl Layout {
     /// Whether a v1 hierarchy with this controller is mounted.
     pub fn has(&self, controller: &str) -> bool {
         self.hierarchies.iter().any(|h| h.controllers.iter().any(|name| name == controller))
-    }
-
-    pub(super) fn unified_mount(&self) -> Result<&Hierarchy> {
-        let missing = || Error::new(Kind::Unsupported, "the unified cgroup hierarchy is missing");
-        self.unified.as_ref().ok_or_else(missing)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::plan::Plan;
 use super::tree::{Dir, is_gone};
-use crate::error::{Attempt, Error, Result};
+use crate::error::{Error, Result};
 use alloc::format;
 use alloc::vec::Vec;
 use sys::{AsFd, Errno, fs};
@@ -81,16 +81,22 @@ fn processes_in(dir: &Dir) -> Result<Vec<i32>> {
     }
 }
 
-/// Whether a v2 cgroup has a process in it or below it.
-pub(super) fn is_populated(dir: &Dir) -> Result<bool> {
-    let events = dir.read_optional("cgroup.events")?.unwrap_or_default();
-    Ok(super::tree::value_of(&events, "populated") == Some(1))
-}
-
-/// Waits until `cgroup.events` (open as `events`) changes, at most `timeout_ms`.
-pub(super) fn wait_for_event(events: impl AsFd, timeout_ms: u64) -> Result<()> {
-    /// kernfs tells of a change by this.
+/// Waits for processes to leave a cgroup, at most `timeout_ms`: for an event where the kernel has
+/// one (v2), otherwise by sleeping.
+pub(super) fn wait_for_change(dir: &Dir, timeout_ms: u64) {
+    /// How kernfs tells that a file has changed since it was read.
     const POLLPRI: u32 = 2;
-    let mut fds = [sys::wait::PollFd::new(events, POLLPRI)];
-    sys::wait::poll(&mut fds, Some(timeout_ms)).attempt(|| "waiting for cgroup.events").map(drop)
+    let events = fs::open_at(dir, "cgroup.events", fs::O_RDONLY, 0);
+    let populated = events.and_then(|file| {
+        let text = fs::read_to_end(&file, 4096)?;
+        let text = core::str::from_utf8(&text).unwrap_or_default();
+        Ok((super::tree::value_of(text, "populated") == Some(1)).then_some(file))
+    });
+    match populated {
+        Ok(Some(file)) => {
+            let mut fds = [sys::wait::PollFd::new(&file, POLLPRI)];
+            let _ = sys::wait::poll(&mut fds, Some(timeout_ms));
+        }
+        _ => sys::time::sleep_ms(timeout_ms),
+    }
 }

@@ -1,7 +1,7 @@
 //! Taking a container's cgroup away.
 
 use super::plan::Plan;
-use super::procs::{children, processes_below};
+use super::procs::{children, processes_below, wait_for_change};
 use super::tree::{Dir, is_gone};
 use crate::error::{Error, Kind};
 use alloc::format;
@@ -57,7 +57,7 @@ fn remove_tree(path: &str, end_ms: u64) -> Result<(), Error> {
             Ok(()) => return Ok(()),
             Err(errno) if is_gone(errno) => return Ok(()),
             Err(Errno::EBUSY | Errno::ENOTEMPTY) if sys::time::monotonic_ms() < end_ms => {
-                sys::time::sleep_ms(pause_ms);
+                wait_for_change(&dir, pause_ms);
                 pause_ms = (pause_ms * 2).min(LONGEST_PAUSE_MS);
             }
             Err(Errno::EBUSY | Errno::ENOTEMPTY) => return Err(busy(&dir)),

@@ -4,11 +4,13 @@ mod mounts;
 mod names;
 mod validate;
 
+pub(crate) use mounts::clean;
 pub use mounts::{AccessTime, Idmap, MountPlan, OPTION_NAMES, What, plan as plan_mount};
 pub use names::{
     CAPABILITIES, capability_number, io_class, limit_number, memory_mode, memory_policy_flags,
     personality_value, scheduler_flags, scheduler_policy,
 };
+pub(crate) use validate::sysctl_path;
 pub use validate::{validate, validate_process};
 
 use crate::error::{Attempt, Error, Result};

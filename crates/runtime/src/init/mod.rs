@@ -49,8 +49,12 @@ pub(crate) struct Job {
     pub own_mounts: bool,
     /// Whether it is in a user namespace of its own, new or joined.
     pub own_users: bool,
-    /// v1 `tasks` files to write `0` to.
-    pub cgroup_tasks: Vec<Fd>,
+    /// Namespaces to join, with descriptors of them.
+    pub joined: Vec<(oci::runtime::NamespaceKind, Fd)>,
+    /// Offsets of a new time namespace.
+    pub time_offsets: oci::runtime::Map<oci::runtime::TimeOffset>,
+    /// How to get into the container's cgroup.
+    pub join: crate::cgroup::Join,
     /// Where the container's cgroups are, for a mount of type cgroup.
     pub cgroup: crate::cgroup::Plan,
     /// Where the outer end of the terminal goes; `None`: the program has no terminal.
@@ -64,8 +68,8 @@ pub(crate) struct Job {
     pub state: oci::runtime::State,
     /// The child's first message is a request to have its user namespace mapped.
     pub wants_mapping: bool,
-    /// The answer to [`Request::Created`]'s counterpart for `run` may depend on work of the
-    /// parent (cgroups by systemd, network devices) that must precede the mounts.
+    /// The parent has work to do with the child's id (a systemd unit) that must come before the
+    /// child makes its cgroup namespace and mounts.
     pub waits_for_parent: bool,
 }
 
@@ -178,9 +182,8 @@ fn become_root() -> Result<()> {
 /// Moves this process into the container's cgroups (v1): while it has one thread a write to
 /// `tasks` costs nothing, where `cgroup.procs` waits for a grace period of the whole machine.
 fn join_cgroups(job: &mut Job) -> Result<()> {
-    for tasks in job.cgroup_tasks.drain(..) {
-        fs::write(&tasks, b"0").attempt(|| "joining the container's cgroup")?;
-    }
+    job.join.enter().attempt(|| "joining the container's cgroup")?;
+    job.join = crate::cgroup::Join::default();
     if job.is_new(sys::process::CLONE_NEWCGROUP) {
         sys::process::unshare(sys::process::CLONE_NEWCGROUP)
             .attempt(|| "making a cgroup namespace")?;

@@ -24,7 +24,7 @@ impl CapabilityPlan {
     pub fn new(configured: Option<&Capabilities>, warnings: &mut Vec<String>) -> Self {
         let Some(sets) = configured else { return Self::default() };
         let mut unknown: Vec<&str> = Vec::new();
-        let mut bits = |names: &'_ [String]| {
+        let bits = |names: &'_ [String]| {
             names.iter().fold(0u64, |set, name| match capability_number(name) {
                 Some(number) => set | 1 << number,
                 None => set,

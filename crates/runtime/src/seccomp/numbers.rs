@@ -1,11 +1,11 @@
 //! What each system call number leads to: the rules of one kernel architecture, written out as
 //! intervals of equal outcome over all 2^32 numbers.
 
+use super::Error;
 use super::arch::{self, Abi, X32_BIT};
 use super::conditions::{Condition, Conflict, Level, insert};
 use super::profile::{KILL_THREAD, NOT_IMPLEMENTED, Rules, Use};
 use super::tables::{self, SLOTS};
-use super::Error;
 use alloc::format;
 use alloc::vec::Vec;
 use oci::runtime::{Arch, Operator};

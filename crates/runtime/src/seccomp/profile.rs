@@ -184,12 +184,12 @@ impl Rules {
     }
 
     fn read_flags(&mut self, profile: &Seccomp, warnings: &mut Warnings) -> Result<(), Error> {
-        if profile.flags.is_empty() {
+        if profile.flags.is_none() {
             // As in runc, whose profiles come from encoders that leave out empty lists: no word
             // about flags means that the mitigation of speculative stores stays off.
             self.flags |= FLAG_SPEC_ALLOW;
         }
-        for flag in &profile.flags {
+        for flag in profile.flags.iter().flatten() {
             self.flags |= match flag {
                 // Nothing to do, as in runc: the filter is installed by the only thread.
                 FilterFlag::Tsync => 0,
@@ -279,23 +279,23 @@ fn action_value(
 }
 
 fn read_conditions(rule: usize, args: &[ArgRule]) -> Result<Vec<Condition>, Error> {
+    let wrong = |arg: &ArgRule| arg.index as usize >= ARGUMENTS;
+    if let Some((at, arg)) = args.iter().enumerate().find(|(_, arg)| wrong(arg)) {
+        return Err(Error::new(
+            format!("linux.seccomp.syscalls[{rule}].args[{at}].index"),
+            format!("{} is not an argument number (0-5)", arg.index),
+        ));
+    }
     let mut conditions = Vec::with_capacity(args.len());
-    for (at, arg) in args.iter().enumerate() {
-        if arg.index as usize >= ARGUMENTS {
-            return Err(Error::new(
-                format!("linux.seccomp.syscalls[{rule}].args[{at}].index"),
-                format!("{} is not an argument number (0-5)", arg.index),
-            ));
-        }
+    // Ordered by argument; a call to sort would bring 8 KB of code.
+    let order = 0..ARGUMENTS as u32;
+    for arg in order.flat_map(|index| args.iter().filter(move |arg| arg.index == index)) {
         let (mask, value) = match arg.op {
             Operator::MaskedEqual => (arg.value, arg.value_two),
             _ => (u64::MAX, arg.value),
         };
         let argument = arg.index as u8;
         conditions.push(Condition { argument, operator: arg.op, mask, value });
-    }
-    if !has_repeated_argument(&conditions) {
-        conditions.sort_unstable_by_key(|condition| condition.argument);
     }
     Ok(conditions)
 }

@@ -66,9 +66,7 @@ fn simplify(intervals: &[Interval]) -> (Vec<Segment>, Vec<Exception>) {
                 let singles = segments.split_off(at + 1);
                 let Some(segment) = segments.last_mut() else { continue };
                 exceptions.extend(
-                    singles
-                        .iter()
-                        .map(|one| Exception { number: one.start, outcome: one.outcome }),
+                    singles.iter().map(|one| Exception { number: one.start, outcome: one.outcome }),
                 );
                 segment.end = end;
                 segment.exceptions.end = exceptions.len();

@@ -170,8 +170,7 @@ impl Tables {
                 let (call, next) = number_at(at + 1);
                 let Some(call) = call else { panic!("a call has a number") };
                 assert!(call > 0 && call < IPC_FLAG as u32);
-                tables.calls[position] =
-                    call as u8 | if TEXT[at] == b'i' { IPC_FLAG } else { 0 };
+                tables.calls[position] = call as u8 | if TEXT[at] == b'i' { IPC_FLAG } else { 0 };
                 at = next;
             } else {
                 at += 1;

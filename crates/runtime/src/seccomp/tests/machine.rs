@@ -48,9 +48,9 @@ fn word(data: &Data, offset: u32) -> u32 {
     match offset {
         0 => data.number,
         4 => data.arch,
-        16..64 if offset % 4 == 0 => {
+        16..64 if offset.is_multiple_of(4) => {
             let argument = data.args[(offset as usize - 16) / 8];
-            if offset % 8 == 0 { argument as u32 } else { (argument >> 32) as u32 }
+            if offset.is_multiple_of(8) { argument as u32 } else { (argument >> 32) as u32 }
         }
         _ => panic!("no field at {offset}"),
     }

@@ -5,53 +5,127 @@ use crate::seccomp::arch::{self, X32_BIT, audit_arch};
 use crate::seccomp::tables::{Name, number_of};
 use oci::runtime::{Action, Arch, ArgRule, Operator, Seccomp, SyscallRule};
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 pub(super) const KILL: u32 = 0;
 pub(super) const NOT_IMPLEMENTED: u32 = 0x0005_0000 | 38;
 
-/// The return value of the filter.
-pub(super) fn decide(profile: &Seccomp, native: Arch, data: &Data) -> u32 {
-    if newer_than_profile(profile, native, data) {
-        return NOT_IMPLEMENTED;
-    }
-    let default = value(profile.default_action, profile.default_errno_ret);
-    let Some(arch) = abi_of(profile, native, data) else {
-        let skipped = data.number == u32::MAX && data.arch == audit_arch(Arch::X86_64);
-        return if skipped && included(profile, native, Arch::X86_64) { default } else { KILL };
-    };
-    let clauses = clauses(profile, arch, data.number);
-    if let Some((_, action)) = clauses.iter().find(|(conditions, _)| conditions.is_empty()) {
-        return *action;
-    }
-    let matching = clauses.iter().filter(|(all, _)| all.iter().all(|one| one.holds(data)));
-    // `min_by_key` takes the first of equal ones.
-    matching.min_by_key(|(all, _)| rank(all)).map_or(default, |(_, action)| *action)
+/// A conjunction and its action.
+type Clause = (Vec<Condition>, u32);
+
+/// A profile on an x86-64 machine.
+pub(super) struct Model {
+    default: u32,
+    included: Vec<Arch>,
+    /// The largest number that the profile names. Empty if newer ones are no special case.
+    last: BTreeMap<Arch, u32>,
+    /// The alternatives for a call, in the order of the profile.
+    clauses: BTreeMap<(Arch, u32), Vec<Clause>>,
 }
 
-/// runc's stub in front of libseccomp's filter.
-pub(super) fn newer_than_profile(profile: &Seccomp, native: Arch, data: &Data) -> bool {
-    if matches!(profile.default_action, Action::Allow | Action::Log | Action::Trace) {
-        return false;
+impl Model {
+    pub(super) fn new(profile: &Seccomp) -> Self {
+        let mut included = profile.architectures.clone();
+        included.push(Arch::X86_64);
+        included.retain(|&arch| arch::abi(arch).is_some());
+        let mut model = Self {
+            default: value(profile.default_action, profile.default_errno_ret),
+            included,
+            last: BTreeMap::new(),
+            clauses: BTreeMap::new(),
+        };
+        for rule in &profile.syscalls {
+            for name in &rule.names {
+                for arch in model.included.clone() {
+                    model.add(rule, name, arch);
+                }
+            }
+        }
+        if matches!(profile.default_action, Action::Allow | Action::Log | Action::Trace) {
+            model.last.clear();
+        }
+        model
     }
-    let mut abis = Arch::ALL.iter().map(|(_, arch)| *arch).filter(|&arch| {
-        audit_arch(arch) == data.arch && included(profile, native, arch) && arch::abi(arch).is_some()
-    });
-    let is_x32 = data.arch == audit_arch(Arch::X86_64) && data.number & X32_BIT != 0;
-    let Some(arch) = abis.find(|&arch| (arch == Arch::X32) == is_x32) else { return false };
-    let last = profile.syscalls.iter().flat_map(|rule| &rule.names).filter_map(|name| {
-        let multiplexed = arch == Arch::X86 && Name::find(name)?.multiplexed().is_some();
-        if multiplexed { None } else { number(name, arch) }
-    });
-    last.max().is_some_and(|last| last != 0 && data.number > last)
+
+    fn add(&mut self, rule: &SyscallRule, name: &str, arch: Arch) {
+        let Some(name) = Name::find(name) else { return };
+        let action = value(rule.action, rule.errno_ret);
+        let wide = matches!(arch, Arch::X86_64 | Arch::Aarch64);
+        let mut push = |number, args: &[ArgRule]| {
+            if action != self.default {
+                let clause = (conditions(args, wide), action);
+                self.clauses.entry((arch, number)).or_default().push(clause);
+            }
+        };
+        let multiplexed = name.multiplexed().filter(|_| arch == Arch::X86);
+        if let Some(multiplexed) = multiplexed {
+            for mut args in alternatives(rule) {
+                args.retain(|arg| arg.index != 0);
+                args.push(ArgRule { value: multiplexed.call.into(), ..ArgRule::default() });
+                push(multiplexed.slot.into(), &args);
+            }
+        }
+        let Some(number) = number(name, arch) else { return };
+        for args in alternatives(rule) {
+            push(number, &args);
+        }
+        if multiplexed.is_none() && number != 0 {
+            let last = self.last.entry(arch).or_default();
+            *last = number.max(*last);
+        }
+    }
+
+    /// The return value of the filter.
+    pub(super) fn decide(&self, data: &Data) -> u32 {
+        if self.is_newer(data) {
+            return NOT_IMPLEMENTED;
+        }
+        let Some(arch) = self.abi_of(data) else {
+            let skipped = data.number == u32::MAX && data.arch == audit_arch(Arch::X86_64);
+            return if skipped { self.default } else { KILL };
+        };
+        let Some(clauses) = self.clauses.get(&(arch, data.number)) else { return self.default };
+        if let Some((_, action)) = clauses.iter().find(|(conditions, _)| conditions.is_empty()) {
+            return *action;
+        }
+        let matching = clauses.iter().filter(|(all, _)| all.iter().all(|one| one.holds(data)));
+        // `min_by_key` takes the first of equal ones.
+        matching.min_by_key(|(all, _)| rank(all)).map_or(self.default, |(_, action)| *action)
+    }
+
+    /// runc's stub, which stands in front of libseccomp's filter.
+    pub(super) fn is_newer(&self, data: &Data) -> bool {
+        self.last.iter().any(|(&arch, &last)| {
+            let x32 = data.arch == audit_arch(Arch::X86_64) && data.number & X32_BIT != 0;
+            audit_arch(arch) == data.arch && (arch == Arch::X32) == x32 && data.number > last
+        })
+    }
+
+    fn abi_of(&self, data: &Data) -> Option<Arch> {
+        self.included.iter().copied().find(|&arch| {
+            audit_arch(arch) == data.arch
+                && match arch {
+                    Arch::X86_64 => data.number < X32_BIT,
+                    Arch::X32 => data.number >= X32_BIT,
+                    _ => true,
+                }
+        })
+    }
+
+    /// Argument numbers and values that decide about a call.
+    pub(super) fn compared(&self, data: &Data) -> Vec<(usize, u64)> {
+        let Some(arch) = self.abi_of(data) else { return Vec::new() };
+        let Some(clauses) = self.clauses.get(&(arch, data.number)) else { return Vec::new() };
+        if self.is_newer(data) || clauses.iter().any(|(all, _)| all.is_empty()) {
+            return Vec::new();
+        }
+        clauses.iter().flat_map(|(all, _)| all).map(|one| (one.index, one.value)).collect()
+    }
 }
 
-pub(super) fn included(profile: &Seccomp, native: Arch, arch: Arch) -> bool {
-    arch == native || profile.architectures.contains(&arch)
-}
-
-pub(super) fn number(name: &str, arch: Arch) -> Option<u32> {
+pub(super) fn number(name: Name, arch: Arch) -> Option<u32> {
     let abi = arch::abi(arch)?;
-    Some(number_of(Name::find(name)?.slot(abi.column)?) | abi.bit)
+    Some(number_of(name.slot(abi.column)?) | abi.bit)
 }
 
 pub(super) fn value(action: Action, errno: Option<u32>) -> u32 {
@@ -68,27 +142,14 @@ pub(super) fn value(action: Action, errno: Option<u32>) -> u32 {
     }
 }
 
-fn abi_of(profile: &Seccomp, native: Arch, data: &Data) -> Option<Arch> {
-    Arch::ALL.iter().map(|(_, arch)| *arch).find(|&arch| {
-        let same = match arch {
-            Arch::X86_64 => data.number < X32_BIT,
-            Arch::X32 => data.number >= X32_BIT,
-            _ => true,
-        };
-        same && audit_arch(arch) == data.arch
-            && included(profile, native, arch)
-            && arch::abi(arch).is_some()
-    })
-}
-
 /// One condition, cut to the words of the ABI.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Condition {
-    pub(super) index: usize,
-    pub(super) op: Operator,
+struct Condition {
+    index: usize,
+    op: Operator,
     word: u64,
     mask: u64,
-    pub(super) value: u64,
+    value: u64,
 }
 
 impl Condition {
@@ -101,16 +162,19 @@ impl Condition {
     }
 
     fn holds(&self, data: &Data) -> bool {
-        let found = data.args[self.index] & self.word;
-        match self.op {
-            Operator::NotEqual => found != self.value,
-            Operator::Less => found < self.value,
-            Operator::LessOrEqual => found <= self.value,
-            Operator::Equal => found == self.value,
-            Operator::GreaterOrEqual => found >= self.value,
-            Operator::Greater => found > self.value,
-            Operator::MaskedEqual => found & self.mask == self.value,
-        }
+        compare(self.op, data.args[self.index] & self.word, self.mask, self.value)
+    }
+}
+
+pub(super) fn compare(op: Operator, found: u64, mask: u64, value: u64) -> bool {
+    match op {
+        Operator::NotEqual => found != value,
+        Operator::Less => found < value,
+        Operator::LessOrEqual => found <= value,
+        Operator::Equal => found == value,
+        Operator::GreaterOrEqual => found >= value,
+        Operator::Greater => found > value,
+        Operator::MaskedEqual => found & mask == value,
     }
 }
 
@@ -124,40 +188,6 @@ fn rank(conditions: &[Condition]) -> Vec<(Reverse<usize>, u8, u64)> {
     conditions.iter().map(|one| (Reverse(one.index), key(one).0, key(one).1)).collect()
 }
 
-/// The alternatives for one system call, in the order of the profile.
-pub(super) fn clauses(
-    profile: &Seccomp,
-    arch: Arch,
-    number: u32,
-) -> Vec<(Vec<Condition>, u32)> {
-    let default = value(profile.default_action, profile.default_errno_ret);
-    let wide = matches!(arch, Arch::X86_64 | Arch::Aarch64);
-    let mut list = Vec::new();
-    for rule in &profile.syscalls {
-        let action = value(rule.action, rule.errno_ret);
-        if action == default {
-            continue;
-        }
-        for name in &rule.names {
-            let multiplexed = Name::find(name).and_then(Name::multiplexed);
-            if let Some(multiplexed) = multiplexed
-                && arch == Arch::X86
-                && u32::from(multiplexed.slot) == number
-            {
-                for mut args in alternatives(rule) {
-                    args.retain(|arg| arg.index != 0);
-                    args.insert(0, ArgRule { value: multiplexed.call.into(), ..ArgRule::default() });
-                    list.push((conditions(&args, wide), action));
-                }
-            }
-            if self::number(name, arch) == Some(number) {
-                list.extend(alternatives(rule).iter().map(|args| (conditions(args, wide), action)));
-            }
-        }
-    }
-    list
-}
-
 fn conditions(args: &[ArgRule], wide: bool) -> Vec<Condition> {
     let mut list: Vec<_> = args.iter().map(|arg| Condition::new(arg, wide)).collect();
     list.retain(|one| one.mask != 0);
@@ -167,6 +197,10 @@ fn conditions(args: &[ArgRule], wide: bool) -> Vec<Condition> {
 
 /// The conjunctions that a rule stands for.
 pub(super) fn alternatives(rule: &SyscallRule) -> Vec<Vec<ArgRule>> {
-    let repeated = (0..6).any(|index| rule.args.iter().filter(|a| a.index == index).count() > 1);
-    if repeated { rule.args.iter().map(|arg| vec![arg.clone()]).collect() } else { vec![rule.args.clone()] }
+    let count = |index| rule.args.iter().filter(|arg| arg.index == index).count();
+    if (0..6).any(|index| count(index) > 1) {
+        rule.args.iter().map(|arg| vec![arg.clone()]).collect()
+    } else {
+        vec![rule.args.clone()]
+    }
 }

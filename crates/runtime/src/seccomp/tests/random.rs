@@ -1,7 +1,7 @@
-//! Random profiles and the calls that show where they differ.
+//! Random profiles, and the calls that show where two filters differ.
 
 use super::machine::Data;
-use super::model;
+use super::model::Model;
 use crate::seccomp::arch::X32_BIT;
 use crate::seccomp::audit_arch;
 use oci::runtime::{Action, Arch, ArgRule, Operator, Seccomp, SyscallRule};
@@ -25,22 +25,40 @@ impl Random {
         (self.next() >> 32) as usize % end
     }
 
-    pub(super) fn one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
-
-    pub(super) fn pick<T: Clone>(&mut self, list: &[T]) -> T {
+    fn pick<T: Clone>(&mut self, list: &[T]) -> T {
         list[self.below(list.len())].clone()
     }
 }
 
+/// Which profiles to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Kind { pub one_action: bool, pub small: bool, pub ops: &'static [usize], pub args: usize, pub indexes: usize }
+pub(super) enum Kind {
+    /// No conditions, any actions.
+    Unconditional,
+    /// One action, one condition a rule, values of 32 bits.
+    Single,
+    /// One action, one condition a rule, values of 64 bits, only (in)equality and masks.
+    Wide,
+    /// Any actions, one argument, only equality.
+    Conflicting,
+    /// Anything.
+    Anything,
+}
 
+impl Kind {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Unconditional, Self::Single, Self::Wide, Self::Conflicting, Self::Anything];
+}
+
+#[rustfmt::skip]
 const VALUES: [u64; 16] = [
     0, 1, 2, 5, 7, 8, 38, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0x1_0000_0000, 0x1_0000_0005,
     0x2_0000_0001, 0x7fff_ffff_ffff_ffff, 0xffff_ffff_0000_0000, u64::MAX,
 ];
+/// This many of [`VALUES`] and [`MASKS`] have 32 bits.
+const NARROW_VALUES: usize = 10;
+const NARROW_MASKS: usize = 6;
+#[rustfmt::skip]
 const MASKS: [u64; 9] = [
     0, 1, 7, 0xff, 0xffff_ffff, 0x7e02_0000, 0x1_0000_0000, 0xffff_ffff_0000_0000, u64::MAX,
 ];
@@ -55,14 +73,14 @@ const ACTIONS: [(Action, Option<u32>); 9] = [
     (Action::KillProcess, None),
     (Action::Kill, None),
 ];
-const OPERATORS: [Operator; 7] = [
+pub(super) const OPERATORS: [Operator; 7] = [
+    Operator::Equal,
     Operator::NotEqual,
+    Operator::MaskedEqual,
     Operator::Less,
     Operator::LessOrEqual,
-    Operator::Equal,
     Operator::GreaterOrEqual,
     Operator::Greater,
-    Operator::MaskedEqual,
 ];
 
 /// A profile whose system calls are from `names`.
@@ -70,24 +88,24 @@ pub(super) fn profile(random: &mut Random, names: &[String], kind: Kind) -> Secc
     let (default_action, default_errno_ret) = random.pick(&ACTIONS);
     let mut architectures = vec![Arch::X86_64];
     for arch in [Arch::X86, Arch::X32, Arch::Arm, Arch::Aarch64] {
-        if random.one_in(2) {
+        if random.below(2) == 0 {
             architectures.push(arch);
         }
     }
     // A few favourites, so that rules meet.
     let favourites: Vec<String> = (0..4).map(|_| random.pick(names)).collect();
     let only = random.pick(&ACTIONS);
-    let rules = 1 + random.below(12);
-    let syscalls = (0..rules)
+    let syscalls = (0..=random.below(12))
         .map(|_| {
-            let (action, errno_ret) =
-                if kind.one_action { only } else { random.pick(&ACTIONS) };
-            let conditional = !random.one_in(3);
-            let count = if conditional { 1 + random.below(3) } else { 1 + random.below(60) };
-            let names = (0..count)
-                .map(|_| if conditional { random.pick(&favourites) } else { random.pick(names) })
-                .collect();
-            let args = if conditional { arguments(random, kind) } else { Vec::new() };
+            let free = matches!(kind, Kind::Unconditional | Kind::Conflicting | Kind::Anything);
+            let (action, errno_ret) = if free { random.pick(&ACTIONS) } else { only };
+            let plain = kind == Kind::Unconditional || random.below(3) == 0;
+            let names = if plain {
+                (0..=random.below(60)).map(|_| random.pick(names)).collect()
+            } else {
+                (0..=random.below(3)).map(|_| random.pick(&favourites)).collect()
+            };
+            let args = if plain { Vec::new() } else { arguments(random, kind) };
             SyscallRule { names, action, errno_ret, args }
         })
         .collect();
@@ -95,54 +113,61 @@ pub(super) fn profile(random: &mut Random, names: &[String], kind: Kind) -> Secc
 }
 
 fn arguments(random: &mut Random, kind: Kind) -> Vec<ArgRule> {
-    let count = if random.one_in(2) { 1 } else { 1 + random.below(kind.args) };
-    let values = if kind.small { &VALUES[..10] } else { &VALUES[..] };
-    let masks = if kind.small { &MASKS[..6] } else { &MASKS[..] };
+    let (operators, indexes) = match kind {
+        Kind::Conflicting => (&OPERATORS[..1], 1),
+        Kind::Wide => (&OPERATORS[..3], 3),
+        _ => (&OPERATORS[..], 3),
+    };
+    let narrow = matches!(kind, Kind::Single | Kind::Conflicting);
+    let values = if narrow { &VALUES[..NARROW_VALUES] } else { &VALUES[..] };
+    let masks = if narrow { &MASKS[..NARROW_MASKS] } else { &MASKS[..] };
+    let count = if kind == Kind::Anything { 1 + random.below(3) } else { 1 };
     (0..count)
         .map(|_| {
-            let op = OPERATORS[random.pick(kind.ops)];
-            let value = if op == Operator::MaskedEqual { random.pick(masks) } else { random.pick(values) };
-            let index = random.below(kind.indexes) as u32;
+            let op = random.pick(operators);
+            let value = random.pick(if op == Operator::MaskedEqual { masks } else { values });
+            let index = random.below(indexes) as u32;
             ArgRule { index, value, value_two: random.pick(values), op }
         })
         .collect()
 }
 
-/// Numbers at which something can change, on every architecture that the kernel may report.
-pub(super) fn calls(random: &mut Random, profile: &Seccomp, arguments: usize) -> Vec<Data> {
+/// Every number at which something can change, on every architecture that the kernel may report;
+/// numbers with conditional rules with `arguments` different sets of arguments.
+pub(super) fn calls(random: &mut Random, model: &Model, arguments: usize) -> Vec<Data> {
     let low = (0..=600).chain(0xf_0000..0xf_0010);
-    let edges = [X32_BIT - 1, 0x7fff_ffff, 0x8000_0000, 0xbfff_ffff, 0xc000_0000, u32::MAX - 1, u32::MAX];
+    let edges = [X32_BIT - 1, i32::MAX as u32, 1 << 31, 0xbfff_ffff, 0xc000_0000, u32::MAX - 1];
     let numbers: Vec<u32> =
-        low.clone().chain(low.map(|number| number | X32_BIT)).chain(edges).collect();
+        low.clone().chain(low.map(|low| low | X32_BIT)).chain(edges).chain([u32::MAX]).collect();
     let mut list = Vec::new();
     for arch in [Arch::X86_64, Arch::X86, Arch::Arm, Arch::Aarch64, Arch::Riscv64] {
         for &number in &numbers {
-            let abi = if arch == Arch::X86_64 && number & X32_BIT != 0 { Arch::X32 } else { arch };
-            let values = interesting(profile, abi, number);
-            let count = if values.is_empty() { 1 } else { arguments };
-            for _ in 0..count {
-                let mut args = [0; 6];
-                for (index, arg) in args.iter_mut().enumerate() {
-                    let own: Vec<u64> = values.iter().filter(|v| v.0 == index).map(|v| v.1).collect();
-                    *arg = if own.is_empty() { random.pick(&VALUES) } else { random.pick(&own) };
+            let mut data = Data { arch: audit_arch(arch), number, args: [0; 6] };
+            let compared = model.compared(&data);
+            for _ in 0..if compared.is_empty() { 1 } else { arguments } {
+                for (index, arg) in data.args.iter_mut().enumerate() {
+                    *arg = argument(random, &compared, index);
                 }
-                list.push(Data { arch: audit_arch(arch), number, args });
+                list.push(data);
             }
         }
     }
     list
 }
 
-/// Values around those that the profile compares a call's arguments with.
-fn interesting(profile: &Seccomp, arch: Arch, number: u32) -> Vec<(usize, u64)> {
-    let mut list = Vec::new();
-    for (conditions, _) in model::clauses(profile, arch, number) {
-        for one in conditions {
-            for delta in [0, 1, u64::MAX, 1 << 32, u64::MAX << 32] {
-                list.push((one.index, one.value.wrapping_add(delta)));
-            }
-            list.extend([(one.index, 0), (one.index, u64::MAX), (one.index, one.value | 0xffff_0000)]);
-        }
+/// A value that the profile compares the argument with, or one near it.
+fn argument(random: &mut Random, compared: &[(usize, u64)], index: usize) -> u64 {
+    let own: Vec<u64> = compared.iter().filter(|one| one.0 == index).map(|one| one.1).collect();
+    if own.is_empty() || random.below(8) == 0 {
+        return random.pick(&VALUES);
     }
-    list
+    let value = random.pick(&own);
+    match random.below(7) {
+        0 => value.wrapping_add(1),
+        1 => value.wrapping_sub(1),
+        2 => value.wrapping_add(1 << 32),
+        3 => value.wrapping_sub(1 << 32),
+        4 => value | 0xffff_0000,
+        _ => value,
+    }
 }

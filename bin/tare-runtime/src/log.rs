@@ -1,0 +1,101 @@
+//! Messages: to standard error, and to the file that `--log` names, as text or JSON lines.
+
+use alloc::format;
+use alloc::string::String;
+use runtime::error::Error;
+use sys::{BorrowedFd, CWD, Fd, fs};
+
+/// Where messages go.
+#[derive(Default)]
+pub struct Log {
+    file: Option<Fd>,
+    json: bool,
+    debug: bool,
+}
+
+impl Log {
+    /// Opens the log.
+    pub fn open(path: Option<&str>, format: Option<&str>, debug: bool) -> Result<Self, Error> {
+        let json = match format {
+            None | Some("text" | "") => false,
+            Some("json") => true,
+            Some(other) => {
+                let what = format!("unknown log-format {other:?}, expected text or json");
+                return Err(Error::invalid(what));
+            }
+        };
+        let open = |path: &str| {
+            let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_APPEND;
+            fs::open_at(CWD, path, flags, 0o644)
+                .map_err(|errno| Error::os(format!("opening the log {path}"), errno))
+        };
+        let file = path.filter(|path| !path.is_empty()).map(open).transpose()?;
+        Ok(Self { file, json, debug })
+    }
+
+    /// Says that something failed; returns the exit code.
+    pub fn fail(&self, error: &Error, code: i32) -> i32 {
+        let message = match error.hint() {
+            Some(hint) => format!("{error} (hint: {hint})"),
+            None => format!("{error}"),
+        };
+        self.write("error", &message);
+        if self.file.is_some() {
+            // Callers read the log; whoever stands at the terminal sees it too.
+            self.stderr(&format!("tare-runtime: {error}\n"));
+            if let Some(hint) = error.hint() {
+                self.stderr(&format!("hint: {hint}\n"));
+            }
+        }
+        code
+    }
+
+    /// Says something that the user should know although all went well.
+    pub fn warn(&self, message: &str) {
+        self.write("warning", message);
+    }
+
+    /// Says something for whoever looks for a fault.
+    pub fn debug(&self, message: &str) {
+        if self.debug {
+            self.write("debug", message);
+        }
+    }
+
+    fn write(&self, level: &str, message: &str) {
+        let time = runtime::state::format_time(sys::time::now());
+        // Seconds are what runc writes.
+        let time = format!("{}Z", time.split('.').next().unwrap_or(""));
+        let line = match (self.json, &self.file) {
+            (true, _) => {
+                let record =
+                    serde_json::json!({"level": level, "msg": message, "time": time});
+                format!("{record}\n")
+            }
+            (false, Some(_)) => format!("time={time:?} level={level} msg={message:?}\n"),
+            (false, None) if level == "error" => format!("tare-runtime: {message}\n"),
+            (false, None) => format!("tare-runtime: {level}: {message}\n"),
+        };
+        match &self.file {
+            // With a full disk there is nowhere left to say so.
+            Some(file) => drop(fs::write_all(file, line.as_bytes())),
+            None => self.stderr(&line),
+        }
+    }
+
+    fn stderr(&self, text: &str) {
+        let _ = fs::write_all(BorrowedFd::from_raw(2), text.as_bytes());
+    }
+}
+
+/// Writes data to standard output.
+pub fn print(text: &str) -> Result<(), Error> {
+    fs::write_all(BorrowedFd::from_raw(1), text.as_bytes())
+        .map_err(|errno| Error::os("writing to standard output", errno))
+}
+
+/// A line of data on standard output.
+pub fn print_line(mut text: String) -> Result<(), Error> {
+    text.push('\n');
+    print(&text)
+}

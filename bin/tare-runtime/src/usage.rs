@@ -1,0 +1,211 @@
+//! Verbs, their options, and the help texts.
+
+use crate::args::{Flag, Syntax};
+use alloc::format;
+use alloc::string::String;
+
+const fn switch(name: &'static str, short: Option<char>, help: &'static str) -> Flag {
+    Flag { name, short, value: None, help }
+}
+
+const fn option(
+    name: &'static str,
+    short: Option<char>,
+    value: &'static str,
+    help: &'static str,
+) -> Flag {
+    Flag { name, short, value: Some(value), help }
+}
+
+/// Options before the verb.
+pub const GLOBAL: Syntax = Syntax {
+    flags: &[
+        switch("debug", None, "say more in the log"),
+        option("log", None, "FILE", "write messages to FILE instead of standard error"),
+        option("log-format", None, "FORMAT", "text or json"),
+        option("log-level", None, "LEVEL", "debug, warning or error"),
+        option("root", None, "DIR", "state directory (default /run/tare, or $XDG_RUNTIME_DIR/tare)"),
+        switch("systemd-cgroup", None, "let systemd make cgroups (cgroupsPath is slice:prefix:name)"),
+        option("cgroup-manager", None, "NAME", "cgroupfs or systemd"),
+        option("rootless", None, "WORD", "true, false or auto: tolerate missing cgroup permissions"),
+        switch("help", Some('h'), "show help"),
+        switch("version", Some('v'), "show the version"),
+    ],
+    operands_until_rest: Some(1),
+};
+
+const HELP: Flag = switch("help", Some('h'), "show help");
+const BUNDLE: Flag = option("bundle", Some('b'), "DIR", "the bundle (default: current directory)");
+const CONSOLE: Flag = option("console-socket", None, "SOCKET", "where to send the terminal");
+const PID_FILE: Flag = option("pid-file", None, "FILE", "write the process id to FILE");
+const PIDFD: Flag = option("pidfd-socket", None, "SOCKET", "where to send the init's pidfd");
+const PRESERVE: Flag = option("preserve-fds", None, "N", "pass N descriptors besides 0, 1 and 2");
+const NO_PIVOT: Flag = switch("no-pivot", None, "move the root instead of pivoting (ramfs)");
+const KEYRING: Flag = switch("no-new-keyring", None, "keep the caller's session keyring");
+const INIT: Flag = switch("init", None, "run the program under a reaping first process");
+
+/// One verb.
+pub struct Verb {
+    /// Its name.
+    pub name: &'static str,
+    /// Its operands, for the help.
+    pub operands: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// What it takes.
+    pub syntax: Syntax,
+}
+
+const fn verb(
+    name: &'static str,
+    operands: &'static str,
+    help: &'static str,
+    flags: &'static [Flag],
+) -> Verb {
+    Verb { name, operands, help, syntax: Syntax { flags, operands_until_rest: None } }
+}
+
+/// All verbs, in the order of the help.
+pub const VERBS: &[Verb] = &[
+    verb(
+        "create",
+        "ID",
+        "make a container that waits for start",
+        &[BUNDLE, CONSOLE, PID_FILE, PIDFD, PRESERVE, NO_PIVOT, KEYRING, INIT, HELP],
+    ),
+    verb("start", "ID", "execute the program of a created container", &[HELP]),
+    verb(
+        "run",
+        "ID",
+        "create, start, wait, delete",
+        &[
+            BUNDLE,
+            CONSOLE,
+            PID_FILE,
+            PIDFD,
+            PRESERVE,
+            NO_PIVOT,
+            KEYRING,
+            INIT,
+            switch("detach", Some('d'), "return when the program runs"),
+            switch("keep", None, "do not delete the container at its end"),
+            switch("no-subreaper", None, "accepted; this program never becomes a subreaper"),
+            HELP,
+        ],
+    ),
+    Verb {
+        name: "exec",
+        operands: "ID [PROGRAM ARG...]",
+        help: "execute one more process in a running container",
+        syntax: Syntax { flags: EXEC_FLAGS, operands_until_rest: Some(1) },
+    },
+    verb(
+        "kill",
+        "ID [SIGNAL]",
+        "send a signal (default TERM) to a container's first process",
+        &[switch("all", Some('a'), "to every process of the container"), HELP],
+    ),
+    verb(
+        "delete",
+        "ID",
+        "remove a stopped container",
+        &[switch("force", Some('f'), "kill it first; remove half-made ones too"), HELP],
+    ),
+    verb("state", "ID", "print a container's state as JSON", &[HELP]),
+    verb(
+        "list",
+        "",
+        "list containers",
+        &[
+            option("format", Some('f'), "FORMAT", "table or json"),
+            switch("quiet", Some('q'), "ids only"),
+            HELP,
+        ],
+    ),
+    Verb {
+        name: "ps",
+        operands: "ID [PS OPTION...]",
+        help: "list the processes of a container",
+        syntax: Syntax {
+            flags: &[option("format", Some('f'), "FORMAT", "table or json"), HELP],
+            operands_until_rest: Some(1),
+        },
+    },
+    verb("pause", "ID", "freeze a container", &[HELP]),
+    verb("resume", "ID", "thaw a container", &[HELP]),
+    verb("update", "ID", "change limits of a container", crate::update::FLAGS),
+    verb(
+        "events",
+        "ID",
+        "print statistics and out-of-memory events as JSON lines",
+        &[
+            option("interval", None, "TIME", "time between statistics (default 5s)"),
+            switch("stats", None, "print statistics once"),
+            HELP,
+        ],
+    ),
+    verb(
+        "spec",
+        "",
+        "write an example config.json",
+        &[BUNDLE, switch("rootless", None, "for the caller's own user and group"), HELP],
+    ),
+    verb("features", "", "print what this runtime can do as JSON", &[HELP]),
+];
+
+const EXEC_FLAGS: &[Flag] = &[
+    CONSOLE,
+    PID_FILE,
+    PIDFD,
+    PRESERVE,
+    option("cwd", None, "DIR", "working directory"),
+    option("env", Some('e'), "NAME=VALUE", "environment variable (repeated)"),
+    switch("tty", Some('t'), "give it a terminal"),
+    option("user", Some('u'), "UID[:GID]", "user and group, as numbers"),
+    option("additional-gids", Some('g'), "GID", "supplementary group (repeated)"),
+    option("process", Some('p'), "FILE", "read the whole process from FILE"),
+    switch("detach", Some('d'), "return when the program runs"),
+    option("process-label", None, "LABEL", "SELinux label"),
+    option("apparmor", None, "PROFILE", "AppArmor profile"),
+    switch("no-new-privs", None, "set no_new_privs"),
+    option("cap", Some('c'), "CAP", "additional capability (repeated)"),
+    option("cgroup", None, "PATH", "cgroup below the container's: [CONTROLLER[,...]:]PATH (repeated)"),
+    switch("ignore-paused", None, "go on although the container is frozen"),
+    HELP,
+];
+
+fn flag_lines(flags: &[Flag]) -> String {
+    flags
+        .iter()
+        .map(|flag| {
+            let short = flag.short.map_or(String::from("   "), |short| format!("-{short},"));
+            let long = match flag.value {
+                Some(value) => format!("--{} {value}", flag.name),
+                None => format!("--{}", flag.name),
+            };
+            format!("  {short} {long:<28} {}\n", flag.help)
+        })
+        .collect()
+}
+
+/// The help of the program.
+pub fn global() -> String {
+    let verbs: String =
+        VERBS.iter().map(|verb| format!("  {:<10} {}\n", verb.name, verb.help)).collect();
+    let flags = flag_lines(GLOBAL.flags);
+    format!(
+        "tare-runtime - OCI runtime for Linux containers\n\n\
+         Usage: tare-runtime [OPTION...] VERB [OPTION...] [ID] [ARG...]\n\n\
+         Verbs:\n{verbs}\nOptions:\n{flags}\n\
+         `tare-runtime VERB --help` shows a verb's options.\n"
+    )
+}
+
+/// The help of a verb.
+pub fn of(verb: &Verb) -> String {
+    let flags = flag_lines(verb.syntax.flags);
+    format!(
+        "tare-runtime {} - {}\n\nUsage: tare-runtime {} [OPTION...] {}\n\nOptions:\n{flags}",
+        verb.name, verb.help, verb.name, verb.operands
+    )
+}

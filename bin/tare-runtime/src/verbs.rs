@@ -1,0 +1,331 @@
+//! The verbs.
+
+use crate::args::{Args, Environment, Syntax, distance};
+use crate::log::{Log, print, print_line};
+use crate::usage::{self, VERBS, Verb};
+use crate::{exec, output, seal, update};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use runtime::config::ContainerId;
+use runtime::error::{Error, Kind};
+use runtime::{Console, Executed, Host, Options, verbs};
+use sys::{CWD, fs, ids};
+
+/// Everything that a verb is run with.
+struct Call<'a> {
+    host: Host,
+    log: &'a Log,
+    env: &'a Environment<'a>,
+    args: Args,
+}
+
+/// Runs the verb that the command line names; returns the exit code.
+pub fn dispatch(global: Args, env: &Environment<'_>, raw: &sys::rt::Arguments) -> i32 {
+    let debug = global.has("debug") || global.get("log-level") == Some("debug");
+    let log = match Log::open(global.get("log"), global.get("log-format"), debug) {
+        Ok(log) => log,
+        Err(error) => return Log::default().fail(&error, 1),
+    };
+    match run(&global, env, raw, &log) {
+        Ok(code) => code,
+        Err((error, code)) => log.fail(&error, code),
+    }
+}
+
+fn run(
+    global: &Args,
+    env: &Environment<'_>,
+    raw: &sys::rt::Arguments,
+    log: &Log,
+) -> Result<i32, (Error, i32)> {
+    let fail = |error| (error, 1);
+    if global.has("version") {
+        return print(&version()).map(|()| 0).map_err(fail);
+    }
+    let Some(name) = global.operands.first() else {
+        return print(&usage::global()).map(|()| 0).map_err(fail);
+    };
+    if global.has("help") || name == "help" {
+        return print(&usage::global()).map(|()| 0).map_err(fail);
+    }
+    let verb = find(name).map_err(fail)?;
+    if matches!(verb.name, "create" | "run" | "exec") {
+        seal::ensure(&raw.args, &raw.env);
+    }
+    let Syntax { flags, operands_until_rest } = verb.syntax;
+    let args = Args::parse(&global.operands, &Syntax { flags, operands_until_rest }).map_err(fail)?;
+    if args.has("help") {
+        return print(&usage::of(verb)).map(|()| 0).map_err(fail);
+    }
+    let host = host(global, env).map_err(fail)?;
+    log.debug(&format!("{} below {}", verb.name, host.root));
+    let call = Call { host, log, env, args };
+    let own_failure = if verb.name == "exec" { 255 } else { 1 };
+    call.run(verb).map_err(|error| (error, own_failure))
+}
+
+fn version() -> String {
+    format!(
+        "tare-runtime version {}\nspec: {}\n",
+        env!("CARGO_PKG_VERSION"),
+        oci::runtime::VERSION
+    )
+}
+
+fn find(name: &str) -> Result<&'static Verb, Error> {
+    VERBS.iter().find(|verb| verb.name == name).ok_or_else(|| {
+        let error = match name {
+            "checkpoint" | "restore" => {
+                let what = format!("{name}: this version cannot use criu");
+                return Error::new(Kind::Unsupported, what);
+            }
+            name => Error::invalid(format!("no such verb: {name:?}")),
+        };
+        match VERBS.iter().find(|verb| distance(verb.name, name) <= 2) {
+            Some(verb) => error.with_hint(format!("did you mean {}?", verb.name)),
+            None => error.with_hint("`tare-runtime --help` lists the verbs"),
+        }
+    })
+}
+
+fn host(global: &Args, env: &Environment<'_>) -> Result<Host, Error> {
+    let root_user = ids::euid() == 0;
+    let rootless = match global.get("rootless") {
+        None | Some("auto") => !root_user || in_user_namespace(),
+        Some("true") => true,
+        Some("false") => false,
+        Some(other) => {
+            let what = format!("--rootless: {other:?} is not true, false or auto");
+            return Err(Error::invalid(what));
+        }
+    };
+    let root = match (global.get("root"), env.get("XDG_RUNTIME_DIR")) {
+        (Some(root), _) if !root.is_empty() => root.to_string(),
+        (_, Some(dir)) if rootless => format!("{dir}/tare"),
+        (_, None) if !root_user => {
+            return Err(Error::invalid("XDG_RUNTIME_DIR is not set")
+                .with_hint("set it, or name a state directory with --root"));
+        }
+        _ => "/run/tare".to_string(),
+    };
+    let systemd_cgroup = match global.get("cgroup-manager") {
+        Some("systemd") => true,
+        Some("cgroupfs") | None => global.has("systemd-cgroup"),
+        Some(other) => {
+            let what = format!("--cgroup-manager: {other:?} is not cgroupfs or systemd");
+            return Err(Error::invalid(what));
+        }
+    };
+    let bus = if rootless { "DBUS_SESSION_BUS_ADDRESS" } else { "DBUS_SYSTEM_BUS_ADDRESS" };
+    let bus_address = env.get(bus).map(ToString::to_string);
+    Ok(Host { root, systemd_cgroup, rootless, bus_address })
+}
+
+/// Whether "root" is only root of a user namespace: the initial one maps everything.
+fn in_user_namespace() -> bool {
+    let text = fs::read_file(CWD, "/proc/self/uid_map", 65536).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let mut fields = text.split_ascii_whitespace();
+    !matches!(
+        (fields.next(), fields.next(), fields.next()),
+        (Some("0"), Some("0"), Some("4294967295")) | (None, _, _)
+    )
+}
+
+/// Descriptors passed by socket activation.
+pub fn listen_fds(env: &Environment<'_>) -> u32 {
+    let own = env.get("LISTEN_PID").is_none_or(|pid| pid.parse() == Ok(sys::process::id()));
+    env.get("LISTEN_FDS").filter(|_| own).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+impl Call<'_> {
+    fn run(&self, verb: &Verb) -> Result<i32, Error> {
+        let expected = verb.operands.split_ascii_whitespace().filter(|w| !w.starts_with('[')).count();
+        if self.args.operands.len() < expected {
+            let what = format!("{} needs {}", verb.name, verb.operands);
+            return Err(Error::invalid(what)
+                .with_hint(format!("`tare-runtime {} --help` shows how", verb.name)));
+        }
+        let most = match verb.name {
+            "kill" => 2,
+            "exec" | "ps" => usize::MAX,
+            _ => expected,
+        };
+        if self.args.operands.len() > most {
+            let extra = &self.args.operands[most];
+            return Err(Error::invalid(format!("{}: unexpected argument {extra:?}", verb.name)));
+        }
+        match verb.name {
+            "create" => self.create(),
+            "run" => self.run_container(),
+            "exec" => self.exec(),
+            "start" => verbs::start(&self.host, &self.id()?).map(|()| 0),
+            "kill" => self.kill(),
+            "delete" => self.delete(),
+            "state" => self.state(),
+            "list" => {
+                let listed = verbs::list(&self.host)?;
+                let format = self.args.get("format").unwrap_or("table");
+                output::list(&listed, format, self.args.has("quiet")).map(|()| 0)
+            }
+            "ps" => {
+                let pids = verbs::processes(&self.host, &self.id()?)?;
+                let format = self.args.get("format").unwrap_or("table");
+                output::processes(&pids, format, &self.args.operands[1..]).map(|()| 0)
+            }
+            "pause" => verbs::pause(&self.host, &self.id()?).map(|()| 0),
+            "resume" => verbs::resume(&self.host, &self.id()?).map(|()| 0),
+            "update" => {
+                let change = update::resources(&self.args)?;
+                self.warn(&verbs::update(&self.host, &self.id()?, &change)?);
+                Ok(0)
+            }
+            "events" => self.events(),
+            "spec" => self.spec(),
+            _ => print_line(pretty(&verbs::features())).map(|()| 0),
+        }
+    }
+
+    fn id(&self) -> Result<ContainerId, Error> {
+        ContainerId::parse(&self.args.operands[0])
+    }
+
+    fn warn(&self, warnings: &[String]) {
+        warnings.iter().for_each(|warning| self.log.warn(warning));
+    }
+
+    fn options(&self) -> Result<Options, Error> {
+        if self.args.get("pidfd-socket").is_some() {
+            let what = "--pidfd-socket: this version cannot send a pidfd";
+            return Err(Error::new(Kind::Unsupported, what));
+        }
+        Ok(Options {
+            bundle: self.args.get("bundle").unwrap_or(".").to_string(),
+            spec: None,
+            console: match self.args.get("console-socket") {
+                Some(path) => Console::Socket(path.to_string()),
+                None => Console::Inherit,
+            },
+            pid_file: self.args.get("pid-file").map(ToString::to_string),
+            preserve_fds: self.args.number("preserve-fds")?.unwrap_or(0),
+            listen_fds: listen_fds(self.env),
+            no_pivot: self.args.has("no-pivot"),
+            no_new_keyring: self.args.has("no-new-keyring"),
+            init: self.args.has("init"),
+            detach: self.args.has("detach"),
+            keep: self.args.has("keep"),
+        })
+    }
+
+    fn create(&self) -> Result<i32, Error> {
+        let mut warnings = Vec::new();
+        let made = runtime::create(&self.host, &self.id()?, self.options()?, &mut warnings);
+        self.warn(&warnings);
+        made.map(|_| 0)
+    }
+
+    fn run_container(&self) -> Result<i32, Error> {
+        let mut warnings = Vec::new();
+        let exit = runtime::run(&self.host, &self.id()?, self.options()?, &mut warnings);
+        self.warn(&warnings);
+        exit.map(sys::wait::Exit::shell_code)
+    }
+
+    fn exec(&self) -> Result<i32, Error> {
+        let id = self.id()?;
+        let (_, record, _) = verbs::look_up(&self.host, &id)?;
+        let options = exec::options(&self.args, self.env, &record)?;
+        let mut warnings = Vec::new();
+        let executed = runtime::exec(&self.host, &id, options, &mut warnings);
+        self.warn(&warnings);
+        executed.map(|executed| match executed {
+            Executed::Running(_) => 0,
+            Executed::Ended(exit) => exit.shell_code(),
+        })
+    }
+
+    fn kill(&self) -> Result<i32, Error> {
+        let name = self.args.operands.get(1).map_or("TERM", String::as_str);
+        let signal = sys::signal::parse(name)
+            .ok_or_else(|| Error::invalid(format!("unknown signal {name:?}")))?;
+        verbs::kill(&self.host, &self.id()?, signal, self.args.has("all")).map(|()| 0)
+    }
+
+    fn delete(&self) -> Result<i32, Error> {
+        let mut warnings = Vec::new();
+        let force = self.args.has("force");
+        let deleted = verbs::delete(&self.host, &self.id()?, force, &mut warnings);
+        self.warn(&warnings);
+        deleted.map(|()| 0)
+    }
+
+    fn state(&self) -> Result<i32, Error> {
+        let (_, record, status) = verbs::look_up(&self.host, &self.id()?)?;
+        print_line(pretty(&output::state(&record, status))).map(|()| 0)
+    }
+
+    fn events(&self) -> Result<i32, Error> {
+        let text = self.args.get("interval").unwrap_or("5s");
+        let interval_ms = duration_ms(text).ok_or_else(|| {
+            Error::invalid(format!("invalid value {text:?} for --interval: it is not a time"))
+        })?;
+        let once = self.args.has("stats");
+        let id = self.id()?;
+        loop {
+            let (_, record, status) = verbs::look_up(&self.host, &id)?;
+            if status == oci::runtime::Status::Stopped {
+                let what = format!("container {id} is not running");
+                return if once { Err(Error::new(Kind::InUse, what)) } else { Ok(0) };
+            }
+            let Some(plan) = &record.cgroup else {
+                return Err(Error::new(Kind::Unsupported, "the container has no cgroup"));
+            };
+            let data = serde_json::to_value(plan.stats()?).unwrap_or_default();
+            let event = serde_json::json!({"type": "stats", "id": record.id, "data": data});
+            print_line(format!("{event}"))?;
+            if once {
+                return Ok(0);
+            }
+            sys::time::sleep_ms(interval_ms);
+        }
+    }
+
+    fn spec(&self) -> Result<i32, Error> {
+        let bundle = self.args.get("bundle").unwrap_or(".");
+        let failed = |errno| Error::os(format!("writing {bundle}/config.json"), errno);
+        let dir = fs::open_at(CWD, bundle, fs::O_PATH | fs::O_DIRECTORY, 0).map_err(failed)?;
+        let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_EXCL;
+        let file = fs::open_at(&dir, "config.json", flags, 0o666).map_err(|errno| match errno {
+            sys::Errno::EEXIST => {
+                let what = "file config.json exists. Remove it first";
+                Error::new(Kind::Exists, what)
+            }
+            errno => failed(errno),
+        })?;
+        let rootless = self.args.has("rootless").then(|| (ids::euid(), ids::egid()));
+        let text = pretty(&verbs::spec(rootless));
+        fs::write_all(&file, text.as_bytes()).map(|()| 0).map_err(failed)
+    }
+}
+
+fn pretty(value: &serde_json::Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+/// A time as Go writes it: `5s`, `500ms`, `1m`; a plain number counts seconds.
+fn duration_ms(text: &str) -> Option<u64> {
+    let (digits, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
+        Some(at) => text.split_at(at),
+        None => (text, "s"),
+    };
+    let number: u64 = digits.parse().ok()?;
+    let factor = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    number.checked_mul(factor).filter(|&ms| ms > 0)
+}

@@ -1,0 +1,50 @@
+//! Idmapped mounts: a user namespace that only serves as a mapping.
+
+use super::mapping::text;
+use crate::config::Idmap;
+use crate::error::{Attempt, Error, Result};
+use alloc::format;
+use oci::runtime::Linux;
+use sys::{CWD, Errno, Fd, fs, process, wait};
+
+/// Shows the ids of a detached tree through the mount's mapping, or the container's.
+pub(super) fn apply(tree: &Fd, map: &Idmap, linux: &Linux) -> Result<()> {
+    let own = !map.uids.is_empty();
+    let (uids, gids) = match own {
+        true => (&map.uids, &map.gids),
+        false => (&linux.uid_mappings, &linux.gid_mappings),
+    };
+    if uids.is_empty() || gids.is_empty() {
+        let what = "there is neither a mapping of the mount nor one of a user namespace";
+        return Err(Error::invalid(what));
+    }
+    let namespace = user_namespace(&text(uids), &text(gids))?;
+    sys::mount::set_id_map(tree, &namespace, map.recursive).map_err(|errno| {
+        let error = Error::os("mapping the mount's ids", errno);
+        match errno {
+            Errno::EINVAL => error.with_hint("its file system does not support idmapped mounts"),
+            Errno::EPERM => error.with_hint("it needs CAP_SYS_ADMIN over the file system"),
+            _ => error,
+        }
+    })
+}
+
+/// A user namespace with this mapping; the process that held it while it was made is gone.
+fn user_namespace(uids: &str, gids: &str) -> Result<Fd> {
+    let attempt = || "making a user namespace for the mapping";
+    let (read_end, write_end) = fs::pipe().attempt(attempt)?;
+    let how = process::Clone { namespaces: process::CLONE_NEWUSER, ..Default::default() };
+    let Some(child) = process::fork(how).attempt(attempt)? else {
+        drop(write_end);
+        // Lives until the parent is done.
+        let _ = fs::read(&read_end, &mut [0u8; 1]);
+        process::exit(0)
+    };
+    let pid = child.pid;
+    let made = fs::write_file(CWD, format!("/proc/{pid}/uid_map"), uids)
+        .and_then(|()| fs::write_file(CWD, format!("/proc/{pid}/gid_map"), gids))
+        .and_then(|()| fs::open_read(format!("/proc/{pid}/ns/user")));
+    drop(write_end);
+    let _ = wait::child(pid, true);
+    made.attempt(attempt)
+}

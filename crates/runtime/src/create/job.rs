@@ -1,0 +1,292 @@
+//! From options and a bundle to everything that the init needs.
+
+use super::{idmap, namespaces};
+use crate::cgroup;
+use crate::config::{self, ContainerId, MountPlan, What};
+use crate::error::{Attempt, Error, Kind, Result};
+use crate::init::Job;
+use crate::process::{Filter, Plan};
+use crate::procfs::Proc;
+use crate::state::Record;
+use crate::{Console, Host, Options};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use oci::runtime::{Linux, NamespaceKind, Resources, Spec};
+use sys::{CWD, Fd, fs, ids, socket};
+
+pub(super) struct Prepared {
+    pub(super) job: Job,
+    pub(super) record: Record,
+}
+
+pub(super) fn prepare(
+    host: &Host,
+    id: &ContainerId,
+    options: Options,
+    warnings: &mut Vec<String>,
+) -> Result<Prepared> {
+    let (bundle, bundle_path) = open_bundle(&options.bundle)?;
+    let spec = match options.spec {
+        Some(ref spec) => {
+            config::validate(spec)?;
+            spec.clone()
+        }
+        None => config::load(&bundle, &bundle_path)?,
+    };
+    let linux = spec.linux.clone().unwrap_or_default();
+    refuse_unsupported(&linux)?;
+    let mut plan = process_plan(&spec, &linux, &options, warnings)?;
+    crate::lsm::check(&plan.process)?;
+    let mounts = plan_mounts(&spec)?;
+    let rootfs_path = spec.root.as_ref().map_or("", |root| root.path.as_str());
+    let rootfs = fs::open_at(&bundle, rootfs_path, fs::O_PATH | fs::O_DIRECTORY, 0)
+        .attempt(|| format!("root.path: opening {rootfs_path:?}"))?;
+    let rootfs_path = real_path(&rootfs)?;
+    let cgroup = plan_cgroup(host, id, &spec, &linux, &mounts)?;
+    let namespaces = namespaces::read(&linux)?;
+    plan.groups_denied = namespaces.new_users && mapping_denies_groups(&linux);
+    let mut record = Record {
+        version: Record::VERSION,
+        oci_version: spec.oci_version.clone(),
+        id: id.to_string(),
+        bundle: bundle_path,
+        rootfs: rootfs_path,
+        owner: ids::euid(),
+        annotations: spec.annotations.clone(),
+        process: plan.process.clone(),
+        hooks: spec.hooks.clone(),
+        namespaces: linux.namespaces.iter().map(|namespace| namespace.kind).collect(),
+        resources: Some(device_resources(&linux)),
+        init: options.init,
+        new_keyring: !options.no_new_keyring,
+        ..Record::default()
+    };
+    if let Some(seccomp) = &linux.seccomp {
+        record.listener_path.clone_from(&seccomp.listener_path);
+        record.listener_metadata.clone_from(&seccomp.listener_metadata);
+    }
+    record.filter_flags = plan.filter.as_ref().map_or(0, |filter| filter.flags);
+    record.cgroup = cgroup.clone();
+    let systemd = cgroup.as_ref().is_some_and(|plan| plan.unit.is_some());
+    let trees = prepare_trees(&bundle, &linux, &mounts, namespaces.own_users)?;
+    let job = Job {
+        state: record.state(oci::runtime::Status::Creating),
+        mounts,
+        trees,
+        bundle,
+        rootfs,
+        proc: Proc::open()?,
+        plan,
+        new_namespaces: namespaces.new,
+        joined: namespaces.joined,
+        time_offsets: linux.time_offsets.clone(),
+        own_mounts: has(&linux, NamespaceKind::Mount),
+        own_users: namespaces.own_users,
+        join: cgroup::Join::default(),
+        cgroup: cgroup.unwrap_or(cgroup::Plan {
+            version: cgroup::Version::V1,
+            directories: Vec::new(),
+            unit: None,
+            rootless: false,
+            explicit: false,
+            user_namespace: false,
+            owner: None,
+        }),
+        console: connect_console(&spec, &options.console)?,
+        fifo: None,
+        no_pivot: options.no_pivot,
+        new_keyring: !options.no_new_keyring,
+        reaper: options.init,
+        wants_mapping: namespaces.new_users,
+        waits_for_parent: systemd,
+        spec,
+    };
+    Ok(Prepared { job, record })
+}
+
+fn has(linux: &Linux, kind: NamespaceKind) -> bool {
+    linux.namespaces.iter().any(|namespace| namespace.kind == kind)
+}
+
+/// What the configuration may hold and this program cannot do yet is refused: to go on without it
+/// would give less than was asked for.
+fn refuse_unsupported(linux: &Linux) -> Result<()> {
+    let refused = if !linux.net_devices.is_empty() {
+        "linux.netDevices"
+    } else if linux.intel_rdt.is_some() {
+        "linux.intelRdt"
+    } else {
+        return Ok(());
+    };
+    let what = format!("{refused}: this version cannot apply it");
+    Err(Error::new(Kind::Unsupported, what).with_hint("remove the field from config.json"))
+}
+
+/// Opens the bundle; returns its absolute path too.
+fn open_bundle(path: &str) -> Result<(Fd, String)> {
+    let bundle = fs::open_at(CWD, path, fs::O_PATH | fs::O_DIRECTORY, 0).map_err(|errno| {
+        Error::os(format!("opening the bundle {path}"), errno)
+            .with_hint("name the directory that holds config.json with --bundle")
+    })?;
+    let path = real_path(&bundle)?;
+    Ok((bundle, path))
+}
+
+fn real_path(dir: &Fd) -> Result<String> {
+    let path = fs::read_link(CWD, crate::procfs::fd_path(dir)).attempt(|| "finding a path")?;
+    Ok(String::from_utf8_lossy(&path).into_owned())
+}
+
+fn process_plan(
+    spec: &Spec,
+    linux: &Linux,
+    options: &Options,
+    warnings: &mut Vec<String>,
+) -> Result<Plan> {
+    let process = spec.process.clone().ok_or_else(|| Error::invalid("process: is missing"))?;
+    if process.terminal && matches!(options.console, Console::Inherit) {
+        return Err(Error::invalid("process.terminal: a terminal needs somewhere to go")
+            .with_hint("give --console-socket, or run in the foreground on a terminal"));
+    }
+    if !process.terminal && matches!(options.console, Console::Socket(_)) {
+        let what = "--console-socket: process.terminal is false, so there is no terminal to send";
+        return Err(Error::invalid(what));
+    }
+    let mut plan = Plan::new(process, warnings)?;
+    plan.memory_policy = linux.memory_policy.clone();
+    plan.personality = linux.personality.clone();
+    plan.preserve_fds = options.preserve_fds + options.listen_fds;
+    plan.listen_fds = options.listen_fds;
+    for number in 3..3 + plan.preserve_fds as i32 {
+        if !fs::is_open(sys::BorrowedFd::from_raw(number)) {
+            let what = format!("--preserve-fds: descriptor {number} is not open");
+            return Err(Error::invalid(what));
+        }
+    }
+    if let Some(profile) = &linux.seccomp {
+        plan.filter = Some(compile_filter(profile, warnings)?);
+    }
+    Ok(plan)
+}
+
+/// Compiles a filter.
+pub(crate) fn compile_filter(
+    profile: &oci::runtime::Seccomp,
+    warnings: &mut Vec<String>,
+) -> Result<Filter> {
+    let mut program = crate::seccomp::compile(profile, crate::seccomp::NATIVE)
+        .map_err(|error| Error::invalid(error.to_string()))?;
+    warnings.append(&mut program.warnings);
+    let convert = |i: &crate::seccomp::Instruction| sys::seccomp::Instruction {
+        code: i.code,
+        jt: i.jt,
+        jf: i.jf,
+        k: i.k,
+    };
+    let instructions = program.instructions.iter().map(convert).collect();
+    Ok(Filter { instructions, flags: program.flags })
+}
+
+fn plan_mounts(spec: &Spec) -> Result<Vec<MountPlan>> {
+    let plan = |(index, mount)| config::plan_mount(mount, &format!("mounts[{index}]"));
+    spec.mounts.iter().enumerate().map(plan).collect()
+}
+
+/// The limits, with the device rules that every container gets behind the configured ones.
+fn device_resources(linux: &Linux) -> Resources {
+    let mut resources = linux.resources.clone().unwrap_or_default();
+    resources.devices.extend(cgroup::default_device_rules());
+    resources
+}
+
+fn plan_cgroup(
+    host: &Host,
+    id: &ContainerId,
+    spec: &Spec,
+    linux: &Linux,
+    mounts: &[MountPlan],
+) -> Result<Option<cgroup::Plan>> {
+    let layout = cgroup::Layout::detect()?;
+    let resources = device_resources(linux);
+    let request = cgroup::Request {
+        id: id.as_str(),
+        cgroups_path: &linux.cgroups_path,
+        resources: &resources,
+        annotations: &spec.annotations,
+        driver: if host.systemd_cgroup { cgroup::Driver::Systemd } else { cgroup::Driver::Cgroupfs },
+        rootless: host.rootless,
+        user_namespace: host.rootless,
+        all_controllers: mounts.iter().any(|mount| mount.what == What::Cgroup),
+        owner: None,
+        bus_address: host.bus_address.as_deref(),
+        uid: ids::euid(),
+    };
+    cgroup::Plan::new(&layout, &request).map(Some)
+}
+
+/// A single id that an unprivileged user maps denies setgroups.
+fn mapping_denies_groups(linux: &Linux) -> bool {
+    ids::euid() != 0 && super::mapping::is_single(&linux.gid_mappings)
+}
+
+/// Sources that the init could not open itself: it has lost the caller's rights in a user
+/// namespace, and mapping ids needs the rights of the file system's owner.
+fn prepare_trees(
+    bundle: &Fd,
+    linux: &Linux,
+    mounts: &[MountPlan],
+    own_users: bool,
+) -> Result<Vec<Option<Fd>>> {
+    let mut trees = Vec::with_capacity(mounts.len());
+    for (index, mount) in mounts.iter().enumerate() {
+        let What::Bind { source, recursive } = &mount.what else {
+            trees.push(None);
+            continue;
+        };
+        if mount.idmap.is_none() && (!own_users || ids::euid() != 0) {
+            trees.push(None);
+            continue;
+        }
+        let context = || format!("mounts[{index}]: opening the source {source:?}");
+        let from = fs::open_at(bundle, source, fs::O_PATH, 0).attempt(context)?;
+        let tree = sys::mount::clone_tree(&from, "", *recursive).attempt(context)?;
+        // A copy from the caller's namespace would pass mounts back to the host.
+        let slave = u64::from(sys::mount::MS_SLAVE);
+        let change = sys::mount::Attributes { propagation: slave, ..Default::default() };
+        sys::mount::set_attributes(&tree, change, true).attempt(context)?;
+        if let Some(map) = &mount.idmap {
+            idmap::apply(&tree, map, linux)
+                .map_err(|error| error.context(format!("mounts[{index}]: idmap")))?;
+        }
+        trees.push(Some(tree));
+    }
+    Ok(trees)
+}
+
+fn connect_console(spec: &Spec, console: &Console) -> Result<Option<Fd>> {
+    if !spec.process.as_ref().is_some_and(|process| process.terminal) {
+        return Ok(None);
+    }
+    match console {
+        Console::Inherit => Ok(None),
+        Console::Socket(path) => connect_socket(path).map(Some),
+        Console::Connected(fd) => {
+            fs::duplicate(fd, 3).attempt(|| "keeping the console socket").map(Some)
+        }
+    }
+}
+
+/// Connects to a console socket. Long paths are reached through an open directory.
+pub(crate) fn connect_socket(path: &str) -> Result<Fd> {
+    let attempt = || format!("--console-socket: connecting to {path}");
+    let socket = socket::unix(socket::Kind::Stream).attempt(attempt)?;
+    match socket::connect(&socket, path) {
+        Err(sys::Errno::ENAMETOOLONG) => {
+            let file = fs::open_at(CWD, path, fs::O_PATH, 0).attempt(attempt)?;
+            socket::connect(&socket, crate::procfs::fd_path(&file)).attempt(attempt)?;
+        }
+        result => result.attempt(attempt)?,
+    }
+    Ok(socket)
+}

@@ -1,0 +1,280 @@
+//! Making a container: the parent's side.
+//!
+//! One parent, one child. The parent reads and checks everything, takes the name, records what it
+//! is going to make, makes the cgroup, and forks the init into the new namespaces; while the init
+//! builds the root file system the parent writes mappings and runs hooks. A helper process comes
+//! between only where namespaces have to be joined first ([`namespaces`]).
+
+mod idmap;
+pub(crate) mod job;
+pub(crate) mod listener;
+mod mapping;
+pub(crate) mod namespaces;
+mod run;
+
+pub(crate) use job::connect_socket;
+pub(crate) use listener::forward as forward_listener;
+pub use run::run;
+
+use crate::channel::{self, Channel, Request};
+use crate::config::ContainerId;
+use crate::error::{Attempt, Error, Kind, Result};
+use crate::init::{self, Job};
+use crate::state::{ContainerDir, Record, format_time};
+use crate::{Host, Options, hooks, procfs};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use oci::runtime::Status;
+use sys::process::Child;
+use sys::{CWD, fs, wait};
+
+/// A container whose init exists.
+pub(crate) struct Spawned {
+    pub(crate) dir: ContainerDir,
+    pub(crate) record: Record,
+    pub(crate) child: Child,
+    pub(crate) channel: Channel,
+}
+
+/// Makes a container that waits for `start`. Returns the id of its first process.
+pub fn create(
+    host: &Host,
+    id: &ContainerId,
+    options: Options,
+    warnings: &mut Vec<String>,
+) -> Result<i32> {
+    let pid_file = options.pid_file.clone();
+    let spawned = spawn(host, id, options, true, warnings)?;
+    let pid = spawned.record.pid;
+    if let Some(path) = pid_file {
+        if let Err(error) = write_pid_file(&path, pid) {
+            destroy(&spawned, warnings);
+            return Err(error);
+        }
+    }
+    Ok(pid)
+}
+
+/// Makes a container up to the point where its init waits. What was made goes away on an error.
+pub(crate) fn spawn(
+    host: &Host,
+    id: &ContainerId,
+    options: Options,
+    wait_in_fifo: bool,
+    warnings: &mut Vec<String>,
+) -> Result<Spawned> {
+    let mut prepared = job::prepare(host, id, options, warnings)?;
+    let dir = ContainerDir::create(&host.root, id)?;
+    let mut record = prepared.record;
+    record.created = format_time(sys::time::now());
+    // Intent before effect: from here on `delete --force` knows what may exist.
+    dir.save(&record).inspect_err(|_| drop(dir.remove()))?;
+    if wait_in_fifo {
+        dir.make_fifo().inspect_err(|_| drop(dir.remove()))?;
+        let fifo = fs::open_at(dir.fd(), crate::state::FIFO, fs::O_PATH | fs::O_NOFOLLOW, 0)
+            .attempt(|| "opening the start fifo")?;
+        prepared.job.fifo = Some(fifo);
+    }
+    match start_init(&dir, &mut record, &mut prepared.job, warnings) {
+        Ok((child, channel)) => Ok(Spawned { dir, record, child, channel }),
+        Err(error) => {
+            clean_up(&dir, &record, warnings);
+            Err(error)
+        }
+    }
+}
+
+/// Makes the cgroup and the init, and serves the init until it has no more questions.
+fn start_init(
+    dir: &ContainerDir,
+    record: &mut Record,
+    job: &mut Job,
+    warnings: &mut Vec<String>,
+) -> Result<(Child, Channel)> {
+    if let Some(filter) = &job.plan.filter {
+        dir.save_filter(&filter.to_bytes())?;
+    }
+    let resources = record.resources.clone().unwrap_or_default();
+    let systemd = record.cgroup.as_ref().is_some_and(|plan| plan.unit.is_some());
+    if let Some(plan) = record.cgroup.as_mut().filter(|plan| plan.unit.is_none()) {
+        let mut created = plan.create(&resources)?;
+        warnings.append(&mut created.warnings);
+        job.join = created.join;
+        job.cgroup = plan.clone();
+    }
+    let (parent_end, child_end) = channel::pair()?;
+    let mut child_end = Some(child_end);
+    let Some(mut child) = namespaces::fork(job, &parent_end, &mut child_end)? else {
+        let Some(end) = child_end else { sys::process::exit(1) };
+        drop(parent_end);
+        init::run(job, end);
+    };
+    drop(child_end);
+    let served = serve(dir, record, job, &mut child, &parent_end, systemd, &resources, warnings);
+    match served {
+        Ok(()) => Ok((child, parent_end)),
+        Err(error) => {
+            // The init ends by itself when its channel closes; this makes sure of it.
+            let _ = sys::process::signal_pidfd(&child.pidfd, 9);
+            let _ = wait::child(child.pid, true);
+            Err(error)
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "the state of one conversation")]
+fn serve(
+    dir: &ContainerDir,
+    record: &mut Record,
+    job: &Job,
+    child: &mut Child,
+    channel: &Channel,
+    systemd: bool,
+    resources: &oci::runtime::Resources,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
+    set_pid(record, child.pid);
+    set_limits(job, child.pid)?;
+    let waits_in_fifo = job.fifo.is_some();
+    // Without a fifo and questions, the parent's part is done; `run` says when to go.
+    if !waits_in_fifo && !asks(job) {
+        return dir.save(record);
+    }
+    loop {
+        match channel.receive()? {
+            Some(Request::Map) => {
+                if job.wants_mapping {
+                    mapping::write(job, child.pid)?;
+                }
+                if let Some(plan) = record.cgroup.as_mut().filter(|_| systemd) {
+                    let mut created = plan.create_for(resources, child.pid)?;
+                    warnings.append(&mut created.warnings);
+                    dir.save(record)?;
+                }
+                channel.answer()?;
+                if !waits_in_fifo && !has_runtime_hooks(job) {
+                    return dir.save(record);
+                }
+            }
+            Some(Request::Hooks) => {
+                run_runtime_hooks(job, record)?;
+                channel.answer()?;
+                if !waits_in_fifo {
+                    return dir.save(record);
+                }
+            }
+            Some(Request::Listener(fd)) => {
+                listener::forward(record, child, fd)?;
+                channel.answer()?;
+            }
+            Some(Request::Created) => return dir.save(record),
+            Some(Request::Child(_)) => {}
+            Some(Request::Failed(error)) => return Err(error),
+            None => return Err(died(child)),
+        }
+    }
+}
+
+/// Whether the init asks anything before it waits for the word to go.
+fn asks(job: &Job) -> bool {
+    job.wants_mapping || job.waits_for_parent || has_runtime_hooks(job)
+}
+
+fn has_runtime_hooks(job: &Job) -> bool {
+    job.spec
+        .hooks
+        .as_ref()
+        .is_some_and(|hooks| !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty())
+}
+
+/// The init ended without a word: a signal, most likely for want of memory.
+pub(crate) fn died(child: &Child) -> Error {
+    let how = match wait::child(child.pid, true) {
+        Ok(Some((_, wait::Exit::Signal(9)))) => {
+            let what = "the container's init was killed while it was made";
+            return Error::new(Kind::Os, what)
+                .with_hint("linux.resources.memory.limit may be too low for it");
+        }
+        Ok(Some((_, wait::Exit::Signal(signal)))) => format!("by signal {signal}"),
+        Ok(Some((_, wait::Exit::Code(code)))) => format!("with status {code}"),
+        _ => String::from("unseen"),
+    };
+    Error::new(Kind::Os, format!("the container's init ended {how} without saying why"))
+}
+
+pub(crate) fn set_pid(record: &mut Record, pid: i32) {
+    record.pid = pid;
+    record.pid_start = procfs::process_stat(pid).map_or(0, |stat| stat.start_ticks);
+}
+
+/// What needs privileges that the init may not have in its user namespace.
+pub(crate) fn set_limits(job: &Job, pid: i32) -> Result<()> {
+    set_process_limits(&job.plan.process, &job.proc, pid)
+}
+
+pub(crate) fn set_process_limits(
+    process: &oci::runtime::Process,
+    proc: &procfs::Proc,
+    pid: i32,
+) -> Result<()> {
+    if let Some(score) = process.oom_score_adj {
+        let path = format!("{pid}/oom_score_adj");
+        let current = || proc.read(&path).ok().and_then(|text| text.trim().parse::<i32>().ok());
+        if let Err(error) = proc.write(&path, &format!("{score}")) {
+            // An unprivileged user may not lower the score; where it has it already all is well.
+            if current() != Some(score) {
+                return Err(error.context("process.oomScoreAdj"));
+            }
+        }
+    }
+    for limit in &process.rlimits {
+        let Some(number) = crate::config::limit_number(&limit.kind) else { continue };
+        sys::sched::set_limit_of(pid, number, limit.soft, limit.hard).map_err(|errno| {
+            let error = Error::os(format!("process.rlimits: setting {}", limit.kind), errno);
+            match errno {
+                sys::Errno::EPERM => error.with_hint("raising a hard limit needs CAP_SYS_RESOURCE"),
+                _ => error,
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn run_runtime_hooks(job: &Job, record: &Record) -> Result<()> {
+    let Some(all) = &job.spec.hooks else { return Ok(()) };
+    let state = record.state(Status::Creating);
+    hooks::run_all("prestart", &all.prestart, &state)?;
+    hooks::run_all("createRuntime", &all.create_runtime, &state)
+}
+
+/// Writes a process id by rename: whoever waits for the file never sees half a number.
+pub(crate) fn write_pid_file(path: &str, pid: i32) -> Result<()> {
+    let attempt = || format!("writing the pid file {path}");
+    let (dir, name) = path.rsplit_once('/').map_or((".", path), |(dir, name)| (dir, name));
+    let dir = if dir.is_empty() { "/" } else { dir };
+    let temporary = format!("{dir}/.{name}");
+    let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_TRUNC;
+    let file = fs::open_at(CWD, &temporary, flags, 0o644).attempt(attempt)?;
+    fs::write_all(&file, format!("{pid}").as_bytes()).attempt(attempt)?;
+    fs::rename(CWD, &temporary, CWD, path, 0).attempt(attempt)
+}
+
+/// Kills the init and takes everything back.
+pub(crate) fn destroy(spawned: &Spawned, warnings: &mut Vec<String>) {
+    let _ = sys::process::signal_pidfd(&spawned.child.pidfd, 9);
+    let _ = wait::child(spawned.child.pid, true);
+    clean_up(&spawned.dir, &spawned.record, warnings);
+}
+
+/// Takes back what creation made; what cannot be taken back is a warning, because an error is
+/// being reported already.
+fn clean_up(dir: &ContainerDir, record: &Record, warnings: &mut Vec<String>) {
+    if let Some(plan) = &record.cgroup {
+        let failed = plan.remove(crate::cgroup::REMOVE_DEADLINE_MS);
+        warnings.extend(failed.into_iter().map(|error| format!("cleaning up: {error}")));
+    }
+    if let Err(error) = dir.remove() {
+        warnings.push(format!("cleaning up: {error}"));
+    }
+}

@@ -1,0 +1,102 @@
+//! `run`: create, start, wait and delete in one process.
+
+use super::{Spawned, destroy, spawn, write_pid_file};
+use crate::channel::Request;
+use crate::config::{self, ContainerId};
+use crate::error::{Attempt, Result};
+use crate::relay::{self, Relay};
+use crate::{Console, Host, Options, hooks, verbs};
+use alloc::string::String;
+use alloc::vec::Vec;
+use oci::runtime::Status;
+use sys::wait::Exit;
+use sys::{BorrowedFd, socket, tty};
+
+/// Runs a container. Detached, it returns `Exit::Code(0)` once the program runs; else it forwards
+/// signals, relays a terminal, and returns how the program ended.
+pub fn run(
+    host: &Host,
+    id: &ContainerId,
+    mut options: Options,
+    warnings: &mut Vec<String>,
+) -> Result<Exit> {
+    let (detach, keep, pid_file) = (options.detach, options.keep, options.pid_file.clone());
+    let terminal = prepare_terminal(&mut options)?;
+    // From here on a signal waits until there is somebody to forward it to.
+    let signals = if detach { None } else { Some(relay::catch_signals()?) };
+    let spawned = spawn(host, id, options, false, warnings)?;
+    if let Err(error) = release(&spawned, pid_file.as_deref()) {
+        destroy(&spawned, warnings);
+        return Err(error);
+    }
+    if let Some(all) = &spawned.record.hooks {
+        let state = spawned.record.state(Status::Running);
+        // Since 1.3 of the specification a failed poststart hook fails the container.
+        if let Err(error) = hooks::run_all("poststart", &all.poststart, &state) {
+            destroy(&spawned, warnings);
+            return Err(error);
+        }
+    }
+    let Some(signals) = signals else { return Ok(Exit::Code(0)) };
+    let relay = match terminal {
+        Some(socket) => Some(Relay::receive(&socket)?),
+        None => None,
+    };
+    let exit = relay::wait(&spawned.child, &signals, relay)?;
+    if !keep {
+        spawned.dir.lock()?;
+        verbs::remove(&spawned.dir, &spawned.record, warnings)?;
+    }
+    Ok(exit)
+}
+
+/// A foreground container with a terminal is relayed to the caller's.
+fn prepare_terminal(options: &mut Options) -> Result<Option<sys::Fd>> {
+    if options.detach || !matches!(options.console, Console::Inherit) {
+        return Ok(None);
+    }
+    if options.spec.is_none() {
+        let attempt = || alloc::format!("opening the bundle {}", options.bundle);
+        let flags = sys::fs::O_PATH | sys::fs::O_DIRECTORY;
+        let bundle = sys::fs::open_at(sys::CWD, &options.bundle, flags, 0).attempt(attempt)?;
+        options.spec = Some(config::load(&bundle, &options.bundle)?);
+    }
+    let Some(process) = options.spec.as_mut().and_then(|spec| spec.process.as_mut()) else {
+        return Ok(None);
+    };
+    if !process.terminal {
+        return Ok(None);
+    }
+    if process.console_size.is_none() {
+        if let Ok(size) = tty::size(BorrowedFd::from_raw(0)) {
+            process.console_size = Some(oci::runtime::ConsoleSize {
+                height: u64::from(size.rows),
+                width: u64::from(size.columns),
+            });
+        }
+    }
+    let (ours, theirs) =
+        socket::pair(socket::Kind::Stream).attempt(|| "making a console socket")?;
+    options.console = Console::Connected(theirs);
+    Ok(Some(ours))
+}
+
+/// Lets the init execute its program, and waits until it has.
+fn release(spawned: &Spawned, pid_file: Option<&str>) -> Result<()> {
+    if let Some(path) = pid_file {
+        write_pid_file(path, spawned.record.pid)?;
+    }
+    spawned.channel.go()?;
+    loop {
+        match spawned.channel.receive()? {
+            // An init that was killed ends the channel too; its exit says so in a moment.
+            None => return Ok(()),
+            Some(Request::Failed(error)) => return Err(error),
+            Some(Request::Listener(number)) => {
+                super::listener::forward(&spawned.record, &spawned.child, number)?;
+                spawned.channel.answer()?;
+            }
+            Some(_) => {}
+        }
+    }
+}

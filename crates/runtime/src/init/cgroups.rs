@@ -1,0 +1,101 @@
+//! A mount of type `cgroup`: the container's view of the control groups.
+//!
+//! With a cgroup namespace the file systems are mounted anew and show the container's own part;
+//! without one the container's own directories are bound. Never the host's tree.
+
+use super::Job;
+use super::mounts::{attach, new_file_system};
+use crate::cgroup::Version;
+use crate::config::MountPlan;
+use crate::error::{Attempt, Error, Result};
+use crate::rootdir::{Make, RootDir};
+use alloc::format;
+use alloc::string::String;
+use sys::mount::{self as m, Attributes};
+use sys::{CWD, Errno, Fd, fs};
+
+/// Mounts it. `None`: there is nothing more to set on the mount.
+pub(super) fn mount(job: &Job, root: &RootDir, plan: &MountPlan) -> Result<Option<Fd>> {
+    let target = root.ensure(&plan.destination, Make::Dir(0o755))?;
+    match job.cgroup.version {
+        Version::V2 => mount_v2(job, plan, &target).map(Some),
+        Version::V1 | Version::Hybrid => mount_v1(job, root, plan, &target),
+    }
+}
+
+fn has_namespace(job: &Job) -> bool {
+    job.spec.linux.iter().flat_map(|linux| &linux.namespaces).any(|namespace| {
+        namespace.kind == oci::runtime::NamespaceKind::Cgroup
+    })
+}
+
+fn bind(path: &str, attributes: u32) -> Result<Fd> {
+    let tree = m::clone_tree(CWD, path, true).attempt(|| format!("binding {path}"))?;
+    let change = Attributes { set: u64::from(attributes), ..Attributes::default() };
+    m::set_attributes(&tree, change, true).attempt(|| format!("protecting {path}"))?;
+    Ok(tree)
+}
+
+fn mount_v2(job: &Job, plan: &MountPlan, target: &Fd) -> Result<Fd> {
+    let attributes = plan.attributes.set as u32;
+    let own = job.cgroup.directories.iter().find(|directory| directory.is_unified());
+    let fresh = match has_namespace(job) {
+        true => new_file_system("cgroup2", "cgroup", &[], attributes),
+        false => Err(Error::os("mounting cgroup2 without a cgroup namespace", Errno::EPERM)),
+    };
+    let tree = match (fresh, own) {
+        (Ok(tree), _) => tree,
+        (Err(_), Some(own)) if own.used && fs::exists(CWD, own.full_path()) => {
+            bind(&own.full_path(), attributes)?
+        }
+        // A rootless container without a cgroup of its own sees the host's, which it cannot write.
+        (Err(_), _) => bind("/sys/fs/cgroup", attributes | m::MOUNT_ATTR_RDONLY)?,
+    };
+    attach(&tree, target)?;
+    Ok(tree)
+}
+
+fn mount_v1(job: &Job, root: &RootDir, plan: &MountPlan, target: &Fd) -> Result<Option<Fd>> {
+    let attributes = plan.attributes.set as u32;
+    let outer = attributes & !m::MOUNT_ATTR_RDONLY;
+    let tmpfs = new_file_system("tmpfs", "tmpfs", &["mode=755"], outer)?;
+    attach(&tmpfs, target)?;
+    for directory in job.cgroup.directories.iter().filter(|directory| directory.used) {
+        let name = directory.mount.rsplit('/').next().unwrap_or("cgroup");
+        let point = root.ensure(&format!("{}/{name}", plan.destination), Make::Dir(0o755))?;
+        let fresh = match (has_namespace(job), directory.is_unified()) {
+            (false, _) => Err(Error::os("no cgroup namespace", Errno::EPERM)),
+            (true, true) => new_file_system("cgroup2", "cgroup", &[], attributes),
+            (true, false) => {
+                let names: alloc::vec::Vec<&str> =
+                    directory.controllers.iter().map(String::as_str).collect();
+                new_file_system("cgroup", "cgroup", &names, attributes)
+            }
+        };
+        let tree = match fresh {
+            Ok(tree) => tree,
+            Err(_) => bind(&directory.full_path(), attributes)?,
+        };
+        attach(&tree, &point)?;
+        link_controllers(&tmpfs, name)?;
+    }
+    if plan.is_read_only() {
+        let change = Attributes { set: u64::from(m::MOUNT_ATTR_RDONLY), ..Attributes::default() };
+        m::set_attributes(&tmpfs, change, false).attempt(|| "making the mount read-only")?;
+    }
+    Ok(Some(tmpfs))
+}
+
+/// `cpu` and `cpuacct` lead to `cpu,cpuacct`, as on every host.
+fn link_controllers(tmpfs: &Fd, name: &str) -> Result<()> {
+    if !name.contains(',') {
+        return Ok(());
+    }
+    for part in name.split(',') {
+        match fs::symlink(name, tmpfs, part) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(Error::os(format!("linking {part}"), errno)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! Standing between a user and a process in a container: signals, terminal, exit.
+
+use crate::error::{Attempt, Error, Result};
+use alloc::vec::Vec;
+use sys::process::{self, Child};
+use sys::signal::{self, SignalSet};
+use sys::wait::{self, Exit, POLLHUP, POLLIN, PollFd};
+use sys::{BorrowedFd, Errno, Fd, fs, socket, tty};
+
+const SIGCHLD: i32 = 17;
+const SIGWINCH: i32 = 28;
+const SIGURG: i32 = 23;
+/// Signals that this process must not hold back: they are about itself.
+const OWN: [i32; 8] = [9, 19, 11, 7, 8, 4, 5, 31];
+const STDIN: BorrowedFd<'static> = BorrowedFd::from_raw(0);
+const STDOUT: BorrowedFd<'static> = BorrowedFd::from_raw(1);
+/// One turn of copying.
+const BUFFER_BYTES: usize = 16 * 1024;
+
+/// Signals that wait to be forwarded.
+#[derive(Debug)]
+pub struct Signals {
+    fd: Fd,
+}
+
+/// Holds signals back until [`wait`] forwards them.
+pub fn catch_signals() -> Result<Signals> {
+    let set = SignalSet(!SignalSet::of(&OWN).0);
+    signal::block(set).attempt(|| "holding signals back")?;
+    let fd = signal::signal_fd(set).attempt(|| "holding signals back")?;
+    Ok(Signals { fd })
+}
+
+/// A container's terminal, copied to and from the caller's.
+#[derive(Debug)]
+pub struct Relay {
+    master: Fd,
+    /// What the caller's terminal was set to.
+    saved: Option<tty::Settings>,
+    stdin_open: bool,
+}
+
+impl Relay {
+    /// Receives the outer end of a terminal over a console socket.
+    pub fn receive(socket: &Fd) -> Result<Self> {
+        let mut name = [0u8; 64];
+        let (_, mut fds) =
+            socket::receive(socket, &mut name).attempt(|| "receiving the terminal")?;
+        let master = fds.pop().ok_or_else(|| Error::os("receiving the terminal", Errno::EPIPE))?;
+        let saved = tty::settings(STDIN).ok();
+        if let Some(settings) = &saved {
+            tty::set_settings(STDIN, &settings.raw()).attempt(|| "setting up the terminal")?;
+        }
+        let relay = Self { master, saved, stdin_open: true };
+        relay.resize();
+        Ok(relay)
+    }
+
+    fn resize(&self) {
+        if let Ok(size) = tty::size(STDIN) {
+            // A terminal that is gone needs no size.
+            let _ = tty::set_size(&self.master, size);
+        }
+    }
+
+    fn from_user(&mut self) {
+        let mut buffer = [0u8; BUFFER_BYTES];
+        match fs::read(STDIN, &mut buffer) {
+            Ok(0) | Err(_) => {
+                self.stdin_open = false;
+                // What a terminal's user types for the end of input.
+                let _ = fs::write_all(&self.master, &[4]);
+            }
+            Ok(count) => drop(fs::write_all(&self.master, &buffer[..count])),
+        }
+    }
+
+    /// Whether there may be more.
+    fn to_user(&self) -> bool {
+        let mut buffer = [0u8; BUFFER_BYTES];
+        match fs::read(&self.master, &mut buffer) {
+            Ok(0) | Err(_) => false,
+            Ok(count) => fs::write_all(STDOUT, &buffer[..count]).is_ok(),
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some(settings) = &self.saved {
+            let _ = tty::set_settings(STDIN, settings);
+        }
+    }
+}
+
+/// Waits for a child to end; meanwhile forwards signals to it and copies its terminal. Other
+/// children, such as orphans of the container, are collected.
+pub fn wait(child: &Child, signals: &Signals, mut relay: Option<Relay>) -> Result<Exit> {
+    let mut exit = None;
+    loop {
+        exit = exit.or(collect(child.pid)?);
+        if let Some(exit) = exit {
+            drain(relay);
+            return Ok(exit);
+        }
+        let mut fds: Vec<PollFd> = alloc::vec![PollFd::new(&signals.fd, POLLIN)];
+        if let Some(relay) = &relay {
+            fds.push(PollFd::new(&relay.master, POLLIN));
+            let stdin = if relay.stdin_open { PollFd::new(STDIN, POLLIN) } else { PollFd::none() };
+            fds.push(stdin);
+        }
+        wait::poll(&mut fds, None).attempt(|| "waiting for the container")?;
+        while let Ok(received) = signal::read_signal(&signals.fd) {
+            match received.signal {
+                SIGCHLD | SIGURG => {}
+                SIGWINCH if relay.is_some() => relay.iter().for_each(Relay::resize),
+                // A process that is just ending needs no signal any more.
+                signal => drop(process::signal_pidfd(&child.pidfd, signal)),
+            }
+        }
+        if let Some(open) = relay.as_mut() {
+            if fds[2].ready() != 0 {
+                open.from_user();
+            }
+            let output = fds[1].ready();
+            if output & POLLIN != 0 {
+                open.to_user();
+            } else if output & POLLHUP != 0 {
+                // Nobody holds the other end open at the moment: wait for the exit alone, as the
+                // poll would return at once from now on.
+                relay = None;
+            }
+        }
+    }
+}
+
+/// What was written before the end is still shown.
+fn drain(relay: Option<Relay>) {
+    let Some(relay) = relay else { return };
+    loop {
+        let mut fds = [PollFd::new(&relay.master, POLLIN)];
+        let ready = wait::poll(&mut fds, Some(0)).unwrap_or(0);
+        if ready == 0 || fds[0].ready() & POLLIN == 0 || !relay.to_user() {
+            return;
+        }
+    }
+}
+
+fn collect(pid: i32) -> Result<Option<Exit>> {
+    loop {
+        match wait::child(-1, false) {
+            Ok(Some((ended, exit))) if ended == pid => return Ok(Some(exit)),
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(None),
+            Err(errno) => return Err(Error::os("waiting for the container", errno)),
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! What one does with a container that exists.
+
+mod document;
+
+pub use document::{features, spec};
+
+use crate::cgroup::{KILL_DEADLINE_MS, REMOVE_DEADLINE_MS};
+use crate::config::ContainerId;
+use crate::error::{Attempt, Error, Kind, Result};
+use crate::state::{self, ContainerDir, FIFO, Record};
+use crate::{Host, hooks};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use oci::runtime::{Resources, Status};
+use sys::{fs, process, time};
+
+/// How long `delete --force` waits for killed processes to be gone. A process in an uninterruptible
+/// sleep can take as long as its device does; the user gets the word back and may try again.
+const DELETE_DEADLINE_MS: u64 = 10_000;
+const SIGKILL: i32 = 9;
+
+/// Where the container is in its life.
+pub fn status(dir: &ContainerDir, record: &Record) -> Status {
+    if record.pid == 0 {
+        return Status::Creating;
+    }
+    if !record.is_alive() {
+        return Status::Stopped;
+    }
+    if dir.has_fifo() {
+        return Status::Created;
+    }
+    let frozen = record.cgroup.as_ref().is_some_and(|plan| plan.is_frozen().unwrap_or(false));
+    if frozen { Status::Paused } else { Status::Running }
+}
+
+/// Reads a container's record and status.
+pub fn look_up(host: &Host, id: &ContainerId) -> Result<(ContainerDir, Record, Status)> {
+    let dir = ContainerDir::open(&host.root, id)?;
+    let record = dir.load()?;
+    let status = status(&dir, &record);
+    Ok((dir, record, status))
+}
+
+/// Lets a created container execute its program.
+pub fn start(host: &Host, id: &ContainerId) -> Result<()> {
+    let dir = ContainerDir::open(&host.root, id)?;
+    dir.lock()?;
+    let record = dir.load()?;
+    match status(&dir, &record) {
+        Status::Created => {}
+        Status::Stopped => {
+            return Err(Error::new(Kind::InUse, "cannot start a container that has stopped"));
+        }
+        Status::Creating => {
+            return Err(Error::new(Kind::InUse, "cannot start a container that is being created"));
+        }
+        Status::Running | Status::Paused => {
+            let what = "cannot start an already running container";
+            return Err(Error::new(Kind::InUse, what));
+        }
+    }
+    open_gate(&dir, &record)?;
+    let Some(all) = &record.hooks else { return Ok(()) };
+    let state = record.state(Status::Running);
+    hooks::run_all("poststart", &all.poststart, &state).inspect_err(|_| {
+        // Since 1.3 of the specification a failed poststart hook fails the container.
+        let _ = process::kill(record.pid, SIGKILL);
+    })
+}
+
+/// Opens the fifo that the init waits on, and listens to it until exec closes it.
+fn open_gate(dir: &ContainerDir, record: &Record) -> Result<()> {
+    let attempt = || format!("starting container {}", record.id);
+    let init = process::open_pid(record.pid).attempt(attempt)?;
+    // Without blocking: a dead init must not hang its starter (runc#3448).
+    let fifo = fs::open_at(dir.fd(), FIFO, fs::O_RDONLY | fs::O_NONBLOCK, 0).attempt(attempt)?;
+    fs::unlink(dir.fd(), FIFO, 0).attempt(attempt)?;
+    let mut message = Vec::new();
+    let mut buffer = [0u8; 4096];
+    let mut connected = false;
+    loop {
+        let mut fds = [
+            sys::wait::PollFd::new(&fifo, sys::wait::POLLIN),
+            sys::wait::PollFd::new(&init, sys::wait::POLLIN),
+        ];
+        // The writer that has not opened yet makes no event; a short time is between looks.
+        sys::wait::poll(&mut fds, Some(if connected { 1000 } else { 1 })).attempt(attempt)?;
+        connected |= fds[0].ready() != 0;
+        match fs::read(&fifo, &mut buffer) {
+            Ok(0) if connected => break,
+            Ok(0) | Err(sys::Errno::EAGAIN) => {}
+            Ok(count) => message.extend_from_slice(&buffer[..count]),
+            Err(errno) => return Err(Error::os(attempt(), errno)),
+        }
+        if fds[1].ready() != 0 {
+            break;
+        }
+        // A write end that was opened and closed between two looks has left no trace but exec's.
+        if !connected && fs::read_link(sys::CWD, format!("/proc/{}/exe", record.pid)).is_ok_and(
+            |exe| {
+                let own = fs::read_link(sys::CWD, "/proc/self/exe").unwrap_or_default();
+                exe != own
+            },
+        ) {
+            break;
+        }
+    }
+    if message.is_empty() {
+        return Ok(());
+    }
+    Err(Error::decode(&message))
+}
+
+/// Sends a signal to a container's first process, or to all.
+pub fn kill(host: &Host, id: &ContainerId, signal: i32, all: bool) -> Result<()> {
+    let (_dir, record, status) = look_up(host, id)?;
+    if all {
+        if let Some(plan) = &record.cgroup {
+            return plan.kill_all(signal, KILL_DEADLINE_MS);
+        }
+    }
+    if matches!(status, Status::Stopped | Status::Creating) {
+        return Err(Error::new(Kind::InUse, "container not running"));
+    }
+    let attempt = || format!("sending signal {signal} to container {id}");
+    match process::open_pid(record.pid) {
+        Ok(pidfd) if record.is_alive() => process::signal_pidfd(&pidfd, signal).attempt(attempt),
+        Ok(_) | Err(sys::Errno::ESRCH) => Err(Error::new(Kind::InUse, "container not running")),
+        // Kernels before 5.3.
+        Err(_) => process::kill(record.pid, signal).attempt(attempt),
+    }?;
+    let frozen = status == Status::Paused && signal == SIGKILL;
+    match record.cgroup.as_ref().filter(|_| frozen) {
+        Some(plan) => plan.thaw(),
+        None => Ok(()),
+    }
+}
+
+/// Removes a stopped container; `force` kills it first, and removes whatever half of it exists.
+pub fn delete(
+    host: &Host,
+    id: &ContainerId,
+    force: bool,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
+    let dir = match ContainerDir::open(&host.root, id) {
+        Err(error) if force && error.kind() == Kind::NotFound => return Ok(()),
+        result => result?,
+    };
+    match dir.lock() {
+        Err(error) if force && error.kind() == Kind::NotFound => return Ok(()),
+        result => result?,
+    }
+    let record = match dir.load() {
+        // Its creator died before it made anything but the directory.
+        Err(error) if force && error.kind() == Kind::Corrupt => return dir.remove(),
+        result => result?,
+    };
+    match status(&dir, &record) {
+        Status::Stopped => {}
+        Status::Creating if force => kill_remains(&record)?,
+        _ if force => kill_and_wait(&record)?,
+        Status::Created => kill_and_wait(&record)?,
+        status => {
+            let name = status.name();
+            let what = format!("cannot delete container {id} that is not stopped: {name}");
+            return Err(Error::new(Kind::InUse, what)
+                .with_hint(format!("stop it first, or use `delete --force {id}`")));
+        }
+    }
+    remove(&dir, &record, warnings)
+}
+
+/// A creator that died may have left an init that is in the cgroup and in no record.
+fn kill_remains(record: &Record) -> Result<()> {
+    match &record.cgroup {
+        Some(plan) => plan.kill_all(SIGKILL, KILL_DEADLINE_MS),
+        None => Ok(()),
+    }
+}
+
+fn kill_and_wait(record: &Record) -> Result<()> {
+    if record.namespaces.contains(&oci::runtime::NamespaceKind::Pid) {
+        // The kernel ends everything in a pid namespace with its first process.
+        match process::kill(record.pid, SIGKILL) {
+            Ok(()) | Err(sys::Errno::ESRCH) => {}
+            Err(errno) => return Err(Error::os("killing the container", errno)),
+        }
+        if let Some(plan) = &record.cgroup {
+            if plan.is_frozen().unwrap_or(false) {
+                plan.thaw()?;
+            }
+        }
+    } else {
+        kill_remains(record)?;
+        // The first process, if it is in no cgroup.
+        let _ = process::kill(record.pid, SIGKILL);
+    }
+    let deadline = time::monotonic_ms() + DELETE_DEADLINE_MS;
+    let Ok(pidfd) = process::open_pid(record.pid) else { return Ok(()) };
+    while record.is_alive() {
+        let left = deadline.saturating_sub(time::monotonic_ms());
+        if left == 0 {
+            let what = format!("process {} does not end although it was killed", record.pid);
+            return Err(Error::new(Kind::Busy, what).with_hint("it may wait for a device"));
+        }
+        let mut fds = [sys::wait::PollFd::new(&pidfd, sys::wait::POLLIN)];
+        sys::wait::poll(&mut fds, Some(left)).attempt(|| "waiting for the container's end")?;
+    }
+    Ok(())
+}
+
+/// Takes back everything that was made for a container: every step is tried, every failure told.
+pub(crate) fn remove(dir: &ContainerDir, record: &Record, warnings: &mut Vec<String>) -> Result<()> {
+    let mut failures: Vec<String> = Vec::new();
+    if let Some(plan) = &record.cgroup {
+        if !record.namespaces.contains(&oci::runtime::NamespaceKind::Pid) {
+            // Nothing may outlive the container.
+            if let Err(error) = plan.kill_all(SIGKILL, KILL_DEADLINE_MS) {
+                failures.push(format!("{error}"));
+            }
+        }
+        let failed = plan.remove(REMOVE_DEADLINE_MS);
+        failures.extend(failed.into_iter().map(|error| format!("{error}")));
+    }
+    if failures.is_empty() {
+        dir.remove()?;
+    }
+    if let Some(all) = &record.hooks {
+        let state = record.state(Status::Stopped);
+        warnings.extend(hooks::run_all_anyway("poststop", &all.poststop, &state));
+    }
+    match failures.is_empty() {
+        true => Ok(()),
+        false => {
+            let what = format!("removing container {}: {}", record.id, failures.join("; "));
+            Err(Error::new(Kind::Busy, what).with_hint("try `delete --force` again"))
+        }
+    }
+}
+
+/// One line of `list`.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The container's name.
+    pub id: ContainerId,
+    /// What is known of it; `None` for one that was never completely created.
+    pub record: Option<Record>,
+    /// Where it is in its life.
+    pub status: Status,
+}
+
+/// All containers, sorted by name.
+pub fn list(host: &Host) -> Result<Vec<Listed>> {
+    let look = |id: ContainerId| match look_up(host, &id) {
+        Ok((_, record, status)) => {
+            let status = if status == Status::Creating && record.pid == 0 { Status::Stopped } else { status };
+            Some(Listed { id, record: Some(record), status })
+        }
+        Err(error) if error.kind() == Kind::NotFound => None,
+        Err(_) => Some(Listed { id, record: None, status: Status::Stopped }),
+    };
+    Ok(state::list(&host.root)?.into_iter().filter_map(look).collect())
+}
+
+/// Ids of the processes in a container.
+pub fn processes(host: &Host, id: &ContainerId) -> Result<Vec<i32>> {
+    let (_, record, _) = look_up(host, id)?;
+    match &record.cgroup {
+        Some(plan) => plan.processes(),
+        None => Ok(alloc::vec![record.pid]),
+    }
+}
+
+/// Freezes a container.
+pub fn pause(host: &Host, id: &ContainerId) -> Result<()> {
+    let (dir, record, status) = look_up(host, id)?;
+    match status {
+        Status::Running | Status::Created => {}
+        status => {
+            let what = format!("container not running or created: {}", status.name());
+            return Err(Error::new(Kind::InUse, what));
+        }
+    }
+    dir.lock()?;
+    let mut record = record;
+    let Some(mut plan) = record.cgroup.take() else { return Err(no_cgroup()) };
+    if plan.enlist(&["freezer"])? {
+        record.cgroup = Some(plan.clone());
+        dir.save(&record)?;
+    }
+    plan.freeze(crate::cgroup::FREEZE_DEADLINE_MS)
+}
+
+/// Thaws a container.
+pub fn resume(host: &Host, id: &ContainerId) -> Result<()> {
+    let (_, record, status) = look_up(host, id)?;
+    if status != Status::Paused {
+        return Err(Error::new(Kind::InUse, "container not paused"));
+    }
+    match &record.cgroup {
+        Some(plan) => plan.thaw(),
+        None => Err(no_cgroup()),
+    }
+}
+
+fn no_cgroup() -> Error {
+    Error::new(Kind::Unsupported, "the container has no cgroup")
+}
+
+/// Changes limits. Absent ones stay as they are.
+pub fn update(host: &Host, id: &ContainerId, change: &Resources) -> Result<Vec<String>> {
+    let (dir, mut record, status) = look_up(host, id)?;
+    if status == Status::Stopped {
+        return Err(Error::new(Kind::InUse, "cannot update a stopped container"));
+    }
+    dir.lock()?;
+    let Some(mut plan) = record.cgroup.clone() else { return Err(no_cgroup()) };
+    if plan.enlist_for(change)? {
+        record.cgroup = Some(plan.clone());
+        dir.save(&record)?;
+    }
+    plan.update(change)
+}
