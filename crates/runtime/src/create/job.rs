@@ -38,7 +38,7 @@ pub(super) fn prepare(
     refuse_unsupported(&linux)?;
     let mut plan = process_plan(&spec, &linux, &options, warnings)?;
     crate::lsm::check(&plan.process)?;
-    let mounts = plan_mounts(&spec)?;
+    let mounts = plan_mounts(&spec, &bundle_path)?;
     let rootfs_path = spec.root.as_ref().map_or("", |root| root.path.as_str());
     let rootfs = fs::open_at(&bundle, rootfs_path, fs::O_PATH | fs::O_DIRECTORY, 0)
         .attempt(|| format!("root.path: opening {rootfs_path:?}"))?;
@@ -51,7 +51,7 @@ pub(super) fn prepare(
         oci_version: spec.oci_version.clone(),
         id: id.to_string(),
         bundle: bundle_path,
-        rootfs: rootfs_path,
+        rootfs: rootfs_path.clone(),
         owner: ids::euid(),
         annotations: spec.annotations.clone(),
         process: plan.process.clone(),
@@ -76,6 +76,7 @@ pub(super) fn prepare(
         trees,
         bundle,
         rootfs,
+        rootfs_path,
         proc: Proc::open()?,
         plan,
         new_namespaces: namespaces.new,
@@ -188,8 +189,16 @@ pub(crate) fn compile_filter(
     Ok(Filter { instructions, flags: program.flags })
 }
 
-fn plan_mounts(spec: &Spec) -> Result<Vec<MountPlan>> {
-    let plan = |(index, mount)| config::plan_mount(mount, &format!("mounts[{index}]"));
+fn plan_mounts(spec: &Spec, bundle: &str) -> Result<Vec<MountPlan>> {
+    let plan = |(index, mount)| {
+        let mut plan = config::plan_mount(mount, &format!("mounts[{index}]"))?;
+        if let What::Bind { source, .. } = &mut plan.what {
+            if !source.starts_with('/') {
+                *source = format!("{bundle}/{source}");
+            }
+        }
+        Ok(plan)
+    };
     spec.mounts.iter().enumerate().map(plan).collect()
 }
 

@@ -105,11 +105,19 @@ fn start_init(
     }
     let (parent_end, child_end) = channel::pair()?;
     let mut child_end = Some(child_end);
-    let Some(mut child) = namespaces::fork(job, &parent_end, &mut child_end)? else {
+    // The new mount namespace takes the current directory along, which is how the init gets at
+    // the root file system without looking up its path again.
+    let here = fs::open_at(CWD, ".", fs::O_PATH | fs::O_DIRECTORY, 0);
+    fs::chdir_fd(&job.rootfs).attempt(|| "entering the root file system")?;
+    let forked = namespaces::fork(job, &parent_end, &mut child_end);
+    let Some(mut child) = forked? else {
         let Some(end) = child_end else { sys::process::exit(1) };
         drop(parent_end);
         init::run(job, end);
     };
+    if let Ok(here) = here {
+        fs::chdir_fd(&here).attempt(|| "returning to the current directory")?;
+    }
     drop(child_end);
     let served = serve(dir, record, job, &mut child, &parent_end, systemd, &resources, warnings);
     match served {

@@ -41,6 +41,8 @@ pub(crate) struct Job {
     pub bundle: Fd,
     /// `O_PATH` on the root file system's directory.
     pub rootfs: Fd,
+    /// Its absolute path.
+    pub rootfs_path: String,
     pub proc: Proc,
     pub plan: Plan,
     /// `CLONE_NEW*` of namespaces that are new.

@@ -16,6 +16,7 @@ use sys::{CWD, Fd, fs};
 /// Builds the root and enters it. Returns the terminal that was made.
 pub(super) fn build(job: &mut Job, channel: &mut Channel) -> Result<Option<Terminal>> {
     set_propagation(job)?;
+    job.rootfs = reopen_root(job)?;
     let root = RootDir::new(attach_root(job)?);
     let mut mounter = mounts::Mounter::new(&root);
     mounter.mount_all(job)?;
@@ -51,6 +52,15 @@ pub(super) fn enter_without_mounts(
     fs::chdir_fd(&job.rootfs).attempt(|| "entering the root file system")?;
     fs::chroot(".").attempt(|| "changing the root directory")?;
     Ok(None)
+}
+
+/// The root directory as this mount namespace has it: the parent's descriptor lies in the parent's
+/// namespace, but the current directory has moved along. A joined namespace has its own root and
+/// current directory, so there the path decides.
+fn reopen_root(job: &Job) -> Result<Fd> {
+    let attempt = || "opening the root file system";
+    let path = if job.is_new(sys::process::CLONE_NEWNS) { "." } else { job.rootfs_path.as_str() };
+    fs::open_at(CWD, path, fs::O_PATH | fs::O_DIRECTORY, 0).attempt(attempt)
 }
 
 fn configured_propagation(job: &Job) -> &str {
