@@ -141,7 +141,8 @@ pub fn listen_fds(env: &Environment<'_>) -> u32 {
 
 impl Call<'_> {
     fn run(&self, verb: &Verb) -> Result<i32, Error> {
-        let expected = verb.operands.split_ascii_whitespace().filter(|w| !w.starts_with('[')).count();
+        let required = verb.operands.split('[').next().unwrap_or("");
+        let expected = required.split_ascii_whitespace().count();
         if self.args.operands.len() < expected {
             let what = format!("{} needs {}", verb.name, verb.operands);
             return Err(Error::invalid(what)

@@ -39,14 +39,26 @@ impl Plan {
         self.make(resources, false)
     }
 
-    /// [`Plan::create`] with either driver. The systemd driver starts the unit with process `pid`
-    /// in it; the process still has to enter [`Created::join`], for v1 controllers that systemd
-    /// does not know.
+    /// [`Plan::create`] with either driver. With the systemd driver, process `pid`, which must be
+    /// waiting, is in the unit and in every cgroup when this returns, and the [`Join`] is empty.
+    /// With the other one `pid` is not looked at.
     pub fn create_for(&mut self, resources: &Resources, pid: i32) -> Result<Created> {
         let Some(unit) = self.unit.clone() else { return self.make(resources, false) };
         let mut warnings = unit.start(self, resources, pid)?;
         let mut created = self.make(resources, true)?;
         created.warnings.append(&mut warnings);
+        // systemd knows some of the v1 controllers only. Moving another process waits for RCU,
+        // as systemd has done several times by now.
+        let join = core::mem::take(&mut created.join);
+        let pid = alloc::string::ToString::to_string(&pid);
+        for fd in &join.tasks {
+            fs::write(fd, pid.as_bytes()).map_err(|errno| {
+                Error::os(format!("adding pid {pid} to the cgroups of {}", unit.name), errno)
+            })?;
+        }
+        if let Some(dir) = &join.unified {
+            let _ = fs::write_file(dir, "cgroup.procs", &pid);
+        }
         Ok(created)
     }
 

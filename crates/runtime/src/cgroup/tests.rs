@@ -1,1 +1,60 @@
+//! The module on trees of plain files, and on the kernel of this machine.
 
+mod fake;
+mod kernel;
+
+use super::*;
+use oci::runtime::{Map, Resources};
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+/// `linux.resources` from its JSON.
+fn resources(json: &str) -> Resources {
+    serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"))
+}
+
+/// A request for container `c1`.
+struct Ask<'a> {
+    path: &'a str,
+    resources: Resources,
+    rootless: bool,
+    all: bool,
+    user_namespace: bool,
+}
+
+impl Default for Ask<'_> {
+    fn default() -> Self {
+        Self {
+            path: "",
+            resources: Resources::default(),
+            rootless: false,
+            all: false,
+            user_namespace: false,
+        }
+    }
+}
+
+impl Ask<'_> {
+    fn plan(&self, layout: &Layout) -> crate::error::Result<Plan> {
+        let annotations = Map::new();
+        Plan::new(layout, &Request {
+            id: "c1",
+            cgroups_path: self.path,
+            resources: &self.resources,
+            annotations: &annotations,
+            driver: Driver::Cgroupfs,
+            rootless: self.rootless,
+            user_namespace: self.user_namespace,
+            all_controllers: self.all,
+            owner: None,
+            bus_address: None,
+            uid: 0,
+        })
+    }
+}
+
+/// Controllers and paths of the used directories.
+fn used(plan: &Plan) -> Vec<String> {
+    let used = plan.directories.iter().filter(|directory| directory.used);
+    used.map(|d| format!("{} {}", d.controllers.join(","), d.path)).collect()
+}

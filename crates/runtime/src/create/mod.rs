@@ -113,6 +113,9 @@ fn start_init(
     let Some(mut child) = forked? else {
         let Some(end) = child_end else { sys::process::exit(1) };
         drop(parent_end);
+        // The lock belongs to the open directory, of which a fork has a copy: kept here, it would
+        // outlive this program's parent.
+        dir.leave_to_parent();
         init::run(job, end);
     };
     if let Ok(here) = here {

@@ -126,6 +126,13 @@ impl ContainerDir {
         }
     }
 
+    /// In a forked child: closes the child's copies of the descriptors, and with them its part of
+    /// the lock. The value must not be used any more; a child never returns to its owner.
+    pub(crate) fn leave_to_parent(&self) {
+        drop(Fd::from_raw(self.dir.raw()));
+        drop(Fd::from_raw(self.root.raw()));
+    }
+
     /// The container's name.
     pub fn id(&self) -> &ContainerId {
         &self.id
