@@ -1,1 +1,174 @@
+//! The harness of the end-to-end tests: bundles of its own, a state root of its own, and a guard
+//! that removes whatever a test made.
 
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+static COUNTER: AtomicU32 = AtomicU32::new(0);
+
+/// Says why a test cannot run on this machine. The word at the start of the line is counted.
+pub fn skip(test: &str, reason: &str) {
+    use std::io::Write;
+    // Straight to the descriptor: the test runner would swallow what a passing test prints.
+    let _ = writeln!(std::io::stderr(), "SKIP {test}: {reason}");
+}
+
+/// Whether the tests run as root.
+pub fn is_root() -> bool {
+    sys::ids::euid() == 0
+}
+
+/// A built program of the workspace.
+pub fn program(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("the test's own path");
+    let dir = own.parent().and_then(Path::parent).expect("the target directory");
+    let path = dir.join(name);
+    assert!(path.is_file(), "{} is missing: run `cargo build` first", path.display());
+    path
+}
+
+/// The static busybox that root file systems are made of.
+fn busybox() -> Option<PathBuf> {
+    ["/bin/busybox", "/usr/bin/busybox"].iter().map(PathBuf::from).find(|path| path.is_file())
+}
+
+/// A bundle and a state root, removed with everything in them at the end of the test.
+pub struct Bundle {
+    dir: PathBuf,
+    name: String,
+    /// `config.json` as a value, written by [`Bundle::run`] and its kin.
+    pub config: Value,
+}
+
+impl Bundle {
+    /// A bundle whose root has a shell. `None`: this machine cannot run the test; said by SKIP.
+    pub fn new(test: &str) -> Option<Self> {
+        if !is_root() {
+            skip(test, "needs root");
+            return None;
+        }
+        let Some(busybox) = busybox() else {
+            skip(test, "needs busybox-static");
+            return None;
+        };
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tare-e2e-{}-{number}", std::process::id());
+        let dir = std::env::temp_dir().join(&name);
+        let bin = dir.join("rootfs/bin");
+        std::fs::create_dir_all(&bin).expect("making the root");
+        std::fs::copy(busybox, bin.join("busybox")).expect("copying busybox");
+        for applet in ["sh", "cat", "id", "ls", "sleep", "true", "echo", "mount", "ps", "grep"] {
+            std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("linking");
+        }
+        let mut bundle = Self { dir, name, config: Value::Null };
+        let spec = bundle.runtime(&["spec", "--bundle", bundle.path("")]);
+        assert!(spec.status.success(), "{spec:?}");
+        let text = std::fs::read(bundle.dir.join("config.json")).expect("reading config.json");
+        bundle.config = serde_json::from_slice(&text).expect("spec writes JSON");
+        bundle.config["process"]["terminal"] = json!(false);
+        bundle.config["linux"]["cgroupsPath"] = json!(format!("/{}", bundle.name));
+        Some(bundle)
+    }
+
+    /// A path in the bundle.
+    pub fn path(&self, below: &str) -> &'static str {
+        let path = match below {
+            "" => self.dir.clone(),
+            below => self.dir.join(below),
+        };
+        // A test lives for seconds; its paths may live as long.
+        Box::leak(path.to_string_lossy().into_owned().into_boxed_str())
+    }
+
+    /// The container's name, unique on the machine.
+    pub fn id(&self) -> &str {
+        &self.name
+    }
+
+    /// Sets the program.
+    pub fn args(&mut self, args: &[&str]) -> &mut Self {
+        self.config["process"]["args"] = json!(args);
+        self
+    }
+
+    /// Writes `config.json`.
+    pub fn write(&self) {
+        let text = serde_json::to_vec(&self.config).expect("a value is JSON");
+        std::fs::write(self.dir.join("config.json"), text).expect("writing config.json");
+    }
+
+    /// A call of the runtime that is not started yet.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(program("tare-runtime"));
+        command.arg("--root").arg(self.dir.join("state")).args(args).stdin(Stdio::null());
+        command
+    }
+
+    /// Calls the runtime.
+    pub fn runtime(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("starting the runtime")
+    }
+
+    /// Runs a shell script in a container and returns what came of it.
+    pub fn sh(&mut self, script: &str) -> Output {
+        self.args(&["sh", "-c", script]);
+        self.run()
+    }
+
+    /// `run` of the bundle.
+    pub fn run(&mut self) -> Output {
+        self.write();
+        let bundle = self.path("");
+        let id = self.name.clone();
+        self.runtime(&["run", "--bundle", bundle, &id])
+    }
+
+    /// `create` and `start` of the bundle, with no descriptors that would keep a pipe open.
+    pub fn start(&mut self) {
+        self.write();
+        let (bundle, id) = (self.path(""), self.name.clone());
+        for args in [vec!["create", "--bundle", bundle, &id], vec!["start", &id]] {
+            let status = self
+                .command(&args)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .expect("starting the runtime");
+            assert!(status.success(), "{args:?}: {status}");
+        }
+    }
+
+    /// The `status` that `state` prints.
+    pub fn status(&self) -> String {
+        let output = self.runtime(&["state", &self.name]);
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        value["status"].as_str().unwrap_or("none").to_string()
+    }
+
+    /// What is left of the container: state, cgroups.
+    pub fn leftovers(&self) -> Vec<PathBuf> {
+        let state = self.dir.join("state").join(&self.name);
+        let cgroups = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+        let cgroups = cgroups.map(|entry| entry.path().join(&self.name));
+        cgroups.chain([state]).filter(|path| path.exists()).collect()
+    }
+}
+
+impl Drop for Bundle {
+    fn drop(&mut self) {
+        self.runtime(&["delete", "--force", &self.name.clone()]);
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Standard output as text.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Standard error as text.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

@@ -1,0 +1,5 @@
+//! End-to-end tests. One binary: each further one would cost a link.
+
+mod life;
+mod refusals;
+mod security;
