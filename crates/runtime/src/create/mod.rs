@@ -64,8 +64,10 @@ pub(crate) fn spawn(
     wait_in_fifo: bool,
     warnings: &mut Vec<String>,
 ) -> Result<Spawned> {
-    let mut prepared = job::prepare(host, id, options, warnings)?;
+    // The name first: two creators of one name must not both plan a cgroup for it.
     let dir = ContainerDir::create(&host.root, id)?;
+    let mut prepared =
+        job::prepare(host, id, options, warnings).inspect_err(|_| drop(dir.remove()))?;
     let mut record = prepared.record;
     record.created = format_time(sys::time::now());
     // Intent before effect: from here on `delete --force` knows what may exist.

@@ -144,6 +144,8 @@ fn a_user_namespace_maps_ids() {
     let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
     bundle.config["linux"]["uidMappings"] = map.clone();
     bundle.config["linux"]["gidMappings"] = map;
+    // The container's root has to own its root directory to make mount points in it.
+    std::os::unix::fs::chown(bundle.path("rootfs"), Some(100_000), Some(100_000)).unwrap();
     let output = bundle.sh("id -u; cat /proc/self/uid_map; echo x > /dev/null && echo null");
     assert!(output.status.success(), "{}", stderr(&output));
     let text = stdout(&output);

@@ -39,7 +39,7 @@ fn configurations_are_refused_by_field() {
         |c| c["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_NO"}),
         "linux.seccomp.defaultAction: unknown variant",
     );
-    refuse(b, |c| c["mounts"][0]["type"] = json!("nofs"), "the kernel has no file system \"nofs\"");
+    refuse(b, |c| c["mounts"][1]["type"] = json!("nofs"), "the kernel has no file system \"nofs\"");
 }
 
 #[test]
