@@ -2,7 +2,9 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    for argument in ["-nostartfiles", "-nodefaultlibs", "-nostdlib", "-static-pie", "-Wl,-z,noexecstack"] {
+    for argument in
+        ["-nostartfiles", "-nodefaultlibs", "-nostdlib", "-static-pie", "-Wl,-z,noexecstack"]
+    {
         println!("cargo:rustc-link-arg-bins={argument}");
     }
 }

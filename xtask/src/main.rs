@@ -1,1 +1,53 @@
-fn main() {}
+//! `cargo xtask COMMAND`: the project's own commands.
+
+mod tidy;
+
+use std::io::Write;
+use std::process::{Command, ExitCode};
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  test   build the programs, then run every test
+  tidy   check the project's laws: unsafe, dependency edges, licences, files, words
+";
+
+fn main() -> ExitCode {
+    let command = std::env::args().nth(1).unwrap_or_default();
+    match command.as_str() {
+        "test" => test(),
+        "tidy" => report(&tidy::findings()),
+        _ => {
+            say(USAGE);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn say(text: &str) {
+    // With standard error closed there is nobody to tell.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+fn report(findings: &[String]) -> ExitCode {
+    for finding in findings {
+        say(&format!("tidy: {finding}\n"));
+    }
+    say(&format!("tidy: {} findings\n", findings.len()));
+    if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The end-to-end tests start the built programs, which `cargo test` alone would not build.
+fn test() -> ExitCode {
+    let steps: [&[&str]; 2] = [
+        &["build", "--locked", "--package", "tare", "--package", "tare-runtime"],
+        &["test", "--workspace", "--locked", "--no-fail-fast"],
+    ];
+    for arguments in steps {
+        let status = Command::new(env!("CARGO")).args(arguments).status();
+        if !status.is_ok_and(|status| status.success()) {
+            say(&format!("failed: cargo {}\n", arguments.join(" ")));
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -74,7 +74,8 @@ impl Args {
             None => (argument, None),
         };
         let bare = name.trim_start_matches('-');
-        let short = |flag: &&Flag| flag.short.is_some_and(|c| bare.len() == 1 && bare.starts_with(c));
+        let short =
+            |flag: &&Flag| flag.short.is_some_and(|c| bare.len() == 1 && bare.starts_with(c));
         let Some(flag) = syntax.flags.iter().find(|flag| flag.name == bare || short(flag)) else {
             return Err(unknown(name, bare, syntax));
         };

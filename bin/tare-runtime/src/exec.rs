@@ -62,7 +62,9 @@ fn process(args: &Args, record: &Record) -> Result<Process, Error> {
     if !added.is_empty() {
         let sets = process.capabilities.get_or_insert_default();
         for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
-            set.extend(added.iter().filter(|name| !set.contains(name)).cloned().collect::<Vec<_>>());
+            set.extend(
+                added.iter().filter(|name| !set.contains(name)).cloned().collect::<Vec<_>>(),
+            );
         }
     }
     Ok(process)

@@ -68,8 +68,7 @@ impl Log {
         let time = format!("{}Z", time.split('.').next().unwrap_or(""));
         let line = match (self.json, &self.file) {
             (true, _) => {
-                let record =
-                    serde_json::json!({"level": level, "msg": message, "time": time});
+                let record = serde_json::json!({"level": level, "msg": message, "time": time});
                 format!("{record}\n")
             }
             (false, Some(_)) => format!("time={time:?} level={level} msg={message:?}\n"),

@@ -16,10 +16,11 @@ mod verbs;
 use alloc::vec::Vec;
 use args::Args;
 
-sys::entry!(main);
+rt::entry!(main);
 
-fn main(arguments: sys::rt::Arguments) -> i32 {
-    let args = arguments.args.iter().map(|arg| alloc::string::String::from_utf8_lossy(arg).into_owned());
+fn main(arguments: rt::Arguments) -> i32 {
+    let args =
+        arguments.args.iter().map(|arg| alloc::string::String::from_utf8_lossy(arg).into_owned());
     let args: Vec<_> = args.collect();
     let env = args::Environment::new(&arguments.env);
     match Args::parse(&args, &usage::GLOBAL) {

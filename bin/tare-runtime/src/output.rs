@@ -60,7 +60,14 @@ pub fn list(listed: &[Listed], format: &str, quiet: bool) -> Result<(), Error> {
                 let Some(record) = record else {
                     let empty = String::new;
                     let what = String::from("incomplete");
-                    rows.push([format!("{id}"), String::from("0"), what, empty(), empty(), empty()]);
+                    rows.push([
+                        format!("{id}"),
+                        String::from("0"),
+                        what,
+                        empty(),
+                        empty(),
+                        empty(),
+                    ]);
                     continue;
                 };
                 let stopped = *status == oci::runtime::Status::Stopped;
@@ -75,7 +82,9 @@ pub fn list(listed: &[Listed], format: &str, quiet: bool) -> Result<(), Error> {
             }
             table(&rows)
         }
-        other => Err(Error::invalid(format!("invalid format option {other:?}, expected table or json"))),
+        other => {
+            Err(Error::invalid(format!("invalid format option {other:?}, expected table or json")))
+        }
     }
 }
 
@@ -101,7 +110,11 @@ pub fn processes(pids: &[i32], format: &str, options: &[String]) -> Result<(), E
     match format {
         "json" => return print_line(format!("{}", json!(pids))),
         "table" => {}
-        other => return Err(Error::invalid(format!("invalid format option {other:?}, expected table or json"))),
+        other => {
+            return Err(Error::invalid(format!(
+                "invalid format option {other:?}, expected table or json"
+            )));
+        }
     }
     let mut args = Vec::from([String::from("ps")]);
     match options.is_empty() {
@@ -140,6 +153,7 @@ fn run_ps(args: &[String]) -> Result<String, Error> {
     let text = fs::read_to_end(&output, 64 << 20).map_err(failed)?;
     match sys::wait::child(child.pid, true).map_err(failed)? {
         Some((_, sys::wait::Exit::Code(0))) => Ok(String::from_utf8_lossy(&text).into_owned()),
-        _ => Err(Error::invalid("ps failed").with_hint("it may not be installed, or not know the options")),
+        _ => Err(Error::invalid("ps failed")
+            .with_hint("it may not be installed, or not know the options")),
     }
 }

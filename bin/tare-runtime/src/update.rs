@@ -13,7 +13,12 @@ const fn limit(name: &'static str, help: &'static str) -> Flag {
 
 /// Options of `update`.
 pub const FLAGS: &[Flag] = &[
-    Flag { name: "resources", short: Some('r'), value: Some("FILE"), help: "read resources as JSON from FILE, or - for standard input" },
+    Flag {
+        name: "resources",
+        short: Some('r'),
+        value: Some("FILE"),
+        help: "read resources as JSON from FILE, or - for standard input",
+    },
     limit("blkio-weight", "weight of block I/O (10 to 1000)"),
     limit("cpu-period", "CPU period in microseconds"),
     limit("cpu-quota", "CPU time in a period in microseconds"),

@@ -21,7 +21,7 @@ struct Call<'a> {
 }
 
 /// Runs the verb that the command line names; returns the exit code.
-pub fn dispatch(global: Args, env: &Environment<'_>, raw: &sys::rt::Arguments) -> i32 {
+pub fn dispatch(global: Args, env: &Environment<'_>, raw: &rt::Arguments) -> i32 {
     let debug = global.has("debug") || global.get("log-level") == Some("debug");
     let log = match Log::open(global.get("log"), global.get("log-format"), debug) {
         Ok(log) => log,
@@ -36,7 +36,7 @@ pub fn dispatch(global: Args, env: &Environment<'_>, raw: &sys::rt::Arguments) -
 fn run(
     global: &Args,
     env: &Environment<'_>,
-    raw: &sys::rt::Arguments,
+    raw: &rt::Arguments,
     log: &Log,
 ) -> Result<i32, (Error, i32)> {
     let fail = |error| (error, 1);
@@ -54,7 +54,8 @@ fn run(
         seal::ensure(&raw.args, &raw.env);
     }
     let Syntax { flags, operands_until_rest } = verb.syntax;
-    let args = Args::parse(&global.operands, &Syntax { flags, operands_until_rest }).map_err(fail)?;
+    let args =
+        Args::parse(&global.operands, &Syntax { flags, operands_until_rest }).map_err(fail)?;
     if args.has("help") {
         return print(&usage::of(verb)).map(|()| 0).map_err(fail);
     }
@@ -66,11 +67,7 @@ fn run(
 }
 
 fn version() -> String {
-    format!(
-        "tare-runtime version {}\nspec: {}\n",
-        env!("CARGO_PKG_VERSION"),
-        oci::runtime::VERSION
-    )
+    format!("tare-runtime version {}\nspec: {}\n", env!("CARGO_PKG_VERSION"), oci::runtime::VERSION)
 }
 
 fn find(name: &str) -> Result<&'static Verb, Error> {

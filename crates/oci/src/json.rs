@@ -83,10 +83,11 @@ fn path_at(text: &[u8], offset: usize) -> String {
             b':' => expects_key = false,
             b'"' => {
                 let end = string_end(text, at);
-                if expects_key && end <= offset {
-                    if let Some(Step::Key(key)) = steps.last_mut() {
-                        *key = String::from_utf8_lossy(&text[at + 1..end - 1]).into_owned();
-                    }
+                if expects_key
+                    && end <= offset
+                    && let Some(Step::Key(key)) = steps.last_mut()
+                {
+                    *key = String::from_utf8_lossy(&text[at + 1..end - 1]).into_owned();
                 }
                 at = end;
                 continue;

@@ -148,11 +148,11 @@ impl Elf {
             // A static-pie program may have a dynamic section of relocations only.
             _ => Strings { offset: 0, size_bytes: 0 },
         };
-        let path = |tag| {
-            find(tag).map(|at| strings.read(file, at, MAX_SEARCH_PATH_BYTES)).transpose()
-        };
+        let path =
+            |tag| find(tag).map(|at| strings.read(file, at, MAX_SEARCH_PATH_BYTES)).transpose();
         let (runpath, rpath) = (path(DT_RUNPATH)?, path(DT_RPATH)?);
-        let soname = find(DT_SONAME).map(|at| strings.read(file, at, MAX_NAME_BYTES)).transpose()?;
+        let soname =
+            find(DT_SONAME).map(|at| strings.read(file, at, MAX_NAME_BYTES)).transpose()?;
         let flags_1 = find(DT_FLAGS_1).unwrap_or(0);
 
         let mut needed = Vec::new();

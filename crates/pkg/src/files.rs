@@ -96,8 +96,7 @@ impl<'h> Files<'h> {
         let Some(Some(cache)) = &self.cache else { return Vec::new() };
         let places = cache.places(name);
         let path = |bytes| PathBuf::from(OsStr::from_bytes(bytes));
-        let mut places: Vec<_> =
-            places.map(|place| (path(place.path), place.is_variant)).collect();
+        let mut places: Vec<_> = places.map(|place| (path(place.path), place.is_variant)).collect();
         places.sort_by_key(|(_, is_variant)| !is_variant);
         places
     }

@@ -146,9 +146,7 @@ pub(crate) fn write(entries: &BTreeMap<Key, Vec<u8>>) -> Vec<u8> {
     let extension = (strings_start + strings.len()).next_multiple_of(4);
     let mut bytes = MAGIC.to_vec();
     let extension_offset = if levels.is_empty() { 0 } else { extension as u32 };
-    for field in
-        [entries.len() as u32, strings_bytes, LITTLE_ENDIAN, extension_offset, 0, 0, 0]
-    {
+    for field in [entries.len() as u32, strings_bytes, LITTLE_ENDIAN, extension_offset, 0, 0, 0] {
         bytes.extend(field.to_le_bytes());
     }
     bytes.extend(table);

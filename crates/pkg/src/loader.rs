@@ -14,7 +14,6 @@ use crate::files::{Files, Opened};
 use crate::ldcache::Key;
 use crate::machine::Machine;
 use crate::search::{Flavour, Hit, Object, expand, musl_directories, search};
-use crate::tree::Resolved;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -71,9 +70,9 @@ pub(crate) fn load(
         (None, None) => return Ok((loaded, None)),
     };
     // The kernel tells a program where it is without links; a library is where it was opened.
-    let origin = match start.library_of_program() {
-        true => start.opened.resolved.parent(),
-        false => start.path.parent(),
+    let origin = match interpreter {
+        Some(_) => start.opened.resolved.parent(),
+        None => start.path.parent(),
     };
     let mut graph = Graph { files, flavour: flavour.clone(), objects: Vec::new(), loaded, cache };
     graph.objects.push(Object {
@@ -92,21 +91,15 @@ pub(crate) fn load(
     Ok((graph.loaded, Some(flavour)))
 }
 
-impl Start<'_> {
-    fn library_of_program(&self) -> bool {
-        self.opened.elf.interpreter.is_some()
-    }
-}
-
 fn open_interpreter(
     files: &mut Files<'_>,
     program: &Path,
     path: &Path,
     elf: &Elf,
 ) -> Result<Opened> {
-    let opened = files.library(path)?.filter(|opened| {
-        (opened.elf.class, opened.elf.machine) == (elf.class, elf.machine)
-    });
+    let opened = files
+        .library(path)?
+        .filter(|opened| (opened.elf.class, opened.elf.machine) == (elf.class, elf.machine));
     opened.ok_or_else(|| {
         let (path, program) = (path.display(), program.display());
         Error::new(ErrorKind::NotFound, format!("loader {path} of {program} not found"))
@@ -250,10 +243,4 @@ fn is_musl_itself(name: &[u8]) -> bool {
     const PARTS: [&[u8]; 7] = [b"c", b"pthread", b"rt", b"m", b"dl", b"util", b"xnet"];
     let Some(rest) = name.strip_prefix(b"lib") else { return false };
     PARTS.iter().any(|part| rest.strip_prefix(*part).is_some_and(|rest| rest.starts_with(b".")))
-}
-
-impl From<(&Resolved, Rc<Elf>, (u64, u64))> for Opened {
-    fn from((resolved, elf, id): (&Resolved, Rc<Elf>, (u64, u64))) -> Self {
-        Self { elf, id, resolved: resolved.path.clone() }
-    }
 }

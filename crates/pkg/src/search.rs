@@ -51,7 +51,9 @@ pub(crate) struct Object {
 pub(crate) enum Flavour {
     Glibc,
     /// `sys_path` is what is searched last.
-    Musl { sys_path: Vec<PathBuf> },
+    Musl {
+        sys_path: Vec<PathBuf>,
+    },
 }
 
 /// One place where a library was found.

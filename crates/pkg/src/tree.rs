@@ -62,9 +62,16 @@ impl Stamp {
 /// What one name is, links not followed.
 #[derive(Clone, Debug)]
 pub(crate) enum Found {
-    Directory { mode: u32 },
-    File { mode: u32, stamp: Stamp },
-    Link { target: PathBuf },
+    Directory {
+        mode: u32,
+    },
+    File {
+        mode: u32,
+        stamp: Stamp,
+    },
+    Link {
+        target: PathBuf,
+    },
     /// A socket, FIFO or device.
     Special,
 }

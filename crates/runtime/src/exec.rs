@@ -4,8 +4,8 @@
 //! once; the child enters the rest through the init's pidfd in one `setns`. Both are not dumpable
 //! until the program is executed: nobody in the container can look into them (CVE-2016-9962).
 
-use crate::channel::{self, Channel, Request};
 use crate::cgroup::SubCgroups;
+use crate::channel::{self, Channel, Request};
 use crate::config::ContainerId;
 use crate::create::{connect_socket, set_process_limits, write_pid_file};
 use crate::error::{Attempt, Error, Kind, Result};
@@ -88,13 +88,12 @@ pub fn exec(
 
 fn check_status(dir: &ContainerDir, record: &Record, ignore_paused: bool) -> Result<()> {
     match verbs::status(dir, record) {
-        Status::Stopped => {
-            Err(Error::new(Kind::InUse, "cannot exec in a stopped container")
-                .with_hint(format!("container {} has ended; `delete` it", record.id)))
-        }
-        Status::Paused if !ignore_paused => {
-            Err(Error::new(Kind::InUse, "cannot exec in a paused container (use --ignore-paused to override)"))
-        }
+        Status::Stopped => Err(Error::new(Kind::InUse, "cannot exec in a stopped container")
+            .with_hint(format!("container {} has ended; `delete` it", record.id))),
+        Status::Paused if !ignore_paused => Err(Error::new(
+            Kind::InUse,
+            "cannot exec in a paused container (use --ignore-paused to override)",
+        )),
         _ => Ok(()),
     }
 }
@@ -114,11 +113,11 @@ fn relay_terminal(options: &mut ExecOptions) -> Result<Option<Fd>> {
         return Err(Error::invalid("cannot allocate tty if detached without a console socket")
             .with_hint("give --console-socket"));
     }
-    if options.process.console_size.is_none() {
-        if let Ok(size) = tty::size(BorrowedFd::from_raw(0)) {
-            let (height, width) = (u64::from(size.rows), u64::from(size.columns));
-            options.process.console_size = Some(oci::runtime::ConsoleSize { height, width });
-        }
+    if options.process.console_size.is_none()
+        && let Ok(size) = tty::size(BorrowedFd::from_raw(0))
+    {
+        let (height, width) = (u64::from(size.rows), u64::from(size.columns));
+        options.process.console_size = Some(oci::runtime::ConsoleSize { height, width });
     }
     let (ours, theirs) =
         socket::pair(socket::Kind::Stream).attempt(|| "making a console socket")?;
@@ -142,8 +141,9 @@ fn prepare(
         }
     }
     if let Some(bytes) = dir.load_filter()? {
-        let filter = Filter::from_bytes(&bytes, record.filter_flags)
-            .ok_or_else(|| Error::new(Kind::Corrupt, "the container's seccomp filter is damaged"))?;
+        let filter = Filter::from_bytes(&bytes, record.filter_flags).ok_or_else(|| {
+            Error::new(Kind::Corrupt, "the container's seccomp filter is damaged")
+        })?;
         plan.filter = Some(filter);
     }
     let init = p::open_pid(record.pid).attempt(|| "opening the container's init")?;

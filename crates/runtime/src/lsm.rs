@@ -22,7 +22,7 @@ pub fn apparmor_enabled() -> bool {
 /// Whether SELinux is on.
 pub fn selinux_enabled() -> bool {
     let open = fs::open_at(CWD, "/sys/fs/selinux", fs::O_PATH | fs::O_DIRECTORY, 0);
-    open.and_then(fs::statfs).is_ok_and(|stat| stat.f_type as i64 == SELINUX_MAGIC)
+    open.and_then(fs::statfs).is_ok_and(|stat| stat.f_type == SELINUX_MAGIC)
 }
 
 /// Checks that the labels of a process can be set, before anything is made.

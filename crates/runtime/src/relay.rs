@@ -63,7 +63,7 @@ impl Relay {
         }
     }
 
-    fn from_user(&mut self) {
+    fn take_input(&mut self) {
         let mut buffer = [0u8; BUFFER_BYTES];
         match fs::read(STDIN, &mut buffer) {
             Ok(0) | Err(_) => {
@@ -76,7 +76,7 @@ impl Relay {
     }
 
     /// Whether there may be more.
-    fn to_user(&self) -> bool {
+    fn show_output(&self) -> bool {
         let mut buffer = [0u8; BUFFER_BYTES];
         match fs::read(&self.master, &mut buffer) {
             Ok(0) | Err(_) => false,
@@ -120,11 +120,11 @@ pub fn wait(child: &Child, signals: &Signals, mut relay: Option<Relay>) -> Resul
         }
         if let Some(open) = relay.as_mut() {
             if fds[2].ready() != 0 {
-                open.from_user();
+                open.take_input();
             }
             let output = fds[1].ready();
             if output & POLLIN != 0 {
-                open.to_user();
+                open.show_output();
             } else if output & POLLHUP != 0 {
                 // Nobody holds the other end open at the moment: wait for the exit alone, as the
                 // poll would return at once from now on.
@@ -140,7 +140,7 @@ fn drain(relay: Option<Relay>) {
     loop {
         let mut fds = [PollFd::new(&relay.master, POLLIN)];
         let ready = wait::poll(&mut fds, Some(0)).unwrap_or(0);
-        if ready == 0 || fds[0].ready() & POLLIN == 0 || !relay.to_user() {
+        if ready == 0 || fds[0].ready() & POLLIN == 0 || !relay.show_output() {
             return;
         }
     }

@@ -6,7 +6,7 @@
 //! a descriptor, never a name that could mean something else a moment later (CVE-2021-30465,
 //! CVE-2024-45310 and their kin).
 
-use crate::error::{Attempt, Error, Result};
+use crate::error::{Error, Result};
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::vec::Vec;
@@ -155,13 +155,6 @@ fn open_or_make(dir: &Fd, name: &[u8], make: Make) -> sys::Result<Fd> {
     }
 }
 
-/// Opens a root directory by path, relative to `base`.
-pub fn open(base: &Fd, path: &str) -> Result<RootDir> {
-    fs::open_at(base, path, fs::O_PATH | fs::O_DIRECTORY, 0)
-        .attempt(|| format!("opening the root file system {path}"))
-        .map(RootDir)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,7 +165,8 @@ mod tests {
 
     impl Tree {
         fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("tare-root-{name}-{}", std::process::id()));
+            let path =
+                std::env::temp_dir().join(format!("tare-root-{name}-{}", std::process::id()));
             std::fs::create_dir_all(path.join("root/usr")).unwrap();
             std::fs::create_dir(path.join("outside")).unwrap();
             Self(path)
@@ -218,11 +212,22 @@ mod tests {
         symlink("missing/target", root.join("dangling")).unwrap();
         let dir = tree.root();
         for path in [
-            "/", "", "usr", "/usr/", "/usr/file", "link", "dir/file", "/dir/../link", "loop",
-            "dangling", "usr/file/x", "/nothing", "..//..//usr/.",
+            "/",
+            "",
+            "usr",
+            "/usr/",
+            "/usr/file",
+            "link",
+            "dir/file",
+            "/dir/../link",
+            "loop",
+            "dangling",
+            "usr/file/x",
+            "/nothing",
+            "..//..//usr/.",
         ] {
-            let by_kernel = dir.open(path, fs::O_PATH).and_then(|fd| fs::stat_fd(fd));
-            let by_walk = dir.walk(path, Make::Nothing, false).and_then(|fd| fs::stat_fd(fd));
+            let by_kernel = dir.open(path, fs::O_PATH).and_then(fs::stat_fd);
+            let by_walk = dir.walk(path, Make::Nothing, false).and_then(fs::stat_fd);
             assert_eq!(by_kernel.map(|s| s.st_ino), by_walk.map(|s| s.st_ino), "{path}");
         }
         dir.ensure("dangling/x", Make::File).unwrap();

@@ -139,12 +139,10 @@ pub fn device_programs(cgroup: impl AsFd) -> Result<Vec<Fd>> {
     };
     bpf(PROG_QUERY, &mut attr)?;
     let count = (attr.count as usize).min(ids.len());
-    let open = |&id: &u32| {
-        match bpf(PROG_GET_FD_BY_ID, &mut GetAttr { id, ..GetAttr::default() }) {
-            Ok(raw) => Some(Ok(Fd::from_raw(raw as i32))),
-            Err(Errno::EPERM | Errno::EACCES) => None,
-            Err(errno) => Some(Err(errno)),
-        }
+    let open = |&id: &u32| match bpf(PROG_GET_FD_BY_ID, &mut GetAttr { id, ..GetAttr::default() }) {
+        Ok(raw) => Some(Ok(Fd::from_raw(raw as i32))),
+        Err(Errno::EPERM | Errno::EACCES) => None,
+        Err(errno) => Some(Err(errno)),
     };
     ids[..count].iter().filter_map(open).collect()
 }

@@ -4,18 +4,18 @@ use crate::arch::call;
 use crate::cstr::with_cstr;
 use crate::errno::Result;
 use crate::fd::{AsFd, Fd};
-pub use linux_raw_sys::general::{
-    AT_RECURSIVE, MNT_DETACH, MOUNT_ATTR_IDMAP, MOUNT_ATTR_NOATIME, MOUNT_ATTR_NODEV,
-    MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NOSYMFOLLOW,
-    MOUNT_ATTR_RDONLY, MOUNT_ATTR_RELATIME, MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME, MS_BIND,
-    MS_DIRSYNC, MS_I_VERSION, MS_LAZYTIME, MS_MANDLOCK, MS_MOVE, MS_NOATIME, MS_NODEV,
-    MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_PRIVATE, MS_RDONLY, MS_REC,
-    MS_RELATIME, MS_REMOUNT, MS_SHARED, MS_SILENT, MS_SLAVE, MS_STRICTATIME, MS_SYNCHRONOUS,
-    MS_UNBINDABLE,
-};
 use linux_raw_sys::general::{
     AT_EMPTY_PATH, MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH, OPEN_TREE_CLOEXEC,
     OPEN_TREE_CLONE, fsconfig_command, mount_attr,
+};
+pub use linux_raw_sys::general::{
+    AT_RECURSIVE, MNT_DETACH, MOUNT_ATTR__ATIME, MOUNT_ATTR_IDMAP, MOUNT_ATTR_NOATIME,
+    MOUNT_ATTR_NODEV, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_NOSYMFOLLOW, MOUNT_ATTR_RDONLY, MOUNT_ATTR_RELATIME, MOUNT_ATTR_STRICTATIME,
+    MS_BIND, MS_DIRSYNC, MS_I_VERSION, MS_LAZYTIME, MS_MANDLOCK, MS_MOVE, MS_NOATIME, MS_NODEV,
+    MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_PRIVATE, MS_RDONLY, MS_REC,
+    MS_RELATIME, MS_REMOUNT, MS_SHARED, MS_SILENT, MS_SLAVE, MS_STRICTATIME, MS_SYNCHRONOUS,
+    MS_UNBINDABLE,
 };
 
 /// `mount(2)`. An empty `source`, `kind` or `data` is passed as NULL.
@@ -164,8 +164,6 @@ fn set_attr(mount: impl AsFd, change: Attributes, userns_fd: u64, recursive: boo
     let flags = AT_EMPTY_PATH | if recursive { AT_RECURSIVE } else { 0 };
     let size = size_of::<mount_attr>();
     // SAFETY: the path is a C string, `attr` a structure of the size given.
-    unsafe {
-        call!(__NR_mount_setattr, mount.fd(), c"".as_ptr(), flags, &raw const attr, size)
-    }
-    .map(drop)
+    unsafe { call!(__NR_mount_setattr, mount.fd(), c"".as_ptr(), flags, &raw const attr, size) }
+        .map(drop)
 }

@@ -4,12 +4,12 @@ use crate::CStrings;
 use crate::arch::call;
 use crate::errno::Result;
 use crate::fd::{AsFd, Fd};
+use linux_raw_sys::general::{
+    AT_EMPTY_PATH, AT_FDCWD, CLONE_INTO_CGROUP, CLONE_PIDFD, SIGCHLD, clone_args,
+};
 pub use linux_raw_sys::general::{
     CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME,
     CLONE_NEWUSER, CLONE_NEWUTS,
-};
-use linux_raw_sys::general::{
-    AT_EMPTY_PATH, AT_FDCWD, CLONE_INTO_CGROUP, CLONE_PIDFD, SIGCHLD, clone_args,
 };
 use linux_raw_sys::prctl::{
     PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG,
@@ -96,13 +96,7 @@ pub fn exec_fd(file: impl AsFd, args: &CStrings, env: &CStrings) -> crate::Errno
     exec_at_raw(file.fd(), b"", args, env, AT_EMPTY_PATH)
 }
 
-fn exec_at_raw(
-    dir: i32,
-    path: &[u8],
-    args: &CStrings,
-    env: &CStrings,
-    flags: u32,
-) -> crate::Errno {
+fn exec_at_raw(dir: i32, path: &[u8], args: &CStrings, env: &CStrings, flags: u32) -> crate::Errno {
     let (args, env) = (args.pointers(), env.pointers());
     let result = crate::cstr::with_cstr(path, |path| {
         // SAFETY: `path` is a C string, both arrays are NULL-terminated arrays of C strings.

@@ -64,7 +64,8 @@ impl Plan {
 
     fn make(&mut self, resources: &Resources, started: bool) -> Result<Created> {
         let rules = Rules::parse(&resources.devices)?;
-        let mut created = Created { warnings: warnings(resources, self.version), ..Created::default() };
+        let mut created =
+            Created { warnings: warnings(resources, self.version), ..Created::default() };
         let mut dropped = Vec::new();
         for index in 0..self.directories.len() {
             let directory = &self.directories[index];
@@ -190,9 +191,8 @@ impl Plan {
             let count = super::procs::processes_below(&dir)?.len();
             if count != 0 {
                 let path = dir.path();
-                let message = format!(
-                    "container's cgroup is not empty: {count} process(es) found in {path}"
-                );
+                let message =
+                    format!("container's cgroup is not empty: {count} process(es) found in {path}");
                 return Err(Error::new(Kind::InUse, message));
             }
         }
@@ -294,10 +294,8 @@ pub(super) fn inherit_cpuset(
     }
     v1::apply(dir, directory, resources)?;
     let cpu = resources.cpu.as_ref();
-    let given = [
-        cpu.is_some_and(|cpu| !cpu.cpus.is_empty()),
-        cpu.is_some_and(|cpu| !cpu.mems.is_empty()),
-    ];
+    let given =
+        [cpu.is_some_and(|cpu| !cpu.cpus.is_empty()), cpu.is_some_and(|cpu| !cpu.mems.is_empty())];
     let rest: Vec<_> = CPUSET.into_iter().zip(given).filter(|(_, given)| !given).collect();
     for (name, _) in rest {
         match fresh {

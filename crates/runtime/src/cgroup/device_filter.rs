@@ -160,6 +160,7 @@ mod tests {
         let context = [u32::from(access) << 16 | kind, device[0], device[1]];
         let mut registers = [0u64; 11];
         let mut at = 0usize;
+        #[allow(clippy::explicit_counter_loop, reason = "jumps change the counter")]
         for _ in 0..100_000 {
             let i = program[at];
             let (target, source) = ((i.registers & 15) as usize, (i.registers >> 4) as usize);
@@ -242,7 +243,8 @@ mod tests {
             match load(&program(&state)) {
                 Ok(_) => {}
                 Err(Errno::EPERM | Errno::ENOSYS | Errno::EACCES) => {
-                    eprintln!("SKIP the_verifier_takes_the_programs: bpf(2) is not permitted");
+                    let test = "the_verifier_takes_the_programs";
+                    super::super::tests::say(&format!("SKIP {test}: bpf(2) is not permitted"));
                     return;
                 }
                 Err(errno) => panic!("{list:?}: {errno}"),

@@ -175,12 +175,14 @@ impl Rules {
 
 fn parse_access(text: &str) -> Option<Access> {
     text.bytes().try_fold(0, |set, byte| {
-        Some(set | match byte {
-            b'r' => READ,
-            b'w' => WRITE,
-            b'm' => MKNOD,
-            _ => return None,
-        })
+        Some(
+            set | match byte {
+                b'r' => READ,
+                b'w' => WRITE,
+                b'm' => MKNOD,
+                _ => return None,
+            },
+        )
     })
 }
 
@@ -381,7 +383,11 @@ pub(super) mod tests {
             assert_eq!(writes.into_iter().map(text).collect::<Vec<_>>(), expected);
         };
         check("c 1:3 rwm\nb *:* m\n", &["+c 1:3", "+b *:* m"], &[]);
-        check("c 1:3 rwm\nb *:* m\n", &["+c 1:3 r", "+c 1:5"], &["-b *:* m", "-c 1:3 wm", "+c 1:5 rwm"]);
+        check(
+            "c 1:3 rwm\nb *:* m\n",
+            &["+c 1:3 r", "+c 1:5"],
+            &["-b *:* m", "-c 1:3 wm", "+c 1:5 rwm"],
+        );
         check("a *:* rwm\n", &["+a"], &["+a *:* rwm"]);
         check("a *:* rwm\n", &["+c 1:3 r"], &["-a *:* rwm", "+c 1:3 r"]);
         check("", &["+a", "-c 1:3 r"], &["+a *:* rwm", "-c 1:3 r"]);

@@ -77,12 +77,11 @@ impl Plan {
 
     /// Whether the container is paused (by its own cgroup, not by one above it).
     pub fn is_frozen(&self) -> Result<bool> {
-        if let Some(dir) = self.v1_freezer()? {
-            if let Some(own) = dir.read_optional("freezer.self_freezing")? {
-                if own.trim() == "1" {
-                    return Ok(true);
-                }
-            }
+        if let Some(dir) = self.v1_freezer()?
+            && let Some(own) = dir.read_optional("freezer.self_freezing")?
+            && own.trim() == "1"
+        {
+            return Ok(true);
         }
         let unified = self.unified().filter(|d| d.used).map(Dir::find).transpose()?.flatten();
         let state = unified.map(|dir| dir.read_optional("cgroup.freeze")).transpose()?.flatten();

@@ -142,7 +142,8 @@ pub(super) fn own_cgroups(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.lines().filter_map(|line| {
         let mut parts = line.splitn(3, ':').skip(1);
         // A cgroup that was removed while the process is in it is marked.
-        let path = |path: &'_ str| -> usize { path.strip_suffix(" (deleted)").unwrap_or(path).len() };
+        let path =
+            |path: &'_ str| -> usize { path.strip_suffix(" (deleted)").unwrap_or(path).len() };
         let (controllers, full) = (parts.next()?, parts.next()?);
         Some((controllers, &full[..path(full)]))
     })
@@ -269,10 +270,11 @@ mod tests {
 
     #[test]
     fn v1_and_v2_and_nothing_are_told_apart() {
-        let v1: String = HYBRID.lines().filter(|l| !l.contains("cgroup2")).fold(
-            "9 1 0:9 / /run/cilium/cgroupv2 rw - cgroup2 none rw\n".into(),
-            |all, line| all + line + "\n",
-        );
+        let v1: String =
+            HYBRID.lines().filter(|l| !l.contains("cgroup2")).fold(
+                "9 1 0:9 / /run/cilium/cgroupv2 rw - cgroup2 none rw\n".into(),
+                |all, line| all + line + "\n",
+            );
         let layout = Layout::parse(&v1, OWN);
         assert_eq!((layout.version, layout.unified), (Version::V1, None));
 
@@ -282,7 +284,8 @@ mod tests {
         assert_eq!(show(&layout), [" /sys/fs/cgroup [user.slice/s.scope]"]);
 
         // systemd's own hierarchy beside a unified root: still unified.
-        let mixed = format!("{v2}40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup c rw,name=systemd\n");
+        let mixed =
+            format!("{v2}40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup c rw,name=systemd\n");
         assert_eq!(Layout::parse(&mixed, "1:name=systemd:/\n0::/\n").version, Version::V2);
 
         let none = Layout::parse("1 1 0:1 / / rw - ext4 /dev/vda rw\n", "0::/\n");

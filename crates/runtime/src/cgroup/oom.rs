@@ -139,9 +139,9 @@ impl OomWatch {
     fn populated(&self) -> Result<bool> {
         match &self.kind {
             Watch::V1 { .. } => Ok(true),
-            Watch::V2 { cgroup, .. } => Ok(self
-                .reread(cgroup)?
-                .is_some_and(|text| value_of(&text, "populated") != Some(0))),
+            Watch::V2 { cgroup, .. } => {
+                Ok(self.reread(cgroup)?.is_some_and(|text| value_of(&text, "populated") != Some(0)))
+            }
         }
     }
 

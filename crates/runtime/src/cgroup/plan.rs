@@ -141,8 +141,10 @@ impl Plan {
         // systemd makes the unit's directory for every controller that it knows.
         let all = request.all_controllers || (unit.is_some() && layout.version != Version::V2);
         let used = |controllers: &[String]| {
-            let named = |name: &String| matches!(name.as_str(), "devices" | "pids")
-                || asked.iter().any(|(asked, _)| asked == name);
+            let named = |name: &String| {
+                matches!(name.as_str(), "devices" | "pids")
+                    || asked.iter().any(|(asked, _)| asked == name)
+            };
             all || controllers.iter().any(named)
         };
         let directory = |hierarchy: &Hierarchy, used: bool| Directory {

@@ -72,7 +72,8 @@ fn remove_children(dir: &impl AsFd, depth: usize) {
         if fs::unlink(dir, &name, fs::AT_REMOVEDIR).is_ok() || depth >= super::procs::DEPTH_LIMIT {
             continue;
         }
-        if let Ok(child) = fs::open_at(dir, &name, fs::O_PATH | fs::O_DIRECTORY | fs::O_NOFOLLOW, 0) {
+        if let Ok(child) = fs::open_at(dir, &name, fs::O_PATH | fs::O_DIRECTORY | fs::O_NOFOLLOW, 0)
+        {
             remove_children(&child, depth + 1);
         }
         let _ = fs::unlink(dir, &name, fs::AT_REMOVEDIR);

@@ -248,7 +248,12 @@ mod tests {
     #[test]
     fn values_have_the_shape_of_runc() {
         let psi = Psi {
-            some: PsiLine { avg10: Percent(1234), avg60: Percent(150), avg300: Percent(100), total: 7 },
+            some: PsiLine {
+                avg10: Percent(1234),
+                avg60: Percent(150),
+                avg300: Percent(100),
+                total: 7,
+            },
             full: PsiLine::default(),
         };
         assert_eq!(

@@ -149,10 +149,7 @@ fn memory(dir: &Dir) -> Result<MemoryStats> {
 
 pub(super) fn pids(dir: &Dir) -> Result<PidsStats> {
     let limit = dir.number("pids.max")?.filter(|limit| *limit != u64::MAX);
-    Ok(PidsStats {
-        current: dir.number("pids.current")?.unwrap_or(0),
-        limit: limit.unwrap_or(0),
-    })
+    Ok(PidsStats { current: dir.number("pids.current")?.unwrap_or(0), limit: limit.unwrap_or(0) })
 }
 
 fn hugetlb(dir: &Dir, size: &str) -> Result<HugetlbStats> {
@@ -178,19 +175,28 @@ type Field = fn(&mut BlkioStats) -> &mut Vec<BlkioEntry>;
 /// there is taken, as runc does.
 const BLKIO: [(&str, &[(&str, Field)]); 5] = [
     ("blkio.bfq.", &DETAILED),
-    ("blkio.bfq.", &[
-        ("io_serviced_recursive", |s| &mut s.io_serviced),
-        ("io_service_bytes_recursive", |s| &mut s.io_service_bytes),
-    ]),
+    (
+        "blkio.bfq.",
+        &[
+            ("io_serviced_recursive", |s| &mut s.io_serviced),
+            ("io_service_bytes_recursive", |s| &mut s.io_service_bytes),
+        ],
+    ),
     ("blkio.", &DETAILED),
-    ("blkio.throttle.", &[
-        ("io_serviced_recursive", |s| &mut s.io_serviced),
-        ("io_service_bytes_recursive", |s| &mut s.io_service_bytes),
-    ]),
-    ("blkio.throttle.", &[
-        ("io_serviced", |s| &mut s.io_serviced),
-        ("io_service_bytes", |s| &mut s.io_service_bytes),
-    ]),
+    (
+        "blkio.throttle.",
+        &[
+            ("io_serviced_recursive", |s| &mut s.io_serviced),
+            ("io_service_bytes_recursive", |s| &mut s.io_service_bytes),
+        ],
+    ),
+    (
+        "blkio.throttle.",
+        &[
+            ("io_serviced", |s| &mut s.io_serviced),
+            ("io_service_bytes", |s| &mut s.io_service_bytes),
+        ],
+    ),
 ];
 
 const DETAILED: [(&str, Field); 8] = [

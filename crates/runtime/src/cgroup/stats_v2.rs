@@ -206,7 +206,8 @@ mod tests {
 
     #[test]
     fn processor_time_is_read() {
-        let stats = cpu("usage_usec 5\nuser_usec 3\nsystem_usec 2\nnr_throttled 4\nthrottled_usec 6\n");
+        let stats =
+            cpu("usage_usec 5\nuser_usec 3\nsystem_usec 2\nnr_throttled 4\nthrottled_usec 6\n");
         assert_eq!((stats.usage.total, stats.usage.user, stats.usage.kernel), (5000, 3000, 2000));
         assert_eq!(stats.throttling.throttled_time, 6000);
     }

@@ -14,6 +14,7 @@ fn resources(json: &str) -> Resources {
 }
 
 /// A request for container `c1`.
+#[derive(Default)]
 struct Ask<'a> {
     path: &'a str,
     resources: Resources,
@@ -22,34 +23,25 @@ struct Ask<'a> {
     user_namespace: bool,
 }
 
-impl Default for Ask<'_> {
-    fn default() -> Self {
-        Self {
-            path: "",
-            resources: Resources::default(),
-            rootless: false,
-            all: false,
-            user_namespace: false,
-        }
-    }
-}
-
 impl Ask<'_> {
     fn plan(&self, layout: &Layout) -> crate::error::Result<Plan> {
         let annotations = Map::new();
-        Plan::new(layout, &Request {
-            id: "c1",
-            cgroups_path: self.path,
-            resources: &self.resources,
-            annotations: &annotations,
-            driver: Driver::Cgroupfs,
-            rootless: self.rootless,
-            user_namespace: self.user_namespace,
-            all_controllers: self.all,
-            owner: None,
-            bus_address: None,
-            uid: 0,
-        })
+        Plan::new(
+            layout,
+            &Request {
+                id: "c1",
+                cgroups_path: self.path,
+                resources: &self.resources,
+                annotations: &annotations,
+                driver: Driver::Cgroupfs,
+                rootless: self.rootless,
+                user_namespace: self.user_namespace,
+                all_controllers: self.all,
+                owner: None,
+                bus_address: None,
+                uid: 0,
+            },
+        )
     }
 }
 
@@ -57,4 +49,9 @@ impl Ask<'_> {
 fn used(plan: &Plan) -> Vec<String> {
     let used = plan.directories.iter().filter(|directory| directory.used);
     used.map(|d| format!("{} {}", d.controllers.join(","), d.path)).collect()
+}
+
+/// Tells what could not be tested.
+pub(super) fn say(text: &str) {
+    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{text}\n"));
 }

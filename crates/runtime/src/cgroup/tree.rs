@@ -39,7 +39,9 @@ impl Dir {
         match Self::open(directory) {
             Ok(dir) => Ok(Some(dir)),
             Err(errno) if is_gone(errno) => Ok(None),
-            Err(errno) => Err(Error::os(format!("opening cgroup {}", directory.full_path()), errno)),
+            Err(errno) => {
+                Err(Error::os(format!("opening cgroup {}", directory.full_path()), errno))
+            }
         }
     }
 
@@ -85,7 +87,8 @@ impl Dir {
     /// Reads a file as text.
     pub(super) fn try_read(&self, file: &str) -> sys::Result<String> {
         let bytes = fs::read_file(self, file, FILE_LIMIT)?;
-        Ok(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into()))
+        Ok(String::from_utf8(bytes)
+            .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into()))
     }
 
     /// Reads a file as text; the error names it.
@@ -113,7 +116,10 @@ impl Dir {
         value.ok_or_else(|| {
             let start: String = text.chars().take(80).collect();
             let start = start.escape_debug();
-            Error::new(crate::error::Kind::Corrupt, format!("{}/{file}: unreadable \"{start}\"", self.path))
+            Error::new(
+                crate::error::Kind::Corrupt,
+                format!("{}/{file}: unreadable \"{start}\"", self.path),
+            )
         })
     }
 }

@@ -59,9 +59,9 @@ fn memory(dir: &Dir, memory: &Memory) -> Result<()> {
         // -1, in an unsigned field.
         None | Some(u64::MAX) => Ok(()),
         Some(value @ 0..=100) => dir.write("memory.swappiness", &value.to_string()),
-        Some(value) => Err(Error::invalid(format!(
-            "invalid memory.swappiness {value}: the range is 0-100"
-        ))),
+        Some(value) => {
+            Err(Error::invalid(format!("invalid memory.swappiness {value}: the range is 0-100")))
+        }
     }
 }
 
@@ -180,8 +180,8 @@ pub(super) fn pids(dir: &Dir, resources: &Resources) -> Result<()> {
 
 fn blkio(dir: &Dir, io: &BlockIo) -> Result<()> {
     // CFQ's files are gone since Linux 5.0; BFQ has its own.
-    let bfq = (set(io.weight).is_some() || !io.weight_device.is_empty())
-        && !dir.has("blkio.weight");
+    let bfq =
+        (set(io.weight).is_some() || !io.weight_device.is_empty()) && !dir.has("blkio.weight");
     let file = if bfq { "blkio.bfq.weight" } else { "blkio.weight" };
     let device_file = if bfq { "blkio.bfq.weight_device" } else { "blkio.weight_device" };
     if let Some(weight) = set(io.weight) {

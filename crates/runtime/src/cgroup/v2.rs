@@ -163,10 +163,7 @@ pub(super) fn check_unified_key(key: &str) -> Result<&str> {
     }
     match key.split_once('.') {
         Some((controller, rest)) if !controller.is_empty() && !rest.is_empty() => Ok(controller),
-        _ => Err(Error::invalid(format!(
-            "{} must be in the form CONTROLLER.PARAMETER",
-            shown()
-        ))),
+        _ => Err(Error::invalid(format!("{} must be in the form CONTROLLER.PARAMETER", shown()))),
     }
 }
 

@@ -82,7 +82,7 @@ impl ContainerId {
             let limit = Self::LIMIT_BYTES;
             return Err(Error::invalid(format!("container id: has more than {limit} bytes")));
         }
-        if text == "." || text == ".." || !text.as_bytes().iter().all(|byte| allowed(byte)) {
+        if text == "." || text == ".." || !text.as_bytes().iter().all(allowed) {
             return Err(Error::invalid(format!("invalid container id format: {text:?}"))
                 .with_hint("an id has letters, digits and any of _ + - . only"));
         }

@@ -54,7 +54,7 @@ pub fn capability_number(name: &str) -> Option<u32> {
     let matches = |known: &&str| {
         known.eq_ignore_ascii_case(name) || known["CAP_".len()..].eq_ignore_ascii_case(name)
     };
-    CAPABILITIES.iter().position(|known| matches(&known)).map(|index| index as u32)
+    CAPABILITIES.iter().position(matches).map(|index| index as u32)
 }
 
 /// Resource limits by number (asm-generic/resource.h).

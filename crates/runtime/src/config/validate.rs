@@ -1,8 +1,8 @@
 //! What has to be true of a configuration before anything is made. Every refusal names the field.
 
 use super::{
-    capability_number, io_class, limit_number, memory_mode, memory_policy_flags,
-    personality_value, plan_mount, scheduler_flags, scheduler_policy,
+    io_class, limit_number, memory_mode, memory_policy_flags, personality_value, plan_mount,
+    scheduler_flags, scheduler_policy,
 };
 use crate::error::{Error, Result};
 use alloc::collections::BTreeSet;
@@ -267,7 +267,14 @@ fn check_mappings(linux: &Linux) -> Result<()> {
 
 fn check_propagation(name: &str) -> Result<()> {
     const KNOWN: [&str; 9] = [
-        "", "private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable",
+        "",
+        "private",
+        "rprivate",
+        "shared",
+        "rshared",
+        "slave",
+        "rslave",
+        "unbindable",
         "runbindable",
     ];
     if KNOWN.contains(&name) {
@@ -381,17 +388,6 @@ fn check_hostname(spec: &Spec, linux: &Linux) -> Result<()> {
     Ok(())
 }
 
-/// Capability names that this program does not know; runc warns of them and goes on.
-pub fn unknown_capabilities(process: &Process) -> impl Iterator<Item = &str> {
-    process.capabilities.iter().flat_map(|sets| {
-        [&sets.bounding, &sets.effective, &sets.inheritable, &sets.permitted, &sets.ambient]
-            .into_iter()
-            .flatten()
-            .map(String::as_str)
-            .filter(|name| capability_number(name).is_none())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -413,10 +409,7 @@ mod tests {
             r#""process":{"args":["a"],"cwd":"x"}"#,
             "process.cwd: \"x\" is not an absolute path",
         );
-        check(
-            r#""hostname":"x""#,
-            "hostname: unable to set it without a private UTS namespace",
-        );
+        check(r#""hostname":"x""#, "hostname: unable to set it without a private UTS namespace");
         check(
             r#""linux":{"namespaces":[{"type":"pid"},{"type":"pid"}]}"#,
             "linux.namespaces[1]: a second pid namespace",
@@ -455,9 +448,13 @@ mod tests {
 
     #[test]
     fn versions_of_the_first_major_are_read() {
-        for (version, ok) in
-            [("1.0.0", true), ("1.0.2-dev", true), ("1.9.0", true), ("2.0.0", false), ("1.0", false)]
-        {
+        for (version, ok) in [
+            ("1.0.0", true),
+            ("1.0.2-dev", true),
+            ("1.9.0", true),
+            ("2.0.0", false),
+            ("1.0", false),
+        ] {
             assert_eq!(check_version(version).is_ok(), ok, "{version}");
         }
     }

@@ -192,10 +192,10 @@ pub(crate) fn compile_filter(
 fn plan_mounts(spec: &Spec, bundle: &str) -> Result<Vec<MountPlan>> {
     let plan = |(index, mount)| {
         let mut plan = config::plan_mount(mount, &format!("mounts[{index}]"))?;
-        if let What::Bind { source, .. } = &mut plan.what {
-            if !source.starts_with('/') {
-                *source = format!("{bundle}/{source}");
-            }
+        if let What::Bind { source, .. } = &mut plan.what
+            && !source.starts_with('/')
+        {
+            *source = format!("{bundle}/{source}");
         }
         Ok(plan)
     };
@@ -223,7 +223,11 @@ fn plan_cgroup(
         cgroups_path: &linux.cgroups_path,
         resources: &resources,
         annotations: &spec.annotations,
-        driver: if host.systemd_cgroup { cgroup::Driver::Systemd } else { cgroup::Driver::Cgroupfs },
+        driver: if host.systemd_cgroup {
+            cgroup::Driver::Systemd
+        } else {
+            cgroup::Driver::Cgroupfs
+        },
         rootless: host.rootless,
         user_namespace: host.rootless,
         all_controllers: mounts.iter().any(|mount| mount.what == What::Cgroup),

@@ -47,11 +47,11 @@ pub fn create(
     let pid_file = options.pid_file.clone();
     let spawned = spawn(host, id, options, true, warnings)?;
     let pid = spawned.record.pid;
-    if let Some(path) = pid_file {
-        if let Err(error) = write_pid_file(&path, pid) {
-            destroy(&spawned, warnings);
-            return Err(error);
-        }
+    if let Some(path) = pid_file
+        && let Err(error) = write_pid_file(&path, pid)
+    {
+        destroy(&spawned, warnings);
+        return Err(error);
     }
     Ok(pid)
 }

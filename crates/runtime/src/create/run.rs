@@ -67,13 +67,13 @@ fn prepare_terminal(options: &mut Options) -> Result<Option<sys::Fd>> {
     if !process.terminal {
         return Ok(None);
     }
-    if process.console_size.is_none() {
-        if let Ok(size) = tty::size(BorrowedFd::from_raw(0)) {
-            process.console_size = Some(oci::runtime::ConsoleSize {
-                height: u64::from(size.rows),
-                width: u64::from(size.columns),
-            });
-        }
+    if process.console_size.is_none()
+        && let Ok(size) = tty::size(BorrowedFd::from_raw(0))
+    {
+        process.console_size = Some(oci::runtime::ConsoleSize {
+            height: u64::from(size.rows),
+            width: u64::from(size.columns),
+        });
     }
     let (ours, theirs) =
         socket::pair(socket::Kind::Stream).attempt(|| "making a console socket")?;

@@ -24,9 +24,11 @@ pub(super) fn mount(job: &Job, root: &RootDir, plan: &MountPlan) -> Result<Optio
 }
 
 fn has_namespace(job: &Job) -> bool {
-    job.spec.linux.iter().flat_map(|linux| &linux.namespaces).any(|namespace| {
-        namespace.kind == oci::runtime::NamespaceKind::Cgroup
-    })
+    job.spec
+        .linux
+        .iter()
+        .flat_map(|linux| &linux.namespaces)
+        .any(|namespace| namespace.kind == oci::runtime::NamespaceKind::Cgroup)
 }
 
 fn bind(path: &str, attributes: u32) -> Result<Fd> {

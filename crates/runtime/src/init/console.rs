@@ -26,10 +26,7 @@ pub(super) fn make(job: &Job, root: &RootDir, terminals: Option<&Fd>) -> Result<
 }
 
 /// Makes a terminal in a devpts, or in `/dev/pts` of the current root; returns both ends.
-pub(crate) fn open(
-    terminals: Option<&Fd>,
-    size: Option<&ConsoleSize>,
-) -> Result<(Terminal, Fd)> {
+pub(crate) fn open(terminals: Option<&Fd>, size: Option<&ConsoleSize>) -> Result<(Terminal, Fd)> {
     let attempt = || "opening a pseudo-terminal";
     let flags = fs::O_RDWR | fs::O_NOCTTY;
     let master = match terminals {

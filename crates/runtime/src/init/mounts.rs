@@ -237,7 +237,7 @@ fn check_proc_destination(plan: &MountPlan) -> Result<()> {
         // The host's procfs is a procfs too.
         What::Bind { source, .. } => fs::open_at(CWD, source, fs::O_PATH, 0)
             .and_then(fs::statfs)
-            .is_ok_and(|stat| stat.f_type as i64 == PROC_MAGIC),
+            .is_ok_and(|stat| stat.f_type == PROC_MAGIC),
         What::Cgroup => false,
     };
     let to = &plan.destination;
@@ -340,10 +340,8 @@ fn mount_by_path(
 /// host's is shown instead, read-only.
 fn bind_host_sysfs(target: &Fd, error: Error) -> Result<Fd> {
     let Ok(tree) = m::clone_tree(CWD, "/sys", true) else { return Err(error) };
-    let set = m::MOUNT_ATTR_RDONLY
-        | m::MOUNT_ATTR_NOSUID
-        | m::MOUNT_ATTR_NODEV
-        | m::MOUNT_ATTR_NOEXEC;
+    let set =
+        m::MOUNT_ATTR_RDONLY | m::MOUNT_ATTR_NOSUID | m::MOUNT_ATTR_NODEV | m::MOUNT_ATTR_NOEXEC;
     m::set_attributes(&tree, Attributes { set: u64::from(set), ..Attributes::default() }, true)
         .attempt(|| "making the host's /sys read-only")?;
     attach(&tree, target)?;
@@ -375,12 +373,8 @@ fn classic_flags(attributes: Attributes) -> u32 {
 /// kept unless they are to be cleared.
 pub(super) fn remount(path: &str, change: Attributes) -> sys::Result<()> {
     /// The `ST_*` flags of statfs have the values of these `MS_*` flags.
-    const KEPT: u32 = m::MS_RDONLY
-        | m::MS_NOSUID
-        | m::MS_NODEV
-        | m::MS_NOEXEC
-        | m::MS_NOATIME
-        | m::MS_NODIRATIME;
+    const KEPT: u32 =
+        m::MS_RDONLY | m::MS_NOSUID | m::MS_NODEV | m::MS_NOEXEC | m::MS_NOATIME | m::MS_NODIRATIME;
     let file = fs::open_at(CWD, path, fs::O_PATH, 0)?;
     let present = fs::statfs(&file)?.f_flags as u32 & KEPT;
     let set = change.clear & !u64::from(m::MOUNT_ATTR__ATIME);

@@ -37,13 +37,8 @@ impl CapabilityPlan {
             permitted: bits(&sets.permitted),
             ambient: bits(&sets.ambient),
         };
-        let all = [
-            &sets.bounding,
-            &sets.effective,
-            &sets.inheritable,
-            &sets.permitted,
-            &sets.ambient,
-        ];
+        let all =
+            [&sets.bounding, &sets.effective, &sets.inheritable, &sets.permitted, &sets.ambient];
         for name in all.into_iter().flatten() {
             if capability_number(name).is_none() && !unknown.contains(&name.as_str()) {
                 unknown.push(name);
@@ -114,9 +109,6 @@ mod tests {
         let mut warnings = Vec::new();
         let plan = CapabilityPlan::new(Some(&sets), &mut warnings);
         assert_eq!((plan.bounding, plan.effective, plan.ambient), (1, 1 << 39, 0));
-        assert_eq!(
-            warnings,
-            [r#"ignoring unknown or unavailable capabilities: ["CAP_FUTURE"]"#]
-        );
+        assert_eq!(warnings, [r#"ignoring unknown or unavailable capabilities: ["CAP_FUTURE"]"#]);
     }
 }

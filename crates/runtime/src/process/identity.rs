@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn home_comes_from_the_first_line_with_the_number() {
-        let text = b"root:x:0:0:root:/root:/bin/sh\n\xff\xfe\nshort:x:5\nx:x:7:7::/h:/s\ny:x:7:7::/i:/s";
+        let text =
+            b"root:x:0:0:root:/root:/bin/sh\n\xff\xfe\nshort:x:5\nx:x:7:7::/h:/s\ny:x:7:7::/i:/s";
         assert_eq!(home_of(text, 0).as_deref(), Some("/root"));
         assert_eq!(home_of(text, 7).as_deref(), Some("/h"));
         assert_eq!(home_of(text, 5), None);

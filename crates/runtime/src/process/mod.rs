@@ -31,11 +31,6 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether calls are handed to an agent.
-    pub fn has_listener(&self) -> bool {
-        self.flags & (1 << 3) != 0
-    }
-
     /// The instructions as bytes: `code` (2), `jt`, `jf`, `k` (4), in the machine's byte order.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.instructions.len() * 8);
@@ -49,7 +44,7 @@ impl Filter {
 
     /// Reads what [`Filter::to_bytes`] wrote.
     pub fn from_bytes(bytes: &[u8], flags: u32) -> Option<Self> {
-        if bytes.len() % 8 != 0 {
+        if !bytes.len().is_multiple_of(8) {
             return None;
         }
         let instructions = bytes.chunks_exact(8).map(|chunk| filter::Instruction {
@@ -107,13 +102,6 @@ pub struct Prepared {
     filter_pending: bool,
 }
 
-impl Prepared {
-    /// What will be executed.
-    pub fn program(&self) -> &Program {
-        &self.program
-    }
-}
-
 /// Called with the listener's descriptor once a filter that has one is installed.
 pub type OnListener<'a> = &'a mut dyn FnMut(Fd) -> Result<()>;
 
@@ -159,10 +147,10 @@ fn try_execute(plan: &Plan, prepared: Prepared, on_listener: OnListener<'_>) -> 
         Err(sys::Errno::ENOSYS | sys::Errno::EINVAL) => cloexec_each(first)?,
         Err(errno) => return Err(Error::os("closing inherited descriptors", errno)),
     }
-    if prepared.filter_pending {
-        if let Some(filter) = &plan.filter {
-            install(filter, on_listener)?;
-        }
+    if prepared.filter_pending
+        && let Some(filter) = &plan.filter
+    {
+        install(filter, on_listener)?;
     }
     Ok(prepared.program.execute())
 }

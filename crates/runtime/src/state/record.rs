@@ -58,7 +58,6 @@ pub struct Record {
     pub filter_flags: u32,
 }
 
-
 impl Record {
     /// Format written by this program.
     pub const VERSION: u32 = 1;

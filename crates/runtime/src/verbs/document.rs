@@ -10,9 +10,7 @@ const CAPABILITY_NAMES: [&str; 3] = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIN
 
 /// An example `config.json` for a shell; `rootless` for the caller's ids.
 pub fn spec(rootless: Option<(u32, u32)>) -> Value {
-    let mount = |to: &str, kind: &str, source: &str, options: &[&str]| {
-        json!({"destination": to, "type": kind, "source": source, "options": options})
-    };
+    let mount = |to: &str, kind: &str, source: &str, options: &[&str]| json!({"destination": to, "type": kind, "source": source, "options": options});
     let mut pts = Vec::from(["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]);
     if rootless.is_none() {
         pts.push("gid=5");
@@ -77,7 +75,8 @@ pub fn spec(rootless: Option<(u32, u32)>) -> Value {
 
 /// What this runtime can do (the specification's `features` document).
 pub fn features() -> Value {
-    let names = |all: &[(&'static str, Action)]| all.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+    let names =
+        |all: &[(&'static str, Action)]| all.iter().map(|(name, _)| *name).collect::<Vec<_>>();
     let known_arch = [Arch::X86, Arch::X86_64, Arch::X32, Arch::Aarch64, Arch::Arm];
     let mut namespaces: Vec<&str> = NamespaceKind::ALL.iter().map(|kind| kind.name()).collect();
     namespaces.sort_unstable();

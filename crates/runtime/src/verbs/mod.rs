@@ -98,12 +98,12 @@ fn open_gate(dir: &ContainerDir, record: &Record) -> Result<()> {
             break;
         }
         // A write end that was opened and closed between two looks has left no trace but exec's.
-        if !connected && fs::read_link(sys::CWD, format!("/proc/{}/exe", record.pid)).is_ok_and(
-            |exe| {
+        if !connected
+            && fs::read_link(sys::CWD, format!("/proc/{}/exe", record.pid)).is_ok_and(|exe| {
                 let own = fs::read_link(sys::CWD, "/proc/self/exe").unwrap_or_default();
                 exe != own
-            },
-        ) {
+            })
+        {
             break;
         }
     }
@@ -116,10 +116,8 @@ fn open_gate(dir: &ContainerDir, record: &Record) -> Result<()> {
 /// Sends a signal to a container's first process, or to all.
 pub fn kill(host: &Host, id: &ContainerId, signal: i32, all: bool) -> Result<()> {
     let (_dir, record, status) = look_up(host, id)?;
-    if all {
-        if let Some(plan) = &record.cgroup {
-            return plan.kill_all(signal, KILL_DEADLINE_MS);
-        }
+    if all && let Some(plan) = &record.cgroup {
+        return plan.kill_all(signal, KILL_DEADLINE_MS);
     }
     if matches!(status, Status::Stopped | Status::Creating) {
         return Err(Error::new(Kind::InUse, "container not running"));
@@ -188,10 +186,10 @@ fn kill_and_wait(record: &Record) -> Result<()> {
             Ok(()) | Err(sys::Errno::ESRCH) => {}
             Err(errno) => return Err(Error::os("killing the container", errno)),
         }
-        if let Some(plan) = &record.cgroup {
-            if plan.is_frozen().unwrap_or(false) {
-                plan.thaw()?;
-            }
+        if let Some(plan) = &record.cgroup
+            && plan.is_frozen().unwrap_or(false)
+        {
+            plan.thaw()?;
         }
     } else {
         kill_remains(record)?;
@@ -213,7 +211,11 @@ fn kill_and_wait(record: &Record) -> Result<()> {
 }
 
 /// Takes back everything that was made for a container: every step is tried, every failure told.
-pub(crate) fn remove(dir: &ContainerDir, record: &Record, warnings: &mut Vec<String>) -> Result<()> {
+pub(crate) fn remove(
+    dir: &ContainerDir,
+    record: &Record,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
     let mut failures: Vec<String> = Vec::new();
     if let Some(plan) = &record.cgroup {
         if !record.namespaces.contains(&oci::runtime::NamespaceKind::Pid) {
@@ -256,7 +258,11 @@ pub struct Listed {
 pub fn list(host: &Host) -> Result<Vec<Listed>> {
     let look = |id: ContainerId| match look_up(host, &id) {
         Ok((_, record, status)) => {
-            let status = if status == Status::Creating && record.pid == 0 { Status::Stopped } else { status };
+            let status = if status == Status::Creating && record.pid == 0 {
+                Status::Stopped
+            } else {
+                status
+            };
             Some(Listed { id, record: Some(record), status })
         }
         Err(error) if error.kind() == Kind::NotFound => None,

@@ -36,7 +36,17 @@ fn create_start_exec_kill_delete() {
     let again = bundle.runtime(&["start", &id]);
     assert!(stderr(&again).contains("cannot start an already running container"));
 
-    let exec = bundle.runtime(&["exec", "-e", "A=b", "--cwd", "/bin", &id, "sh", "-c", "echo $A $PWD; exit 5"]);
+    let exec = bundle.runtime(&[
+        "exec",
+        "-e",
+        "A=b",
+        "--cwd",
+        "/bin",
+        &id,
+        "sh",
+        "-c",
+        "echo $A $PWD; exit 5",
+    ]);
     assert_eq!((stdout(&exec).as_str(), exec.status.code()), ("b /bin\n", Some(5)));
     let missing = bundle.runtime(&["exec", &id, "nosuch"]);
     assert!(stderr(&missing).contains("executable file not found in $PATH"));
@@ -132,7 +142,10 @@ fn a_failing_hook_fails_the_container_and_leaves_nothing() {
     let output = bundle.args(&["true"]).run();
     assert_eq!(output.status.code(), Some(1));
     let text = stderr(&output);
-    assert!(text.contains("error running createRuntime hook #0 (/bin/sh): exit status 3"), "{text}");
+    assert!(
+        text.contains("error running createRuntime hook #0 (/bin/sh): exit status 3"),
+        "{text}"
+    );
     assert!(text.contains("output: reason"), "{text}");
     assert_eq!(bundle.leftovers(), Vec::<std::path::PathBuf>::new());
 }

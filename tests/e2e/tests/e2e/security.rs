@@ -119,7 +119,8 @@ fn r12_nothing_is_inheritable() {
     assert_eq!(stdout(&output), expected);
     bundle.args(&["sleep", "100"]).start();
     let id = bundle.id().to_string();
-    let exec = bundle.runtime(&["exec", "-c", "CAP_NET_RAW", &id, "grep", "CapInh", "/proc/self/status"]);
+    let exec =
+        bundle.runtime(&["exec", "-c", "CAP_NET_RAW", &id, "grep", "CapInh", "/proc/self/status"]);
     assert_eq!(stdout(&exec), "CapInh:\t0000000000000000\n");
 }
 
@@ -130,11 +131,9 @@ fn r14_other_devices_are_denied() {
     for set in ["bounding", "effective", "permitted"] {
         bundle.config["process"]["capabilities"][set] = json!(["CAP_MKNOD"]);
     }
-    let output = bundle.sh(
-        "cd /dev; for d in 1:1 1:2 1:4 1:11 10:200 5:2 7:0 4:0; do \
+    let output = bundle.sh("cd /dev; for d in 1:1 1:2 1:4 1:11 10:200 5:2 7:0 4:0; do \
          busybox mknod n$d c ${d%:*} ${d#*:} && { cat < n$d >/dev/null 2>&1 & p=$!; sleep 0.05; \
-         kill $p 2>/dev/null && echo open $d || { wait $p || echo denied $d; }; }; done",
-    );
+         kill $p 2>/dev/null && echo open $d || { wait $p || echo denied $d; }; }; done");
     let text = stdout(&output);
     for device in ["1:1", "1:2", "1:4", "1:11", "7:0", "4:0"] {
         assert!(text.contains(&format!("denied {device}\n")), "{text}{}", stderr(&output));

@@ -24,7 +24,8 @@ pub(super) fn properties(annotations: &Map) -> Result<Vec<(String, String)>> {
     let mut properties = Vec::new();
     for (key, value) in annotations.range(PREFIX.to_owned()..) {
         let Some(name) = key.strip_prefix(PREFIX) else { break };
-        property(name, value).map_err(|error| error.context(format!("annotation {key}={value}")))?;
+        property(name, value)
+            .map_err(|error| error.context(format!("annotation {key}={value}")))?;
         properties.push((name.to_owned(), value.clone()));
     }
     Ok(properties)
@@ -134,7 +135,10 @@ impl<'a> Parser<'a> {
             Some(_) => {}
         }
         let word = self.word();
-        let number = |word: &str| word.trim_start_matches(['+', '-']).starts_with(|c: char| c.is_ascii_digit() || c == '.');
+        let number = |word: &str| {
+            word.trim_start_matches(['+', '-'])
+                .starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        };
         let signature = match word {
             "true" => return Ok(Node::Bool(true)),
             "false" => return Ok(Node::Bool(false)),
@@ -246,7 +250,8 @@ fn is_sure(node: &Node) -> bool {
 }
 
 fn value(node: &Node, signature: &str) -> Parsed<Value> {
-    let wrong = |what: &str| Err(format!("\"{}\" is not of type \"{signature}\"", what.escape_debug()));
+    let wrong =
+        |what: &str| Err(format!("\"{}\" is not of type \"{signature}\"", what.escape_debug()));
     match node {
         Node::Typed(own, inner) if own == signature => value(inner, signature),
         Node::Typed(own, _) => wrong(own),
@@ -330,7 +335,10 @@ mod tests {
             ("@as []", array("s", vec![])),
             ("@at [ 1 ,2 ]", array("t", vec![Value::U64(1), Value::U64(2)])),
             ("b'ab'", Value::bytes(b"ab\0")),
-            ("[[1],[2]]", array("ai", vec![array("i", vec![Value::I32(1)]), array("i", vec![Value::I32(2)])])),
+            (
+                "[[1],[2]]",
+                array("ai", vec![array("i", vec![Value::I32(1)]), array("i", vec![Value::I32(2)])]),
+            ),
         ] {
             assert_eq!(parse(from), Ok(expected), "{from}");
         }
@@ -340,9 +348,31 @@ mod tests {
     fn what_is_no_value_is_refused() {
         let deep = "[".repeat(100);
         for from in [
-            "", " ", "abc", "'open", "[1", "[1,", "[]", "@s 1", "byte 256", "uint64 -1", "int32 1.5",
-            "1 2", "{'a': 1}", "<1>", "('a', 1)", "@t uint64 1", "['a', 1]", "99999999999", "'\\u12'",
-            "'\\ud800'", "'\\u0000'", "@a{sv} []", "@ 1", "b'", &deep,
+            "",
+            " ",
+            "abc",
+            "'open",
+            "[1",
+            "[1,",
+            "[]",
+            "@s 1",
+            "byte 256",
+            "uint64 -1",
+            "int32 1.5",
+            "1 2",
+            "{'a': 1}",
+            "<1>",
+            "('a', 1)",
+            "@t uint64 1",
+            "['a', 1]",
+            "99999999999",
+            "'\\u12'",
+            "'\\ud800'",
+            "'\\u0000'",
+            "@a{sv} []",
+            "@ 1",
+            "b'",
+            &deep,
         ] {
             assert!(parse(from).is_err(), "{from}");
         }

@@ -48,7 +48,10 @@ pub(super) enum Answer {
     Return(Vec<Value>),
     Error(&'static str),
     /// A job with this result: the signal comes `before` the answer or behind it.
-    Job { result: &'static str, before: bool },
+    Job {
+        result: &'static str,
+        before: bool,
+    },
     Nothing,
     Close,
     /// These bytes, whatever they are.

@@ -144,7 +144,12 @@ impl Unit {
     }
 
     /// Starts the unit with process `pid` in it and waits until it has. Returns warnings.
-    pub(super) fn start(&self, plan: &Plan, resources: &Resources, pid: i32) -> Result<Vec<String>> {
+    pub(super) fn start(
+        &self,
+        plan: &Plan,
+        resources: &Resources,
+        pid: i32,
+    ) -> Result<Vec<String>> {
         self.start_over(self.connect()?, plan, resources, pid)
     }
 
@@ -162,7 +167,8 @@ impl Unit {
             list.push(annotation::property(name, text)?);
         }
         list.extend(properties::oom_policy(plan.version, resources, version)?);
-        let context = Context { version: plan.version, systemd: version, devices: !plan.user_namespace };
+        let context =
+            Context { version: plan.version, systemd: version, devices: !plan.user_namespace };
         let mut resources = resources.clone();
         list.extend(properties::of_resources(&context, &mut resources, &mut warnings)?);
         let attempt = format!("starting systemd unit {}", self.name);
@@ -233,7 +239,8 @@ impl Unit {
         plan: &Plan,
         resources: &mut Resources,
     ) -> Result<Vec<String>> {
-        let context = Context { version: plan.version, systemd: version(&mut bus)?, devices: false };
+        let context =
+            Context { version: plan.version, systemd: version(&mut bus)?, devices: false };
         let mut warnings = Vec::new();
         let list = properties::of_resources(&context, resources, &mut warnings)?;
         if list.is_empty() {

@@ -48,7 +48,8 @@ fn property(name: &str, value: Value) -> Property {
 
 /// The properties of every container's unit.
 pub(super) fn of_unit(unit: &Unit, version: Version, pid: i32) -> Vec<Property> {
-    let mut list = alloc::vec![property("Description", Value::Text(format!("container {}", unit.name)))];
+    let mut list =
+        alloc::vec![property("Description", Value::Text(format!("container {}", unit.name)))];
     if unit.name.ends_with(".slice") {
         let wants = Value::Array("s".into(), alloc::vec![Value::text(&unit.slice)]);
         list.push(property("Wants", wants));
@@ -361,12 +362,12 @@ pub(super) fn complete(plan: &Plan, resources: &mut Resources) -> Result<()> {
     };
     if let Some(cpu) = &mut resources.cpu {
         let (quota, period) = (set(cpu.quota), set(cpu.period));
-        if quota.is_some() != period.is_some() {
-            if let Some(dir) = dir("cpu")? {
-                let (old_quota, old_period) = current_quota(&dir, plan.version)?;
-                cpu.quota = quota.or(old_quota);
-                cpu.period = period.or(old_period);
-            }
+        if quota.is_some() != period.is_some()
+            && let Some(dir) = dir("cpu")?
+        {
+            let (old_quota, old_period) = current_quota(&dir, plan.version)?;
+            cpu.quota = quota.or(old_quota);
+            cpu.period = period.or(old_period);
         }
     }
     if let Some(memory) = &mut resources.memory {
@@ -477,15 +478,19 @@ mod tests {
             219,
             r#"{"memory":{"limit":-1,"swap":5},"cpu":{"shares":2,"cpus":"0","period":1000},
                 "blockIO":{"weight":10}}"#,
-            &["MemoryLimit=infinity", "CPUShares=2", "CPUQuotaPerSecUSec=infinity", "BlockIOWeight=10"],
+            &[
+                "MemoryLimit=infinity",
+                "CPUShares=2",
+                "CPUQuotaPerSecUSec=infinity",
+                "BlockIOWeight=10",
+            ],
         );
     }
 
     #[test]
     fn quotas_are_rounded_up_as_systemd_does() {
-        let quota = |json, expected: &[&str]| {
-            check(Version::V2, 255, json, expected).cpu.unwrap().quota
-        };
+        let quota =
+            |json, expected: &[&str]| check(Version::V2, 255, json, expected).cpu.unwrap().quota;
         let json = r#"{"cpu":{"quota":40000,"period":100000}}"#;
         let exact = ["CPUQuotaPeriodUSec=100000", "CPUQuotaPerSecUSec=400000"];
         assert_eq!(quota(json, &exact), Some(40_000));
@@ -537,7 +542,10 @@ mod tests {
             let list = devices(&state, &mut Vec::new());
             assert_eq!(list.iter().map(show).collect::<Vec<_>>(), expected);
         };
-        check(Rules { default_allow: true, ..Rules::default() }, &["DeviceAllow=[]", "DevicePolicy=auto"]);
+        check(
+            Rules { default_allow: true, ..Rules::default() },
+            &["DeviceAllow=[]", "DevicePolicy=auto"],
+        );
         check(Rules::default(), &["DeviceAllow=[]", "DevicePolicy=strict", "DeviceAllow=[]"]);
         check(
             Rules::parse(&default_device_rules()).unwrap(),

@@ -58,8 +58,18 @@ fn cgroups_paths_name_units() {
     check("-.slice:p:n", Some(("p-n.scope", "p-n.scope")));
     check("a.slice:p:n.slice", Some(("n.slice", "a.slice/n.slice")));
     for path in [
-        "/a/b", "a.slice:b", "a:b:c:d", "a:b:c", ".slice:b:c", "-a.slice:b:c", "a--b.slice:b:c",
-        "a-.slice:b:c", "a/b.slice:b:c", "a.slice:b/c:d", "a.slice:b:../c", "a.slice:b:c\0d",
+        "/a/b",
+        "a.slice:b",
+        "a:b:c:d",
+        "a:b:c",
+        ".slice:b:c",
+        "-a.slice:b:c",
+        "a--b.slice:b:c",
+        "a-.slice:b:c",
+        "a/b.slice:b:c",
+        "a.slice:b/c:d",
+        "a.slice:b:../c",
+        "a.slice:b:c\0d",
         "a.slice:b:c d",
     ] {
         check(path, None);

@@ -152,7 +152,8 @@ impl Call<'_> {
     pub(super) fn encode(&self, serial: u32) -> Vec<u8> {
         let mut body = Vec::new();
         self.arguments.iter().for_each(|argument| argument.write(&mut body));
-        let field = |code: u8, value: Value| Value::Struct(alloc::vec![Value::Byte(code), value.variant()]);
+        let field =
+            |code: u8, value: Value| Value::Struct(alloc::vec![Value::Byte(code), value.variant()]);
         let mut fields = alloc::vec![
             field(1, Value::Path(self.path.into())),
             field(2, Value::text(self.interface)),
@@ -201,7 +202,8 @@ pub(super) fn message_length(fixed: &[u8; FIXED_BYTES]) -> Result<usize> {
     if fixed[0] != b'l' || fixed[3] != 1 {
         return Err(damaged("not a message of this machine"));
     }
-    let number = |at: usize| u32::from_le_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);
+    let number =
+        |at: usize| u32::from_le_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);
     let (body, fields) = (number(4) as usize, number(12) as usize);
     let length = FIXED_BYTES.saturating_add(fields).next_multiple_of(8).saturating_add(body);
     if length > MESSAGE_LIMIT {

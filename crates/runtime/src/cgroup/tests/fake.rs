@@ -230,12 +230,8 @@ fn check(tree: &Tree, layout: Layout, dir: &str, json: &str, files: &[(&str, &st
         tree.file(&format!("{dir}/{file}"), "");
     }
     tree.file(&format!("{dir}/tasks"), "");
-    let ask = Ask {
-        path: "/x",
-        resources: resources(json),
-        user_namespace: true,
-        ..Ask::default()
-    };
+    let ask =
+        Ask { path: "/x", resources: resources(json), user_namespace: true, ..Ask::default() };
     let mut plan = ask.plan(&tree.layout(layout)).unwrap();
     let only = format!("{}/{dir}", tree.0.display());
     plan.directories.iter_mut().for_each(|d| d.used &= d.full_path() == only);
@@ -265,7 +261,10 @@ fn v1_limits_reach_their_files() {
     memory(r#""limit":1,"disableOOMKiller":false"#, &[("memory.oom_control", ""), (limit, "1")]);
     memory(r#""swappiness":60"#, &[("memory.swappiness", "60")]);
     memory(r#""swappiness":18446744073709551615"#, &[("memory.swappiness", "")]);
-    memory(r#""limit":1,"kernel":5,"kernelTCP":6"#, &[("memory.kmem.limit_in_bytes", ""), (limit, "1")]);
+    memory(
+        r#""limit":1,"kernel":5,"kernelTCP":6"#,
+        &[("memory.kmem.limit_in_bytes", ""), (limit, "1")],
+    );
 
     let cpu = |fields: &str, files: &[(&str, &str)]| {
         check("cpu,cpuacct", &format!(r#"{{"cpu":{{{fields}}}}}"#), files);
@@ -436,9 +435,12 @@ fn v2_enables_controllers_on_the_way() {
     tree.file("sys/fs/cgroup/cgroup.controllers", "cpu memory pids\n");
     let mut plan = ask.plan(&tree.layout(layout)).unwrap();
     plan.create(&ask.resources).unwrap();
-    for (dir, expected) in
-        [("", "+cpu +memory +pids"), ("a/", "+cpu +memory +pids"), ("a/b/", "+cpu +memory +pids"), ("a/b/x/", "")]
-    {
+    for (dir, expected) in [
+        ("", "+cpu +memory +pids"),
+        ("a/", "+cpu +memory +pids"),
+        ("a/b/", "+cpu +memory +pids"),
+        ("a/b/x/", ""),
+    ] {
         assert_eq!(tree.read(&format!("sys/fs/cgroup/{dir}cgroup.subtree_control")), expected);
     }
     // With everything there, nothing is written.
@@ -530,9 +532,13 @@ fn v1_statistics_are_read() {
         tree.file(&format!("cg/{file}"), text);
     }
     let json = serde_json::to_value(plan.stats().unwrap()).unwrap();
-    let at = |path: &str| json.pointer(path).unwrap_or_else(|| panic!("{path} in {json}")).to_string();
+    let at =
+        |path: &str| json.pointer(path).unwrap_or_else(|| panic!("{path} in {json}")).to_string();
     for (path, expected) in [
-        ("/cpu/usage", r#"{"kernel":30000000,"percpu":[900,87],"percpu_kernel":[6,8],"percpu_user":[5,7],"total":987,"user":120000000}"#),
+        (
+            "/cpu/usage",
+            r#"{"kernel":30000000,"percpu":[900,87],"percpu_kernel":[6,8],"percpu_user":[5,7],"total":987,"user":120000000}"#,
+        ),
         ("/cpu/throttling", r#"{"periods":3,"throttledPeriods":1,"throttledTime":500}"#),
         ("/memory/cache", "4096"),
         ("/memory/raw", r#"{"cache":4096,"rss":8192}"#),
@@ -556,7 +562,10 @@ fn v2_statistics_are_read() {
     let plan = Ask { path: "/x", ..Ask::default() }.plan(&tree.layout(v2())).unwrap();
     for (file, text) in [
         ("cpu.stat", "usage_usec 7\nuser_usec 4\nsystem_usec 3\nnr_throttled 2\n"),
-        ("cpu.pressure", "some avg10=1.50 avg60=0.00 avg300=0.00 total=9\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"),
+        (
+            "cpu.pressure",
+            "some avg10=1.50 avg60=0.00 avg300=0.00 total=9\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
+        ),
         ("memory.stat", "anon 5\nfile 6\n"),
         ("memory.current", "100\n"),
         ("memory.max", "200\n"),

@@ -3,6 +3,7 @@
 use super::*;
 use crate::error::Kind;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,8 @@ use std::time::{Duration, Instant};
 struct Guard {
     plan: Plan,
     children: Vec<Child>,
+    /// File with the root's enabled controllers, and what was in it.
+    restore: Option<(String, String)>,
 }
 
 impl Drop for Guard {
@@ -25,6 +28,12 @@ impl Drop for Guard {
             // Other tests of this process may be in it.
             let _ = std::fs::remove_dir(format!("{}/{parent}", directory.mount));
         }
+        if let Some((file, before)) = &self.restore {
+            let now = std::fs::read_to_string(file).unwrap_or_default();
+            for name in now.split_whitespace().filter(|name| !before.contains(name)) {
+                let _ = std::fs::write(file, format!("-{name}"));
+            }
+        }
         if !std::thread::panicking() {
             assert!(failed.is_empty(), "{failed:?}");
         }
@@ -35,7 +44,7 @@ impl Drop for Guard {
 fn plan(test: &str, json: &str, all: bool) -> Option<Guard> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let skip = |why: &str| {
-        eprintln!("SKIP {test}: {why}");
+        say(&format!("SKIP {test}: {why}"));
         None
     };
     let layout = Layout::detect().unwrap();
@@ -51,7 +60,7 @@ fn plan(test: &str, json: &str, all: bool) -> Option<Guard> {
     if let Err(error) = ask.plan(&layout) {
         return skip(&error.to_string());
     }
-    Some(Guard { plan: ask.plan(&layout).unwrap(), children: Vec::new() })
+    Some(Guard { plan: ask.plan(&layout).unwrap(), children: Vec::new(), restore: None })
 }
 
 impl Guard {
@@ -110,7 +119,9 @@ const LIMITS: &str = r#"{"pids":{"limit":50},"memory":{"limit":67108864,"reserva
 
 #[test]
 fn a_child_enters_every_cgroup_without_procs() {
-    let Some(mut guard) = plan("a_child_enters_every_cgroup_without_procs", LIMITS, false) else { return };
+    let Some(mut guard) = plan("a_child_enters_every_cgroup_without_procs", LIMITS, false) else {
+        return;
+    };
     let created = guard.create(LIMITS);
     assert!(created.warnings.is_empty() && !created.without_cgroup);
     assert_eq!(guard.read("pids", "pids.max"), "50");
@@ -138,16 +149,28 @@ fn a_child_enters_every_cgroup_without_procs() {
 #[test]
 fn device_rules_hold() {
     let Some(mut guard) = plan("device_rules_hold", "{}", false) else { return };
-    let mut rules = resources(r#"{"devices":[{"allow":true,"type":"c","major":1,"minor":11,"access":"r"}]}"#);
+    let mut rules =
+        resources(r#"{"devices":[{"allow":true,"type":"c","major":1,"minor":11,"access":"r"}]}"#);
     rules.devices.extend(default_device_rules());
     let created = guard.plan.create(&rules).unwrap();
-    let mut list: Vec<_> = guard.read("devices", "devices.list").lines().map(String::from).collect();
+    let mut list: Vec<_> =
+        guard.read("devices", "devices.list").lines().map(String::from).collect();
     list.sort();
     assert_eq!(
         list,
         [
-            "b *:* m", "c *:* m", "c 10:200 rwm", "c 136:* rwm", "c 1:11 r", "c 1:3 rwm", "c 1:5 rwm",
-            "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm", "c 5:0 rwm", "c 5:2 rwm",
+            "b *:* m",
+            "c *:* m",
+            "c 10:200 rwm",
+            "c 136:* rwm",
+            "c 1:11 r",
+            "c 1:3 rwm",
+            "c 1:5 rwm",
+            "c 1:7 rwm",
+            "c 1:8 rwm",
+            "c 1:9 rwm",
+            "c 5:0 rwm",
+            "c 5:2 rwm",
         ]
     );
     check_device_access(&created);
@@ -185,14 +208,14 @@ fn device_programs_hold() {
     let allow_all = resources(r#"{"devices":[{"allow":true,"type":"a","access":"rwm"}]}"#);
     let created = guard.plan.create(&allow_all).unwrap();
     let Some(unified) = guard.plan.unified().filter(|directory| directory.used) else {
-        eprintln!("SKIP device_programs_hold: no unified hierarchy");
+        say("SKIP device_programs_hold: no unified hierarchy");
         return;
     };
     let dir = tree::Dir::open(unified).unwrap();
     let deny_all = devices::Rules::default();
     match device_filter::attach(&dir, &deny_all, true) {
         Err(error) if error.kind() == Kind::Denied || error.kind() == Kind::Unsupported => {
-            eprintln!("SKIP device_programs_hold: {error}");
+            say(&format!("SKIP device_programs_hold: {error}"));
             return;
         }
         result => result.unwrap(),
@@ -200,7 +223,8 @@ fn device_programs_hold() {
     let null = || i32::from(sys::fs::open_at(sys::CWD, "/dev/null", sys::fs::O_RDWR, 0).is_ok());
     assert_eq!(in_cgroup(&created, null), 0);
     // Replaced in place: one program before and after.
-    let mut rules = resources(r#"{"devices":[{"allow":true,"type":"c","major":1,"minor":11,"access":"r"}]}"#);
+    let mut rules =
+        resources(r#"{"devices":[{"allow":true,"type":"c","major":1,"minor":11,"access":"r"}]}"#);
     rules.devices.extend(default_device_rules());
     let rules = devices::Rules::parse(&rules.devices).unwrap();
     device_filter::attach(&dir, &rules, false).unwrap();
@@ -218,7 +242,9 @@ fn device_programs_hold() {
 #[test]
 fn a_container_is_paused_and_resumed() {
     for unified in [true, false] {
-        let Some(mut guard) = plan("a_container_is_paused_and_resumed", "{}", false) else { return };
+        let Some(mut guard) = plan("a_container_is_paused_and_resumed", "{}", false) else {
+            return;
+        };
         // Without the unified hierarchy the v1 freezer is made at the first pause.
         if !unified {
             guard.plan.directories.retain(|directory| !directory.is_unified());
@@ -252,7 +278,10 @@ fn a_container_is_paused_and_resumed() {
 #[test]
 fn nobody_outruns_the_kill() {
     for unified in [true, false] {
-        let Some(mut guard) = plan("nobody_outruns_the_kill", r#"{"pids":{"limit":200}}"#, false) else { return };
+        let Some(mut guard) = plan("nobody_outruns_the_kill", r#"{"pids":{"limit":200}}"#, false)
+        else {
+            return;
+        };
         if !unified {
             guard.plan.directories.retain(|directory| !directory.is_unified());
             guard.plan.version = Version::V1;
@@ -287,7 +316,11 @@ fn other_signals_reach_everybody() {
 
 #[test]
 fn cgroups_below_are_removed_with_their_processes_named() {
-    let Some(mut guard) = plan("cgroups_below_are_removed_with_their_processes_named", LIMITS, false) else { return };
+    let Some(mut guard) =
+        plan("cgroups_below_are_removed_with_their_processes_named", LIMITS, false)
+    else {
+        return;
+    };
     guard.create(LIMITS);
     let memory = guard.plan.path_of("memory").unwrap();
     let devices = guard.plan.path_of("devices").unwrap();
@@ -295,7 +328,7 @@ fn cgroups_below_are_removed_with_their_processes_named() {
         std::fs::create_dir_all(format!("{path}/a/b/c")).unwrap();
         std::fs::create_dir_all(format!("{path}/d")).unwrap();
     }
-    let pid = guard.shell("sleep 60");
+    let pid = guard.shell("exec sleep 60");
     std::fs::write(format!("{devices}/a/b/cgroup.procs"), pid.to_string()).unwrap();
     assert_eq!(guard.plan.processes().unwrap(), [pid]);
     let failures = guard.plan.remove(50);
@@ -339,7 +372,9 @@ fn a_cgroup_in_use_is_refused() {
 
 #[test]
 fn an_update_takes_new_controllers_into_use() {
-    let Some(mut guard) = plan("an_update_takes_new_controllers_into_use", LIMITS, false) else { return };
+    let Some(mut guard) = plan("an_update_takes_new_controllers_into_use", LIMITS, false) else {
+        return;
+    };
     guard.create(LIMITS);
     let pid = guard.shell("sleep 60 & sleep 60");
     let update = |guard: &mut Guard, json: &str| {
@@ -359,11 +394,7 @@ fn an_update_takes_new_controllers_into_use() {
     // Raising and lowering both limits, in any order.
     for (memory, swap) in [(200, 400), (20, 40), (100, -1), (50, 60), (80, 80), (-1, 0), (30, 50)] {
         let mib = |value: i64| if value > 0 { value << 20 } else { value };
-        let json = format!(
-            r#"{{"memory":{{"limit":{},"swap":{}}}}}"#,
-            mib(memory),
-            mib(swap)
-        );
+        let json = format!(r#"{{"memory":{{"limit":{},"swap":{}}}}}"#, mib(memory), mib(swap));
         assert!(!update(&mut guard, &json), "{json}");
         if memory > 0 {
             assert_eq!(guard.read("memory", "memory.limit_in_bytes"), mib(memory).to_string());
@@ -408,7 +439,10 @@ fn memory_running_out_is_told() {
 #[test]
 fn statistics_of_a_running_container_are_read() {
     for all in [false, true] {
-        let Some(mut guard) = plan("statistics_of_a_running_container_are_read", LIMITS, all) else { return };
+        let Some(mut guard) = plan("statistics_of_a_running_container_are_read", LIMITS, all)
+        else {
+            return;
+        };
         guard.create(LIMITS);
         guard.shell("x=0; while [ $x -lt 20000 ]; do x=$((x+1)); done; sleep 60");
         until("it uses the processor", || guard.plan.stats().unwrap().cpu.usage.total > 0);
@@ -455,7 +489,99 @@ fn every_hierarchy_is_entered_when_asked() {
 #[test]
 fn limits_that_the_kernel_refuses_are_named() {
     let json = r#"{"cpu":{"period":100}}"#;
-    let Some(mut guard) = plan("limits_that_the_kernel_refuses_are_named", json, false) else { return };
+    let Some(mut guard) = plan("limits_that_the_kernel_refuses_are_named", json, false) else {
+        return;
+    };
     let error = guard.plan.create(&resources(json)).unwrap_err().to_string();
     assert!(error.contains("writing \"100\" to") && error.contains("cpu.cfs_period_us"), "{error}");
+}
+
+/// Tests that enable controllers for the whole hierarchy take turns.
+static V2_TURN: Mutex<()> = Mutex::new(());
+
+/// The same on the unified hierarchy, as a machine with v2 only has it.
+fn unified_plan(test: &str, json: &str) -> Option<Guard> {
+    let layout = Layout::detect().unwrap();
+    let Some(unified) = layout.unified.as_ref().filter(|_| sys::ids::euid() == 0) else {
+        say(&format!("SKIP {test}: no unified hierarchy, or not root"));
+        return None;
+    };
+    let mountinfo = format!("1 0 0:1 / {} rw - cgroup2 cgroup2 rw\n", unified.mount);
+    let path = format!("/tare-test-{}-v2/{test}", std::process::id());
+    let ask = Ask { path: &path, resources: resources(json), ..Ask::default() };
+    let plan = ask.plan(&Layout::parse(&mountinfo, "0::/\n")).unwrap();
+    assert_eq!(plan.version, Version::V2);
+    let file = format!("{}/cgroup.subtree_control", unified.mount);
+    let before = std::fs::read_to_string(&file).unwrap();
+    Some(Guard { plan, children: Vec::new(), restore: Some((file, before)) })
+}
+
+#[test]
+fn v2_does_it_all() {
+    let _turn = V2_TURN.lock();
+    let Some(mut guard) = unified_plan("v2_does_it_all", "{}") else { return };
+    let mut rules =
+        resources(r#"{"devices":[{"allow":true,"type":"c","major":1,"minor":11,"access":"r"}]}"#);
+    rules.devices.extend(default_device_rules());
+    let created = guard.plan.create(&rules).unwrap();
+    assert!(created.join.tasks.is_empty() && created.join.cgroup().is_some());
+    check_device_access(&created);
+    let pid = guard.shell("(sleep 60) & while :; do :; done");
+    until("both run", || guard.plan.processes().unwrap().len() == 2);
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    assert!(text.contains(&format!("0::/{}\n", guard.plan.directories[0].path)), "{text}");
+
+    guard.plan.freeze(FREEZE_DEADLINE_MS).unwrap();
+    assert!(guard.plan.is_frozen().unwrap());
+    guard.plan.thaw().unwrap();
+    assert!(!guard.plan.is_frozen().unwrap());
+    until("it uses the processor", || guard.plan.stats().unwrap().cpu.usage.total > 0);
+    assert_eq!(guard.plan.stats().unwrap().pids.current, 2);
+
+    // What no controller is there for is named.
+    let unified = resources(r#"{"unified":{"memory.high":"5"}}"#);
+    let error = guard.plan.update(&unified).unwrap_err().to_string();
+    assert!(error.contains("controller \"memory\" not available"), "{error}");
+
+    guard.plan.freeze(FREEZE_DEADLINE_MS).unwrap();
+    let below = format!("{}/below", guard.plan.path_of("").unwrap());
+    std::fs::create_dir(&below).unwrap();
+    guard.plan.kill_all(9, KILL_DEADLINE_MS).unwrap();
+    assert!(guard.plan.processes().unwrap().is_empty());
+    assert!(guard.plan.remove(REMOVE_DEADLINE_MS).is_empty());
+    assert!(!guard.plan.exists());
+}
+
+#[test]
+fn v2_exec_follows_an_init_that_moved() {
+    let _turn = V2_TURN.lock();
+    let Some(mut guard) = unified_plan("v2_exec_follows_an_init_that_moved", "{}") else { return };
+    guard.create("{}");
+    let init = guard.shell("exec sleep 60");
+    let own = guard.plan.path_of("").unwrap();
+    let available = std::fs::read_to_string(format!("{own}/cgroup.controllers")).unwrap();
+    // Controllers that are enabled below a cgroup keep processes out of it.
+    let Some(controller) = available.split_whitespace().next() else {
+        say("SKIP v2_exec_follows_an_init_that_moved: no controller is available");
+        return;
+    };
+    std::fs::create_dir(format!("{own}/init")).unwrap();
+    std::fs::write(format!("{own}/init/cgroup.procs"), init.to_string()).unwrap();
+    std::fs::write(format!("{own}/cgroup.subtree_control"), format!("+{controller}")).unwrap();
+    let join = guard.plan.join(&SubCgroups::default(), Some(init)).unwrap();
+    let how = sys::process::Clone { cgroup: join.cgroup(), ..Default::default() };
+    match sys::process::fork(how) {
+        Ok(None) => sys::process::exit(0),
+        Ok(Some(_)) => panic!("a process started in a cgroup that takes none"),
+        Err(errno) => assert_eq!(errno, sys::Errno::EBUSY),
+    }
+    // The fallback of the caller.
+    let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+    let pid = child.id() as i32;
+    let attached = guard.plan.attach(&SubCgroups::default(), Some(init), pid);
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    attached.unwrap();
+    assert!(text.trim_end().ends_with("v2_exec_follows_an_init_that_moved/init"), "{text}");
 }

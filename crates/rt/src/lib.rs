@@ -4,8 +4,11 @@
 //! container runtime starts on every `exec` probe, so it starts by itself: the kernel enters
 //! [`entry!`]'s `_start`, the program relocates itself and calls its `main`.
 //!
-//! The features that this takes are on only in the program that wants them (feature `rt`); a
-//! program with libc must not enable it.
+//! It is a crate of its own because its symbols are libc's: a program with libc must not link it,
+//! and cargo features would reach every program that is built at the same time.
+#![no_std]
+
+extern crate alloc;
 
 mod heap;
 mod memory;
@@ -16,6 +19,8 @@ pub use start::Arguments;
 
 #[doc(hidden)]
 pub use start::begin;
+#[doc(hidden)]
+pub use sys::process::exit;
 
 use core::fmt::Write;
 
@@ -25,17 +30,19 @@ use core::fmt::Write;
 macro_rules! entry {
     ($main:path) => {
         #[global_allocator]
-        static HEAP: $crate::rt::Heap = $crate::rt::Heap::new();
+        static HEAP: $crate::Heap = $crate::Heap::new();
 
         #[doc(hidden)]
         #[unsafe(no_mangle)]
         extern "C" fn tare_main(stack: *const usize) -> ! {
-            $crate::process::exit($main($crate::rt::begin(stack)))
+            // SAFETY: only `_start` calls this, with the stack pointer that it was entered with.
+            let arguments = unsafe { $crate::begin(stack) };
+            $crate::exit($main(arguments))
         }
 
         #[panic_handler]
         fn on_panic(info: &core::panic::PanicInfo<'_>) -> ! {
-            $crate::rt::panic(info)
+            $crate::panic(info)
         }
     };
 }
@@ -44,14 +51,14 @@ macro_rules! entry {
 /// what a shell shows for an abort.
 pub fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     let _ = writeln!(Stderr, "internal error: {info}");
-    crate::process::exit(134)
+    exit(134)
 }
 
 struct Stderr;
 
 impl Write for Stderr {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        crate::fs::write_all(crate::BorrowedFd::from_raw(2), text.as_bytes())
+        sys::fs::write_all(sys::BorrowedFd::from_raw(2), text.as_bytes())
             .map_err(|_| core::fmt::Error)
     }
 }

@@ -58,8 +58,7 @@ unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, count: usize) -> 
     while at < count {
         // SAFETY: both ranges are valid for `count` bytes (the caller's promise). The reads are
         // volatile so that the loop is not turned into a call of this very function.
-        let (a, b) =
-            unsafe { (left.add(at).read_volatile(), right.add(at).read_volatile()) };
+        let (a, b) = unsafe { (left.add(at).read_volatile(), right.add(at).read_volatile()) };
         if a != b {
             return i32::from(a) - i32::from(b);
         }
@@ -94,5 +93,5 @@ extern "C" fn rust_eh_personality() {}
 
 #[unsafe(no_mangle)]
 extern "C" fn _Unwind_Resume() -> ! {
-    crate::process::exit(134)
+    sys::process::exit(134)
 }

@@ -1,9 +1,9 @@
 //! The heap of a program without libc.
 
-use crate::arch::call;
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::ptr::null_mut;
+use sys::memory;
 
 /// Memory is taken from the kernel in pieces of at least this size: a run of a container needs
 /// about 200 KiB, and every piece costs a system call and its page faults.
@@ -39,14 +39,6 @@ fn class_of(size: usize) -> usize {
     (size.max(SMALLEST_CLASS).next_power_of_two() / SMALLEST_CLASS).ilog2() as usize
 }
 
-fn map(bytes: usize) -> *mut u8 {
-    const PROT_READ_WRITE: u32 = 3;
-    const MAP_PRIVATE_ANONYMOUS: u32 = 0x22;
-    // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
-    unsafe { call!(__NR_mmap, 0, bytes, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1isize, 0) }
-        .map_or(null_mut(), |address| address as *mut u8)
-}
-
 // SAFETY: blocks are disjoint: each is cut once from a piece, or mapped for itself, and is handed
 // out again only after it was freed. A class's block size is a power of two and pieces are
 // page-aligned, so a block is aligned to its size where the cursor is rounded up to it.
@@ -54,7 +46,7 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let size = layout.size().max(layout.align());
         if size > LARGEST_CLASS {
-            return map(size);
+            return memory::map(size);
         }
         // SAFETY: there is one thread, and no reference outlives a call.
         let inner = unsafe { &mut *self.0.get() };
@@ -69,7 +61,7 @@ unsafe impl GlobalAlloc for Heap {
         let align = layout.align().max(SMALLEST_CLASS);
         let start = inner.next.next_multiple_of(align);
         if inner.next == 0 || start + bytes > inner.end {
-            let piece = map(PIECE_BYTES);
+            let piece = memory::map(PIECE_BYTES);
             if piece.is_null() {
                 return piece;
             }
@@ -85,7 +77,7 @@ unsafe impl GlobalAlloc for Heap {
         let size = layout.size().max(layout.align());
         if size > LARGEST_CLASS {
             // SAFETY: the block was mapped for itself with this size.
-            let _ = unsafe { call!(__NR_munmap, block, size) };
+            unsafe { memory::unmap(block, size) };
             return;
         }
         // SAFETY: there is one thread; the block is at least a pointer large and nobody's now.
@@ -104,10 +96,8 @@ unsafe impl GlobalAlloc for Heap {
             return block;
         }
         if old > LARGEST_CLASS && new > LARGEST_CLASS && layout.align() <= 4096 {
-            const MREMAP_MAYMOVE: u32 = 1;
             // SAFETY: the block was mapped for itself with this size.
-            return unsafe { call!(__NR_mremap, block, old, new, MREMAP_MAYMOVE) }
-                .map_or(null_mut(), |address| address as *mut u8);
+            return unsafe { memory::remap(block, old, new) };
         }
         // SAFETY: the alignment was valid before, and the size is the caller's.
         unsafe {

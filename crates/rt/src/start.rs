@@ -70,8 +70,11 @@ pub struct Arguments {
 }
 
 /// Reads the arguments from the initial stack.
+///
+/// # Safety
+/// `stack` must be the process's initial stack pointer.
 #[doc(hidden)]
-pub fn begin(stack: *const usize) -> Arguments {
+pub unsafe fn begin(stack: *const usize) -> Arguments {
     // SAFETY: `entry!` passes the initial stack of the process: argc, then argc pointers, NULL,
     // then the environment's pointers, NULL; all live as long as the process.
     unsafe {
