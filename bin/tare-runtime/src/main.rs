@@ -8,7 +8,6 @@ mod args;
 mod exec;
 mod log;
 mod output;
-mod seal;
 mod update;
 mod usage;
 mod verbs;

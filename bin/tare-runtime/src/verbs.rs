@@ -3,7 +3,7 @@
 use crate::args::{Args, Environment, Syntax, distance};
 use crate::log::{Log, print, print_line};
 use crate::usage::{self, VERBS, Verb};
-use crate::{exec, output, seal, update};
+use crate::{exec, output, update};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -51,7 +51,7 @@ fn run(
     }
     let verb = find(name).map_err(fail)?;
     if matches!(verb.name, "create" | "run" | "exec") {
-        seal::ensure(&raw.args, &raw.env);
+        runtime::seal::ensure(&raw.args, &raw.env);
     }
     let Syntax { flags, operands_until_rest } = verb.syntax;
     let args =

@@ -22,6 +22,7 @@ mod process;
 pub mod procfs;
 pub mod relay;
 mod rootdir;
+pub mod seal;
 pub mod seccomp;
 pub mod state;
 pub mod verbs;

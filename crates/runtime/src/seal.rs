@@ -15,7 +15,7 @@ const READ_ONLY: u64 = 1;
 /// Starts the program again from a sealed copy, unless it already runs from one. Without the
 /// rights or the kernel for a clone, a sealed copy in memory serves; without that the program
 /// goes on, as a rootless caller's file is protected by its owner anyway.
-pub fn ensure(args: &[&'static [u8]], env: &[&'static [u8]]) {
+pub fn ensure<S: AsRef<[u8]>>(args: &[S], env: &[S]) {
     let Ok(own) = fs::open_at(CWD, "/proc/self/exe", fs::O_PATH, 0) else { return };
     if fs::statfs(&own).is_ok_and(|stat| stat.f_flags as u64 & READ_ONLY != 0) {
         return;
@@ -46,7 +46,7 @@ fn is_memory_file(own: &sys::Fd) -> bool {
 
 fn copy_to_memory() -> sys::Result<sys::Fd> {
     let own = fs::open_read("/proc/self/exe")?;
-    let copy = fs::memory_file("tare-runtime", true)?;
+    let copy = fs::memory_file("tare", true)?;
     let mut buffer: Vec<u8> = alloc::vec![0; 1 << 16];
     loop {
         match fs::read(&own, &mut buffer)? {

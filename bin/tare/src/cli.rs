@@ -1,0 +1,86 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Containers without a daemon
+#[derive(Debug, Parser)]
+#[command(name = "tare", version, disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct Tare {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Run(Run),
+}
+
+/// Run a program in a container
+///
+/// `host:PROGRAM` packs a program of this machine with exactly the files that it needs (its
+/// libraries, and the interpreter of a script) and runs it. Neither a registry nor root is needed.
+/// The root file system is read-only, with a writable /tmp, /run, /var/tmp and /root.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tare run host:/bin/sh -c 'echo hello from pid $$'")]
+pub(crate) struct Run {
+    /// Keep standard input open
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+    /// Give the program a terminal
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// Remove the container when it ends (always the case so far)
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// Set an environment variable; without a value it is taken from the caller's environment
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// Working directory of the program
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) workdir: Option<String>,
+    /// User and group of the program: UID[:GID], root or nobody
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub(crate) user: Option<String>,
+    /// Show a file or directory of the host in the container
+    #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
+    pub(crate) volume: Vec<String>,
+    /// Memory limit, such as 64m or 1g
+    #[arg(short, long, value_name = "SIZE")]
+    pub(crate) memory: Option<String>,
+    /// CPU time limit in CPUs, such as 1.5
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) cpus: Option<String>,
+    /// Number of processes; -1 for no limit [default: 2048 where limits can be set]
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub(crate) pids_limit: Option<i64>,
+    /// Also make the directories of `host:` images that are writable by default read-only
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Name of the container
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Host name in the container [default: the container's name]
+    #[arg(long)]
+    pub(crate) hostname: Option<String>,
+    /// Network: none has only a loopback device, host is the machine's
+    #[arg(long, value_enum, default_value_t = Network::None)]
+    pub(crate) network: Network,
+    /// Run the program under a first process that collects orphans and passes signals on
+    #[arg(long)]
+    pub(crate) init: bool,
+    /// Pack another program of the host too (repeated)
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) with: Vec<String>,
+    /// What to run: host:PROGRAM
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+    /// Its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARG")]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Network {
+    None,
+    Host,
+}

@@ -1,0 +1,170 @@
+//! `tare run`.
+
+mod parse;
+mod rootfs;
+mod spec;
+
+use crate::cli::Run;
+use runtime::config::ContainerId;
+use runtime::error::Kind;
+use runtime::{Console, Host, Options};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+/// Why nothing ran, or could not be run.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// docker's: 125 our own, 126 cannot be executed, 127 not found.
+    pub(crate) code: u8,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { code: 125, message: message.into(), hint: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl From<pkg::Error> for Failure {
+    fn from(error: pkg::Error) -> Self {
+        let code = if error.kind() == pkg::ErrorKind::NotFound { 127 } else { 125 };
+        Self { code, message: error.to_string(), hint: error.hint().map(str::to_string) }
+    }
+}
+
+impl From<runtime::error::Error> for Failure {
+    fn from(error: runtime::error::Error) -> Self {
+        let program = error.to_string().starts_with("exec: ");
+        let code = match error.kind() {
+            Kind::NotFound if program => 127,
+            _ if program => 126,
+            _ => 125,
+        };
+        Self { code, message: error.to_string(), hint: error.hint().map(str::to_string) }
+    }
+}
+
+/// The invoking process's surroundings, read once.
+struct Caller {
+    uid: u32,
+    gid: u32,
+    home: Option<PathBuf>,
+    cache: Option<PathBuf>,
+    runtime_dir: Option<PathBuf>,
+}
+
+impl Caller {
+    fn new() -> Self {
+        let path = |name: &str| {
+            std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+        };
+        Self {
+            uid: sys::ids::euid(),
+            gid: sys::ids::egid(),
+            home: path("HOME"),
+            cache: path("XDG_CACHE_HOME"),
+            runtime_dir: path("XDG_RUNTIME_DIR"),
+        }
+    }
+
+    /// Where state lives that a reboot may take.
+    fn state_root(&self) -> PathBuf {
+        match &self.runtime_dir {
+            _ if self.uid == 0 => "/run/tare".into(),
+            Some(dir) => dir.join("tare"),
+            None => format!("/tmp/tare-{}", self.uid).into(),
+        }
+    }
+}
+
+/// Runs a container in the foreground; returns the program's exit code.
+pub(crate) fn run(arguments: &Run) -> Result<u8, Failure> {
+    let Some(program) = arguments.image.strip_prefix("host:").filter(|name| !name.is_empty())
+    else {
+        let image = &arguments.image;
+        let what = format!("{image:?}: only programs of this machine can be run so far");
+        return Err(Failure::new(what)
+            .hint("write host:PROGRAM, for example `tare run host:/bin/sh -c 'echo hello'`"));
+    };
+    if arguments.tty
+        && arguments.interactive
+        && !sys::tty::is_terminal(sys::BorrowedFd::from_raw(0))
+    {
+        let what = "cannot attach stdin to a TTY-enabled container because stdin is not a terminal";
+        return Err(Failure::new(what).hint("leave -t out"));
+    }
+    seal();
+    let caller = Caller::new();
+    let host = pkg::HostView {
+        root: "/".into(),
+        path: search_path(),
+        working_directory: std::env::current_dir().unwrap_or_else(|_| "/".into()),
+    };
+    let program = pkg::find_program(&host, OsStr::new(program))?;
+    let rootfs =
+        rootfs::prepare(&caller, &host, &program, &arguments.with, !arguments.volume.is_empty())?;
+    let name = match &arguments.name {
+        Some(name) => name.clone(),
+        None => random_name()?,
+    };
+    let id = ContainerId::parse(&name)?;
+    let spec = spec::build(arguments, &caller, &name, &program, rootfs.path())?;
+    if !arguments.interactive {
+        discard_input()?;
+    }
+    let state_root = caller.state_root();
+    let host = Host {
+        root: state_root.to_string_lossy().into_owned(),
+        rootless: caller.uid != 0,
+        ..Host::default()
+    };
+    let options = Options {
+        bundle: rootfs.path().to_string_lossy().into_owned(),
+        spec: Some(spec),
+        console: Console::Inherit,
+        init: arguments.init,
+        ..Options::default()
+    };
+    let mut warnings = Vec::new();
+    let exit = runtime::run(&host, &id, options, &mut warnings)?;
+    Ok(u8::try_from(exit.shell_code()).unwrap_or(255))
+}
+
+/// The program's own file is out of the container's reach from here on.
+fn seal() {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let env: Vec<OsString> = std::env::vars_os()
+        .map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            name
+        })
+        .collect();
+    let bytes = |list: &[OsString]| list.iter().map(|s| s.as_bytes().to_vec()).collect::<Vec<_>>();
+    runtime::seal::ensure(&bytes(&args), &bytes(&env));
+}
+
+fn search_path() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    std::env::split_paths(&path).filter(|dir| dir.is_absolute()).collect()
+}
+
+fn random_name() -> Result<String, Failure> {
+    let mut bytes = [0u8; 6];
+    sys::time::random(&mut bytes)
+        .map_err(|errno| Failure::new(format!("making a name: {errno}")))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn discard_input() -> Result<(), Failure> {
+    sys::fs::open_read("/dev/null")
+        .and_then(|null| sys::fs::duplicate_to(&null, 0))
+        .map_err(|errno| Failure::new(format!("opening /dev/null: {errno}")))
+}

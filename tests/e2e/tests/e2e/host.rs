@@ -1,0 +1,66 @@
+//! `tare run host:PROGRAM`.
+
+use e2e::{is_root, program, skip, stderr, stdout};
+use std::process::{Command, Output};
+
+fn tare(args: &[&str]) -> Output {
+    Command::new(program("tare")).args(args).output().unwrap()
+}
+
+#[test]
+fn a_program_of_the_host_runs_with_its_files() {
+    if !is_root() {
+        return skip("a_program_of_the_host_runs_with_its_files", "needs root");
+    }
+    let output = tare(&["run", "host:/bin/sh", "-c", "echo hello from pid $$"]);
+    assert_eq!(stdout(&output), "hello from pid 1\n", "{}", stderr(&output));
+    let output = tare(&[
+        "run",
+        "--with",
+        "cat",
+        "-v",
+        "/etc:/mnt:ro",
+        "-e",
+        "A=b",
+        "host:sh",
+        "-c",
+        "cat /mnt/hostname; echo $A; echo x > /mnt/x || exit 3",
+    ]);
+    let hostname = std::fs::read_to_string("/etc/hostname").unwrap();
+    assert_eq!(stdout(&output), format!("{hostname}b\n"), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
+fn an_ordinary_user_needs_nothing() {
+    if !is_root() {
+        return skip("an_ordinary_user_needs_nothing", "needs root to become another user");
+    }
+    // The build directory may be closed to other users.
+    let copy = std::env::temp_dir().join(format!("tare-e2e-user-{}", std::process::id()));
+    std::fs::copy(program("tare"), &copy).unwrap();
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&copy)
+        .args(["run", "host:/bin/sh", "-c", "echo hello from pid $$"])
+        .env("HOME", "/nonexistent")
+        .current_dir("/")
+        .output()
+        .unwrap();
+    std::fs::remove_file(&copy).unwrap();
+    assert_eq!(stdout(&output), "hello from pid 1\n", "{}", stderr(&output));
+}
+
+#[test]
+fn exit_codes_are_dockers() {
+    let check = |args: &[&str], code: i32, message: &str| {
+        let output = tare(args);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(message), "{args:?}: {}", stderr(&output));
+    };
+    check(&["run", "host:no-such-program"], 127, "not found on PATH");
+    check(&["run", "alpine"], 125, "hint: write host:PROGRAM");
+    check(&["run", "--memroy", "1g", "host:sh"], 125, "a similar argument exists: '--memory'");
+    check(&["run", "-m", "much", "host:sh"], 125, "\"much\" is not a size");
+    check(&["run", "--name", "a/b", "host:sh"], 125, "invalid container id format");
+}
