@@ -29,7 +29,7 @@ const LICENCES: [&str; 8] = [
     "Unlicense",
 ];
 /// Past this many lines a file does a second thing.
-const LINES_LIMIT: usize = 600;
+const LINES_LIMIT: usize = 700;
 
 /// Everything that breaks a law, as sentences.
 pub(crate) fn findings() -> Vec<String> {
@@ -148,6 +148,6 @@ mod tests {
         let bad = ["unsafe", " { x() }"].concat();
         check("crates/runtime/src/x.rs", &bad, 1);
         check("crates/sys/src/x.rs", &bad, 0);
-        check("crates/oci/src/x.rs", &"\n".repeat(601), 1);
+        check("crates/oci/src/x.rs", &"\n".repeat(701), 1);
     }
 }

@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn names_with_parentheses_and_spaces_do_not_confuse() {
-        let text = "7 (a) R b) Z 1 7 7 0 -1 4 5 6 7 8 9 10 11 12 13 20 0 1 0 4242 99 0";
+        let text = "7 (a) R b) Z 1 7 7 0 -1 4 5 6 7 8 9 10 11 12 20 0 1 0 4242 99 0";
         let stat = parse_stat(text).unwrap();
         assert_eq!((stat.state, stat.parent, stat.start_ticks), (b'Z', 1, 4242));
         assert!(stat.is_dead());

@@ -12,7 +12,7 @@ pub(super) fn size(text: &str) -> Result<i64, Failure> {
     let (number, shift) = found.unwrap_or((plain, 0));
     let value: f64 = number.parse().map_err(|_| bad())?;
     let bytes = value * f64::from(shift).exp2();
-    if !(bytes >= 1.0 && bytes < 9e18) { Err(bad()) } else { Ok(bytes as i64) }
+    if !(1.0..9e18).contains(&bytes) { Err(bad()) } else { Ok(bytes as i64) }
 }
 
 /// CPU time in microseconds of each 100,000.

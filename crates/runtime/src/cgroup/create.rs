@@ -1,11 +1,13 @@
 //! Making a container's cgroup and setting its limits.
 
+use super::cpuset::inherit_cpuset;
+use super::delegation::{enable_controllers, give_away};
 use super::device_filter;
 use super::devices::{self, Rules};
 use super::join::Join;
 use super::layout::Version;
 use super::plan::{Directory, Plan, asked_controllers};
-use super::tree::{Dir, is_gone};
+use super::tree::Dir;
 use super::{v1, v2};
 use crate::error::{Error, Kind, Result};
 use alloc::format;
@@ -87,6 +89,7 @@ impl Plan {
                     // systemd has moved the process already.
                     let joined = started && self.version == Version::V2;
                     created.join.unified = (!joined).then(|| dir.into_fd());
+                    created.join.unified_courtesy = directory.is_courtesy(self.version);
                 }
                 Err(_) if directory.is_courtesy(self.version) => {
                     self.directories[index].used = false;
@@ -271,140 +274,4 @@ pub(super) fn make_directory(directory: &Directory) -> Result<(Dir, bool)> {
         Err(errno) => return Err(failed(errno)),
     };
     Ok((Dir::open_path(path.clone()).map_err(failed)?, fresh))
-}
-
-const CPUSET: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
-
-/// A v1 cpuset takes no task while it has no cpus or no memory nodes: what the configuration does
-/// not set comes from the parent, whose own come from its parent.
-pub(super) fn inherit_cpuset(
-    directory: &Directory,
-    dir: &Dir,
-    resources: &Resources,
-    fresh: bool,
-) -> Result<()> {
-    let mut parent = Dir::open_path(directory.mount.clone())
-        .map_err(|errno| Error::os(format!("opening {}", directory.mount), errno))?;
-    for (at, _) in directory.path.match_indices('/') {
-        let path = format!("{}/{}", directory.mount, &directory.path[..at]);
-        let attempt = format!("opening cgroup {path}");
-        let next = Dir::open_path(path).map_err(|errno| Error::os(attempt, errno))?;
-        fill_cpuset(&parent, &next, &CPUSET)?;
-        parent = next;
-    }
-    v1::apply(dir, directory, resources)?;
-    let cpu = resources.cpu.as_ref();
-    let given =
-        [cpu.is_some_and(|cpu| !cpu.cpus.is_empty()), cpu.is_some_and(|cpu| !cpu.mems.is_empty())];
-    let rest: Vec<_> = CPUSET.into_iter().zip(given).filter(|(_, given)| !given).collect();
-    for (name, _) in rest {
-        match fresh {
-            true => copy_cpuset(&parent, dir, name)?,
-            false => fill_cpuset(&parent, dir, &[name])?,
-        }
-    }
-    Ok(())
-}
-
-fn fill_cpuset(parent: &Dir, dir: &Dir, names: &[&'static str]) -> Result<()> {
-    for &name in names {
-        if dir.read(v1::cpuset_file(dir, name))?.trim().is_empty() {
-            copy_cpuset(parent, dir, name)?;
-        }
-    }
-    Ok(())
-}
-
-fn copy_cpuset(parent: &Dir, dir: &Dir, name: &'static str) -> Result<()> {
-    let file = v1::cpuset_file(dir, name);
-    let value = parent.read(file)?;
-    dir.write(file, value.trim_end())
-}
-
-/// Controllers without which `stats` would show nothing for a container without limits.
-const BASE_CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
-/// Controllers that need a domain of their own (a threaded cgroup has none).
-const DOMAIN_CONTROLLERS: [&str; 4] = ["memory", "io", "cpu", "hugetlb"];
-
-/// v2: enables controllers on the way down. All that there are, as runc does, but only if one that
-/// is needed is missing: usually the first container below a parent pays for the others.
-fn enable_controllers(directory: &Directory, dir: &Dir, resources: &Resources) -> Result<()> {
-    let mut asked: Vec<&str> = asked_controllers(resources)
-        .into_iter()
-        .map(|(name, _)| if name == "blkio" { "io" } else { name })
-        .filter(|name| !name.starts_with("net_"))
-        .collect();
-    let wanted: Vec<&str> = asked.iter().copied().chain(BASE_CONTROLLERS).collect();
-    let have = dir.read_optional("cgroup.controllers")?.unwrap_or_default();
-    if wanted.iter().all(|wanted| have.split_whitespace().any(|have| have == *wanted)) {
-        return Ok(());
-    }
-    let attempt = |path: &str| format!("opening cgroup {path}");
-    let root = Dir::open_path(directory.mount.clone())
-        .map_err(|errno| Error::os(attempt(&directory.mount), errno))?;
-    let available = root.read("cgroup.controllers")?;
-    let all: Vec<String> = available.split_whitespace().map(|name| format!("+{name}")).collect();
-    enable(&root, &all);
-    asked.retain(|name| DOMAIN_CONTROLLERS.contains(name));
-    for (at, _) in directory.path.match_indices('/') {
-        let path = format!("{}/{}", directory.mount, &directory.path[..at]);
-        let message = attempt(&path);
-        let parent = Dir::open_path(path).map_err(|errno| Error::os(message, errno))?;
-        check_type(&parent, &asked)?;
-        enable(&parent, &all);
-    }
-    check_type(dir, &asked)
-}
-
-/// Some controllers may not be delegated; setting a limit of theirs will say so.
-fn enable(dir: &Dir, controllers: &[String]) {
-    const FILE: &str = "cgroup.subtree_control";
-    if controllers.is_empty() || dir.try_write(FILE, &controllers.join(" ")).is_ok() {
-        return;
-    }
-    for controller in controllers {
-        let _ = dir.try_write(FILE, controller);
-    }
-}
-
-/// A cgroup below one with processes is invalid until it is made threaded, which some controllers
-/// cannot be.
-fn check_type(dir: &Dir, domain: &[&str]) -> Result<()> {
-    let kind = dir.read_optional("cgroup.type")?.unwrap_or_default();
-    let message = |state: &str| {
-        let path = dir.path();
-        let controllers = domain.join(", ");
-        format!("cannot enter cgroup {path} with controllers {controllers}: it is {state}")
-    };
-    match (kind.trim(), domain.is_empty()) {
-        ("domain invalid", true) => {
-            let _ = dir.try_write("cgroup.type", "threaded");
-            Ok(())
-        }
-        ("domain invalid", false) => Err(Error::new(Kind::InUse, message("in an invalid state"))),
-        (kind @ ("threaded" | "domain threaded"), false) => {
-            Err(Error::new(Kind::InUse, message(&format!("in {kind} mode"))))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Gives the directory and the files that the kernel lists as safe to the container's root user.
-fn give_away(dir: &Dir, owner: u32) -> Result<()> {
-    /// Those of Linux before 4.15 (cgroups(7)), which has no list.
-    const OLD: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
-    let list = fs::read_file(CWD, "/sys/kernel/cgroup/delegate", 1 << 16);
-    let list = list.ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let same_group = u32::MAX;
-    let failed = |file: &str, errno| {
-        Error::os(format!("giving {}/{file} to user {owner}", dir.path()), errno)
-    };
-    fs::chown(dir, "", owner, same_group, fs::AT_EMPTY_PATH).map_err(|errno| failed("", errno))?;
-    for file in list.as_deref().unwrap_or(OLD).lines().filter(|file| !file.contains('/')) {
-        match fs::chown(dir, file, owner, same_group, fs::AT_SYMLINK_NOFOLLOW) {
-            Err(errno) if !is_gone(errno) => return Err(failed(file, errno)),
-            _ => {}
-        }
-    }
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Pausing a container.
 
-use super::create::{inherit_cpuset, make_directory};
+use super::cpuset::inherit_cpuset;
+use super::create::make_directory;
 use super::layout::Version;
 use super::plan::{Directory, Plan};
 use super::procs::processes_below;

@@ -24,14 +24,48 @@ pub struct Join {
     pub courtesy_tasks: Vec<Fd>,
     /// Directory of the unified hierarchy for [`sys::process::Clone::cgroup`].
     pub unified: Option<Fd>,
+    /// The unified directory is beside v1 hierarchies: failing is no error.
+    pub unified_courtesy: bool,
     /// Rootless and nothing was asked for: not being permitted is no error.
     pub optional: bool,
+}
+
+/// What to do when a process could not be cloned into [`Join::cgroup`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// Clone without it; then [`Plan::attach`].
+    Attach,
+    /// Clone without it.
+    GoOn,
+    /// It was not for the cgroup that it failed.
+    Fail,
 }
 
 impl Join {
     /// The unified directory's number for [`sys::process::Clone::cgroup`].
     pub fn cgroup(&self) -> Option<i32> {
         self.unified.as_ref().map(Fd::raw)
+    }
+
+    /// What an error of the clone means: `ENOSYS`, `E2BIG` and `EINVAL` are Linux before 5.7,
+    /// `EBUSY` a cgroup with controllers enabled below it, `EOPNOTSUPP` a threaded one, `ENODEV`
+    /// one that is being removed, and the rest a common ancestor that is not ours (rootless).
+    pub fn fallback(&self, errno: Errno) -> Fallback {
+        let about_cgroup = [
+            Errno::ENOSYS,
+            Errno::E2BIG,
+            Errno::EINVAL,
+            Errno::EBUSY,
+            Errno::ENOTSUP,
+            Errno::ENODEV,
+            Errno::EACCES,
+            Errno::EPERM,
+        ];
+        match self.unified.is_some() && about_cgroup.contains(&errno) {
+            false => Fallback::Fail,
+            true if self.unified_courtesy => Fallback::GoOn,
+            true => Fallback::Attach,
+        }
     }
 
     /// Moves the calling thread, which must be the only one of its process, into the v1 cgroups.
@@ -139,7 +173,10 @@ impl Plan {
                 opened => opened,
             };
             match opened {
-                Ok(fd) if directory.is_unified() => join.unified = Some(fd),
+                Ok(fd) if directory.is_unified() => {
+                    join.unified = Some(fd);
+                    join.unified_courtesy = courtesy;
+                }
                 Ok(fd) if courtesy => join.courtesy_tasks.push(fd),
                 Ok(fd) => join.tasks.push(fd),
                 Err(_) if self.rootless || (courtesy && sub.of(directory).is_empty()) => {}
@@ -256,6 +293,17 @@ mod tests {
         ] {
             assert_eq!(with_sub(&directory(controllers), &some), expected);
         }
+    }
+
+    #[test]
+    fn failing_to_clone_into_a_cgroup_is_understood() {
+        let mut join = Join::default();
+        assert_eq!(join.fallback(Errno::EBUSY), Fallback::Fail);
+        join.unified = Some(fs::open_at(CWD, "/", fs::O_PATH, 0).unwrap());
+        assert_eq!(join.fallback(Errno::EBUSY), Fallback::Attach);
+        assert_eq!(join.fallback(Errno::EAGAIN), Fallback::Fail);
+        join.unified_courtesy = true;
+        assert_eq!(join.fallback(Errno::EACCES), Fallback::GoOn);
     }
 
     #[test]

@@ -20,7 +20,9 @@
 //! The systemd driver ([`systemd`]) has its own D-Bus client.
 
 mod convert;
+mod cpuset;
 mod create;
+mod delegation;
 mod device_filter;
 mod devices;
 mod freeze;
@@ -45,7 +47,7 @@ mod v2;
 pub use create::Created;
 pub use devices::{default_device_rules, default_device_rules_without};
 pub use freeze::FREEZE_DEADLINE_MS;
-pub use join::{Join, SubCgroups};
+pub use join::{Fallback, Join, SubCgroups};
 pub use kill::KILL_DEADLINE_MS;
 pub use layout::{Layout, Version};
 pub use oom::{OomEvent, OomWatch};

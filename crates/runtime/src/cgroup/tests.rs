@@ -1,6 +1,8 @@
 //! The module on trees of plain files, and on the kernel of this machine.
 
 mod fake;
+mod fake_v1;
+mod fake_v2;
 mod kernel;
 
 use super::*;

@@ -165,7 +165,10 @@ impl Bus {
 
     /// Authenticates over a connected socket.
     pub(super) fn start(socket: Fd, private: bool, named: bool) -> Result<Self> {
-        let end_ms = sys::time::monotonic_ms() + DEADLINE_MS;
+        Self::start_until(socket, private, named, sys::time::monotonic_ms() + DEADLINE_MS)
+    }
+
+    pub(super) fn start_until(socket: Fd, private: bool, named: bool, end_ms: u64) -> Result<Self> {
         let mut bus = Self { socket, received: Vec::new(), serial: 0, end_ms, jobs: Vec::new() };
         bus.authenticate(named)?;
         if !private {
@@ -229,8 +232,7 @@ impl Bus {
         loop {
             let left = self.end_ms.saturating_sub(sys::time::monotonic_ms());
             if left == 0 {
-                let message = format!("systemd did not answer within {} s", DEADLINE_MS / 1000);
-                return Err(Error::new(Kind::Busy, message));
+                return Err(Error::new(Kind::Busy, "systemd did not answer in time"));
             }
             let mut fds = [PollFd::new(&self.socket, POLLIN)];
             if sys::wait::poll(&mut fds, Some(left)).attempt(|| "waiting for systemd")? != 0 {

@@ -259,3 +259,16 @@ fn versions_are_read() {
         assert_eq!(super::version(&mut bus).ok(), expected, "{text:?}");
     }
 }
+
+#[test]
+fn waiting_ends_at_the_deadline() {
+    // A server that says nothing at all, and one that says nothing about the job.
+    let (client, _silent) = sys::socket::pair(sys::socket::Kind::Stream).unwrap();
+    let soon = || sys::time::monotonic_ms() + 50;
+    let error = Bus::start_until(client, true, true, soon()).unwrap_err();
+    assert_eq!((error.kind(), error.hint()), (Kind::Busy, None));
+    let (client, _server) = serve(OK, |_| Answer::Return(vec![Value::Path("/job/1".into())]));
+    let mut bus = Bus::start_until(client, true, true, soon()).unwrap();
+    let waited = bus.job("StopUnit", vec![]).unwrap_err();
+    assert_eq!(waited.context("x").kind(), Kind::Busy);
+}
