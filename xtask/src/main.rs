@@ -36,12 +36,20 @@ fn report(findings: &[String]) -> ExitCode {
     if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The end-to-end tests start the built programs, which `cargo test` alone would not build.
+/// The end-to-end tests start the built programs, which `cargo test` alone would not build. The
+/// run of all other tests comes last, so that the output ends with its summary.
 fn test() -> ExitCode {
-    let steps: [&[&str]; 2] = [
+    let mut steps: Vec<&[&str]> = vec![
         &["build", "--locked", "--package", "tare", "--package", "tare-runtime"],
-        &["test", "--workspace", "--locked", "--no-fail-fast"],
+        &["test", "--workspace", "--locked", "--doc"],
     ];
+    let nextest = Command::new(env!("CARGO")).args(["nextest", "--version"]).output();
+    if nextest.is_ok_and(|output| output.status.success()) {
+        steps.push(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);
+    } else {
+        steps.push(&["test", "--workspace", "--locked", "--no-fail-fast", "--lib", "--bins"]);
+        steps.push(&["test", "--package", "e2e", "--locked", "--tests"]);
+    }
     for arguments in steps {
         let status = Command::new(env!("CARGO")).args(arguments).status();
         if !status.is_ok_and(|status| status.success()) {

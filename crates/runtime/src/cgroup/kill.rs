@@ -19,6 +19,8 @@ const SIGKILL: i32 = 9;
 
 /// Passes over the processes for a signal that they can outrun by forking.
 const SIGNAL_PASSES: usize = 8;
+/// How long freezing them for that may take; it is a help, not a need.
+const SIGNAL_FREEZE_MS: u64 = 200;
 
 const FIRST_PAUSE_MS: u64 = 1;
 const LONGEST_PAUSE_MS: u64 = 32;
@@ -96,13 +98,23 @@ impl Plan {
         }
     }
 
+    /// Signals everybody once. A process that is just being made is in no list yet: the container
+    /// is frozen meanwhile if it can be, and looked through again in any case.
     fn signal_all(&self, signal: i32) -> Result<()> {
+        let frozen = !self.is_frozen()? && self.freeze(SIGNAL_FREEZE_MS).is_ok();
+        let signalled = self.signal_passes(signal);
+        if frozen {
+            self.thaw()?;
+        }
+        signalled
+    }
+
+    fn signal_passes(&self, signal: i32) -> Result<()> {
         let mut signalled = BTreeSet::new();
-        for _ in 0..SIGNAL_PASSES {
+        for pass in 0..SIGNAL_PASSES {
             let pids = self.processes()?;
-            let new: alloc::vec::Vec<_> =
-                pids.into_iter().filter(|pid| signalled.insert(*pid)).collect();
-            if new.is_empty() {
+            let mut new = pids.into_iter().filter(|pid| signalled.insert(*pid)).peekable();
+            if new.peek().is_none() && pass > 0 {
                 break;
             }
             for pid in new {
@@ -113,6 +125,7 @@ impl Plan {
                     }
                 }
             }
+            sys::time::sleep_ms(FIRST_PAUSE_MS);
         }
         Ok(())
     }
