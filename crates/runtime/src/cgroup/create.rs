@@ -250,27 +250,31 @@ pub(super) fn warnings(resources: &Resources, version: Version) -> Vec<String> {
     warnings
 }
 
+/// Somebody may remove an empty parent between its making and its use, as kubelet does with those
+/// of pods.
+const PARENT_TRIES: u32 = 5;
+
 /// Makes one directory, and its parents where they are missing. `true`: it is new.
 pub(super) fn make_directory(directory: &Directory) -> Result<(Dir, bool)> {
     let path = directory.full_path();
     let failed = |errno| Error::os(format!("creating cgroup {path}"), errno);
-    let fresh = match fs::mkdir(CWD, &path, 0o755) {
-        Ok(()) => true,
-        Err(Errno::EEXIST) => false,
-        Err(Errno::ENOENT) => {
-            for (at, _) in directory.path.match_indices('/') {
-                let parent = format!("{}/{}", directory.mount, &directory.path[..at]);
-                match fs::mkdir(CWD, &parent, 0o755) {
-                    Ok(()) | Err(Errno::EEXIST) => {}
-                    Err(errno) => return Err(failed(errno)),
-                }
-            }
-            match fs::mkdir(CWD, &path, 0o755) {
-                Ok(()) => true,
-                Err(Errno::EEXIST) => false,
+    let mut made = fs::mkdir(CWD, &path, 0o755);
+    for _ in 0..PARENT_TRIES {
+        if made != Err(Errno::ENOENT) {
+            break;
+        }
+        for (at, _) in directory.path.match_indices('/') {
+            let parent = format!("{}/{}", directory.mount, &directory.path[..at]);
+            match fs::mkdir(CWD, &parent, 0o755) {
+                Ok(()) | Err(Errno::EEXIST | Errno::ENOENT) => {}
                 Err(errno) => return Err(failed(errno)),
             }
         }
+        made = fs::mkdir(CWD, &path, 0o755);
+    }
+    let fresh = match made {
+        Ok(()) => true,
+        Err(Errno::EEXIST) => false,
         Err(errno) => return Err(failed(errno)),
     };
     Ok((Dir::open_path(path.clone()).map_err(failed)?, fresh))

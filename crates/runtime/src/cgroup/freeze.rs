@@ -108,9 +108,16 @@ impl Plan {
         let unified = self.unified().filter(|d| d.used).map(Dir::find).transpose()?.flatten();
         let Some(dir) = unified.filter(|dir| dir.has("cgroup.freeze")) else { return Ok(None) };
         if self.version != Version::V2 {
+            let before = self.processes()?;
             let there = processes_below(&dir)?;
-            if self.processes()?.iter().any(|pid| there.binary_search(pid).is_err()) {
-                return Ok(None);
+            let absent = |pid: &&i32| there.binary_search(pid).is_err();
+            if before.iter().any(|pid| absent(&pid)) {
+                // One that has ended meanwhile is not missed.
+                let after = self.processes()?;
+                let lives = |pid: &i32| after.binary_search(pid).is_ok();
+                if before.iter().filter(absent).any(lives) {
+                    return Ok(None);
+                }
             }
         }
         Ok(Some(dir))
