@@ -59,6 +59,9 @@ mod skeleton;
 mod tree;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub use closure::{Closure, Content, Entry, Node, Source};
 pub use collect::{Wanted, closure};
 pub use error::{Error, ErrorKind, Result};

@@ -264,7 +264,10 @@ fn become_process(job: &mut Job, mut channel: Channel) -> ! {
 fn enter(job: &mut Job, channel: &mut Channel) -> Result<Error> {
     // Limits and priorities are set from outside before anything of the container can run.
     channel.wait_for_go()?;
+    let affinity = job.plan.process.exec_cpu_affinity.clone().unwrap_or_default();
+    process::set_affinity("process.execCPUAffinity.initial", &affinity.initial)?;
     job.join.enter().attempt(|| "joining the container's cgroup")?;
+    process::set_affinity("process.execCPUAffinity.final", &affinity.final_)?;
     signal::reset_all();
     signal::set_mask(signal::SignalSet::default()).attempt(|| "unblocking signals")?;
     p::new_session().attempt(|| "starting a session")?;

@@ -67,10 +67,18 @@ impl Drop for Temporary {
 }
 
 fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {error}");
-    output
+    /// A fork of another test may hold a file that this test has just written open for writing until
+    /// it executes something, and such a file cannot be executed.
+    const TRIES: usize = 100;
+    for _ in 0..TRIES {
+        let output = command.output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() {
+            return output;
+        }
+        assert!(error.contains("Text file busy"), "{command:?}: {error}");
+    }
+    panic!("{command:?}: text file busy");
 }
 
 /// What a built ELF file asks for.
@@ -124,16 +132,17 @@ impl Root {
     }
 
     fn program(&self, path: &str, spec: Spec<'_>) {
-        self.build(path, &["-e", "0", "--dynamic-linker", LOADER], spec);
+        self.build(path, &["-pie", "-e", "0", "--dynamic-linker", LOADER], spec);
     }
 
     fn build(&self, path: &str, kind: &[&str], spec: Spec<'_>) {
-        let (format, object) = if spec.is_32_bit { ("elf_i386", "32") } else { ("elf_x86_64", "64") };
+        let (format, object) =
+            if spec.is_32_bit { ("elf_i386", "32") } else { ("elf_x86_64", "64") };
         let scratch = scratch();
         let mut ld = Command::new("ld");
         ld.args(["-m", format, "--no-as-needed", "-o"]).arg(self.at(path));
         ld.args(kind).args(spec.options).arg(scratch.join(object));
-        for soname in spec.soname {
+        if let Some(soname) = spec.soname {
             ld.args(["-soname", soname]);
         }
         for (path, tags) in
@@ -245,8 +254,11 @@ fn listed_by_loader(root: &Path, program: &str) -> Vec<String> {
     // The kernel tells a program its real name; the loader by itself is told one.
     let real = view(root);
     let resolved = Files::new(&real).tree.resolve(Path::new(program)).unwrap().path;
-    let output =
-        run(Command::new("chroot").arg(root).args([LOADER, "--list"]).arg(resolved).env_clear());
+    let output = run(Command::new("/usr/sbin/chroot")
+        .arg(root)
+        .args([LOADER, "--list"])
+        .arg(resolved)
+        .env_clear());
     let mut paths = parse_list(&output.stdout);
     paths.sort();
     paths

@@ -165,7 +165,9 @@ fn process_plan(
             return Err(Error::invalid(what));
         }
     }
-    if let Some(profile) = &linux.seccomp {
+    // An empty object is no profile (as runc has it); its defaults would kill every program.
+    let empty = oci::runtime::Seccomp::default();
+    if let Some(profile) = linux.seccomp.as_ref().filter(|profile| **profile != empty) {
         plan.filter = Some(compile_filter(profile, warnings)?);
     }
     Ok(plan)

@@ -56,6 +56,15 @@ fn set_memory_policy(policy: &MemoryPolicy) -> Result<()> {
         .attempt(|| format!("linux.memoryPolicy: setting {}", policy.mode))
 }
 
+/// Binds the process to a list of CPUs; an empty one changes nothing.
+pub(crate) fn set_affinity(field: &str, list: &str) -> Result<()> {
+    if list.is_empty() {
+        return Ok(());
+    }
+    let mask = parse_list(list).map_err(|why| Error::invalid(format!("{field}: {why}")))?;
+    sched::set_affinity(&mask).attempt(|| format!("{field}: binding to CPUs {list}"))
+}
+
 /// Reads a list such as `0-3,7` into a bit mask of whole words.
 pub fn parse_list(text: &str) -> core::result::Result<Vec<u64>, alloc::string::String> {
     /// More CPUs and nodes than Linux can be built for.

@@ -9,6 +9,7 @@ mod capabilities;
 mod identity;
 mod program;
 
+pub(crate) use attributes::set_affinity;
 pub use capabilities::CapabilityPlan;
 pub use program::Program;
 

@@ -212,3 +212,16 @@ fn the_reaping_init_passes_the_exit_on() {
     let output = bundle.runtime(&["run", "--init", "--bundle", path, &id]);
     assert_eq!((stdout(&output).as_str(), output.status.code()), ("2\n", Some(9)));
 }
+
+#[test]
+fn exec_binds_to_cpus_and_an_empty_profile_is_none() {
+    let Some(mut bundle) = Bundle::new("exec_binds_to_cpus_and_an_empty_profile_is_none") else {
+        return;
+    };
+    bundle.config["process"]["execCPUAffinity"] = json!({"initial": "0", "final": "0"});
+    bundle.config["linux"]["seccomp"] = json!({});
+    bundle.args(&["sleep", "100"]).start();
+    let id = bundle.id().to_string();
+    let exec = bundle.runtime(&["exec", &id, "grep", "Cpus_allowed_list", "/proc/self/status"]);
+    assert_eq!(stdout(&exec), "Cpus_allowed_list:\t0\n", "{}", stderr(&exec));
+}
