@@ -179,10 +179,10 @@ impl Collector<'_> {
         while let Some(directory) = directories.pop() {
             for name in self.files.tree.list(&directory)? {
                 let path = directory.join(name);
-                let found = self.files.tree.look(&path);
+                let found = self.files.tree.look_once(&path);
                 let found = found.map_err(|error| Error::io("looking up", &path, error))?;
                 self.add_one(&path, &found)?;
-                if matches!(*found, Found::Directory { .. }) {
+                if matches!(found, Found::Directory { .. }) {
                     directories.push(path);
                 }
             }

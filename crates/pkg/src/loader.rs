@@ -22,6 +22,8 @@ use std::rc::Rc;
 
 /// Objects of one program. LibreOffice, among the largest, loads some 300.
 const MAX_OBJECTS: usize = 2048;
+/// Names that the objects of one program ask for in all; LibreOffice's ask for some 10,000.
+const MAX_NEEDS: usize = 1 << 16;
 /// Bytes of musl's path file.
 const MAX_PATH_FILE_BYTES: u64 = 64 << 10;
 
@@ -131,9 +133,13 @@ struct Graph<'a, 'h> {
 
 impl Graph<'_, '_> {
     fn follow(&mut self) -> Result<()> {
-        let mut at = 0;
+        let (mut at, mut needs) = (0, 0);
         while at < self.objects.len() {
             let elf = Rc::clone(&self.objects[at].elf);
+            needs += elf.needed.len();
+            if needs > MAX_NEEDS {
+                return Err(self.too_many("65,536 names"));
+            }
             for (name, need) in &elf.needed {
                 self.need(at, name, *need)?;
             }
@@ -197,9 +203,7 @@ impl Graph<'_, '_> {
             return Ok(());
         }
         if self.objects.len() == MAX_OBJECTS {
-            let program = self.objects[0].path.display();
-            let message = format!("following the libraries of {program}: more than {MAX_OBJECTS}");
-            return Err(Error::new(ErrorKind::Unsupported, message));
+            return Err(self.too_many("2048 objects"));
         }
         let origin = path.parent().unwrap_or(Path::new("/")).to_owned();
         let names = vec![name, path.as_os_str().as_bytes().to_vec()];
@@ -219,6 +223,12 @@ impl Graph<'_, '_> {
             let path = hit.path.as_os_str().as_bytes().to_vec();
             self.cache.entry(key).or_insert(path);
         }
+    }
+
+    fn too_many(&self, what: &str) -> Error {
+        let program = self.objects[0].path.display();
+        let message = format!("following what {program} needs: more than {what}");
+        Error::new(ErrorKind::Unsupported, message)
     }
 
     fn missing(&mut self, from: usize, name: &[u8]) -> Error {

@@ -22,6 +22,9 @@ use std::rc::Rc;
 pub(crate) const MAX_LINKS: usize = 40;
 /// Bytes of a path, as in the kernel (`PATH_MAX`).
 const MAX_PATH_BYTES: usize = 4096;
+/// Look-ups for one closure, and with them the memory for what is remembered. A large program needs
+/// some thousand; a file that is made to name many libraries and directories could ask for millions.
+const MAX_LOOKUPS: usize = 1 << 18;
 /// Names in one directory. The largest in use (a mail spool, a font set) have some ten thousand.
 const MAX_NAMES: usize = 1 << 20;
 
@@ -90,11 +93,12 @@ pub(crate) struct Resolved {
 pub(crate) struct Tree {
     root: PathBuf,
     seen: HashMap<PathBuf, std::result::Result<Rc<Found>, io::ErrorKind>>,
+    lookups: usize,
 }
 
 impl Tree {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), seen: HashMap::new() }
+        Self { root: root.to_owned(), seen: HashMap::new(), lookups: 0 }
     }
 
     /// Where on this machine `path`, which has no links in it, is.
@@ -107,6 +111,11 @@ impl Tree {
         let failed = |error: io::Error| Error::io("looking up", path, error);
         if path.as_os_str().len() >= MAX_PATH_BYTES {
             return Err(Error::new(ErrorKind::Invalid, "looking up a path longer than 4095 bytes"));
+        }
+        self.lookups += 1;
+        if self.lookups > MAX_LOOKUPS {
+            let message = format!("looking up {}: after 262,144 other paths", path.display());
+            return Err(Error::new(ErrorKind::Unsupported, message));
         }
         let mut at = PathBuf::from("/");
         let mut found = self.look(&at).map_err(failed)?;
@@ -159,17 +168,18 @@ impl Tree {
     }
 
     /// One name, links not followed; `path` has none before its last component.
-    pub(crate) fn look(&mut self, path: &Path) -> io::Result<Rc<Found>> {
+    fn look(&mut self, path: &Path) -> io::Result<Rc<Found>> {
         if let Some(known) = self.seen.get(path) {
             return known.clone().map_err(io::Error::from);
         }
-        let found = self.look_at_disk(path).map(Rc::new);
+        let found = self.look_once(path).map(Rc::new);
         let kept = found.as_ref().map(Rc::clone).map_err(io::Error::kind);
         self.seen.insert(path.to_owned(), kept);
         found
     }
 
-    fn look_at_disk(&self, path: &Path) -> io::Result<Found> {
+    /// [`Tree::look`] for a name that will not be asked for again.
+    pub(crate) fn look_once(&self, path: &Path) -> io::Result<Found> {
         let real = self.real(path);
         // The root itself may be given by a link; everything below it is taken as it is.
         let metadata = match path.parent() {

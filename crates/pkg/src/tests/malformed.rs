@@ -206,3 +206,20 @@ fn mutated_caches_are_values_or_none() {
     });
     assert!(values > 1000);
 }
+
+#[test]
+fn a_file_that_asks_for_millions_of_look_ups_is_refused() {
+    if !can_build() {
+        return;
+    }
+    // 60 KiB of directories for each of 64 names that may be missing: a million and more.
+    let root = Root::new();
+    root.program("/p", Spec { needs: &["liba.so"], ..Spec::default() });
+    let directories = (0..8000).map(|at| format!("/{at:06}")).collect::<Vec<_>>().join(":");
+    let names: Vec<_> = (0..64).map(|at| format!("libno{at}.so")).collect();
+    let mut options = Vec::new();
+    names.iter().for_each(|name| options.extend(["-f", name.as_str()]));
+    let spec = Spec { runpath: Some(&directories), options: &options, ..Spec::default() };
+    root.library("/usr/lib/liba.so", spec);
+    assert!(root.error("/p").starts_with("Unsupported: looking up /"), "{}", root.error("/p"));
+}
