@@ -22,6 +22,7 @@ pub fn options(args: &Args, env: &Environment<'_>, record: &Record) -> Result<Ex
             None => Console::Inherit,
         },
         pid_file: args.get("pid-file").map(ToString::to_string),
+        pidfd_socket: args.get("pidfd-socket").map(ToString::to_string),
         detach: args.has("detach"),
         preserve_fds: args.number("preserve-fds")?.unwrap_or(0),
         listen_fds: crate::verbs::listen_fds(env),

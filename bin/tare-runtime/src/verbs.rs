@@ -194,10 +194,6 @@ impl Call<'_> {
     }
 
     fn options(&self) -> Result<Options, Error> {
-        if self.args.get("pidfd-socket").is_some() {
-            let what = "--pidfd-socket: this version cannot send a pidfd";
-            return Err(Error::new(Kind::Unsupported, what));
-        }
         Ok(Options {
             bundle: self.args.get("bundle").unwrap_or(".").to_string(),
             spec: None,
@@ -206,6 +202,7 @@ impl Call<'_> {
                 None => Console::Inherit,
             },
             pid_file: self.args.get("pid-file").map(ToString::to_string),
+            pidfd_socket: self.args.get("pidfd-socket").map(ToString::to_string),
             preserve_fds: self.args.number("preserve-fds")?.unwrap_or(0),
             listen_fds: listen_fds(self.env),
             no_pivot: self.args.has("no-pivot"),

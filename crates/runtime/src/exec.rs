@@ -7,7 +7,7 @@
 use crate::cgroup::SubCgroups;
 use crate::channel::{self, Channel, Request};
 use crate::config::ContainerId;
-use crate::create::{connect_socket, set_process_limits, write_pid_file};
+use crate::create::{announce, connect_socket, set_process_limits};
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::init::console;
 use crate::process::{self, Filter, Plan};
@@ -32,6 +32,8 @@ pub struct ExecOptions {
     pub console: Console,
     /// File to write the process's id to.
     pub pid_file: Option<String>,
+    /// Socket to send the process's pidfd to.
+    pub pidfd_socket: Option<String>,
     /// Returns when the program runs.
     pub detach: bool,
     /// Descriptors behind the standard three that the program gets.
@@ -165,7 +167,7 @@ fn prepare(
     let console = match &options.console {
         _ if !options.process.terminal => None,
         Console::Inherit => None,
-        Console::Socket(path) => Some(connect_socket(path)?),
+        Console::Socket(path) => Some(connect_socket("--console-socket", path)?),
         Console::Connected(fd) => {
             Some(sys::fs::duplicate(fd, 3).attempt(|| "keeping the console socket")?)
         }
@@ -222,9 +224,9 @@ fn start(job: &mut Job, record: &Record, options: &ExecOptions) -> Result<Child>
     };
     drop(child_end);
     let served = set_process_limits(&job.plan.process, &job.proc, child.pid)
-        .and_then(|()| match &options.pid_file {
-            Some(path) => write_pid_file(path, child.pid),
-            None => Ok(()),
+        .and_then(|()| {
+            let (pid_file, socket) = (options.pid_file.as_deref(), options.pidfd_socket.as_deref());
+            announce(&child, "setns", pid_file, socket)
         })
         .and_then(|()| parent_end.go())
         .and_then(|()| serve(record, &child, &parent_end));

@@ -70,6 +70,8 @@ pub struct Options {
     pub console: Console,
     /// File to write the init's id to.
     pub pid_file: Option<String>,
+    /// Socket to send the init's pidfd to.
+    pub pidfd_socket: Option<String>,
     /// Descriptors behind the standard three that the program gets.
     pub preserve_fds: u32,
     /// Descriptors of socket activation, which come first.

@@ -285,16 +285,16 @@ fn connect_console(spec: &Spec, console: &Console) -> Result<Option<Fd>> {
     }
     match console {
         Console::Inherit => Ok(None),
-        Console::Socket(path) => connect_socket(path).map(Some),
+        Console::Socket(path) => connect_socket("--console-socket", path).map(Some),
         Console::Connected(fd) => {
             fs::duplicate(fd, 3).attempt(|| "keeping the console socket").map(Some)
         }
     }
 }
 
-/// Connects to a console socket. Long paths are reached through an open directory.
-pub(crate) fn connect_socket(path: &str) -> Result<Fd> {
-    let attempt = || format!("--console-socket: connecting to {path}");
+/// Connects to the socket that `option` names. Long paths are reached through an open directory.
+pub(crate) fn connect_socket(option: &str, path: &str) -> Result<Fd> {
+    let attempt = || format!("{option}: connecting to {path}");
     let socket = socket::unix(socket::Kind::Stream).attempt(attempt)?;
     match socket::connect(&socket, path) {
         Err(sys::Errno::ENAMETOOLONG) => {

@@ -44,16 +44,11 @@ pub fn create(
     options: Options,
     warnings: &mut Vec<String>,
 ) -> Result<i32> {
-    let pid_file = options.pid_file.clone();
+    let (pid_file, socket) = (options.pid_file.clone(), options.pidfd_socket.clone());
     let spawned = spawn(host, id, options, true, warnings)?;
-    let pid = spawned.record.pid;
-    if let Some(path) = pid_file
-        && let Err(error) = write_pid_file(&path, pid)
-    {
-        destroy(&spawned, warnings);
-        return Err(error);
-    }
-    Ok(pid)
+    announce(&spawned.child, "standard", pid_file.as_deref(), socket.as_deref())
+        .inspect_err(|_| destroy(&spawned, warnings))?;
+    Ok(spawned.record.pid)
 }
 
 /// Makes a container up to the point where its init waits. What was made goes away on an error.
@@ -261,8 +256,25 @@ fn run_runtime_hooks(job: &Job, record: &Record) -> Result<()> {
     hooks::run_all("createRuntime", &all.create_runtime, &state)
 }
 
+/// Tells whoever asked (`--pidfd-socket`, `--pid-file`) which process it is. With the pidfd goes
+/// the word that runc sends: "standard" for a container's first process, "setns" for exec.
+pub(crate) fn announce(
+    child: &Child,
+    word: &str,
+    pid_file: Option<&str>,
+    pidfd_socket: Option<&str>,
+) -> Result<()> {
+    if let Some(path) = pidfd_socket {
+        let socket = connect_socket("--pidfd-socket", path)?;
+        sys::socket::send(&socket, word.as_bytes(), &[child.pidfd.raw()])
+            .attempt(|| format!("--pidfd-socket: sending the pidfd to {path}"))?;
+    }
+    // The file last: callers take it for the sign that all is done.
+    pid_file.map_or(Ok(()), |path| write_pid_file(path, child.pid))
+}
+
 /// Writes a process id by rename: whoever waits for the file never sees half a number.
-pub(crate) fn write_pid_file(path: &str, pid: i32) -> Result<()> {
+fn write_pid_file(path: &str, pid: i32) -> Result<()> {
     let attempt = || format!("writing the pid file {path}");
     let (dir, name) = path.rsplit_once('/').map_or((".", path), |(dir, name)| (dir, name));
     let dir = if dir.is_empty() { "/" } else { dir };

@@ -1,6 +1,6 @@
 //! `run`: create, start, wait and delete in one process.
 
-use super::{Spawned, destroy, spawn, write_pid_file};
+use super::{Spawned, announce, destroy, spawn};
 use crate::channel::Request;
 use crate::config::{self, ContainerId};
 use crate::error::{Attempt, Result};
@@ -20,12 +20,15 @@ pub fn run(
     mut options: Options,
     warnings: &mut Vec<String>,
 ) -> Result<Exit> {
-    let (detach, keep, pid_file) = (options.detach, options.keep, options.pid_file.clone());
+    let (detach, keep) = (options.detach, options.keep);
+    let (pid_file, socket) = (options.pid_file.clone(), options.pidfd_socket.clone());
     let terminal = prepare_terminal(&mut options)?;
     // From here on a signal waits until there is somebody to forward it to.
     let signals = if detach { None } else { Some(relay::catch_signals()?) };
     let spawned = spawn(host, id, options, false, warnings)?;
-    if let Err(error) = release(&spawned, pid_file.as_deref()) {
+    let released = announce(&spawned.child, "standard", pid_file.as_deref(), socket.as_deref())
+        .and_then(|()| release(&spawned));
+    if let Err(error) = released {
         destroy(&spawned, warnings);
         return Err(error);
     }
@@ -82,10 +85,7 @@ fn prepare_terminal(options: &mut Options) -> Result<Option<sys::Fd>> {
 }
 
 /// Lets the init execute its program, and waits until it has.
-fn release(spawned: &Spawned, pid_file: Option<&str>) -> Result<()> {
-    if let Some(path) = pid_file {
-        write_pid_file(path, spawned.record.pid)?;
-    }
+fn release(spawned: &Spawned) -> Result<()> {
     spawned.channel.go()?;
     loop {
         match spawned.channel.receive()? {

@@ -2,5 +2,6 @@
 
 mod host;
 mod life;
+mod pidfd;
 mod refusals;
 mod security;
