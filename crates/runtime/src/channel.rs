@@ -105,10 +105,13 @@ impl Channel {
     /// Parent: the next message. `None`: the child has executed its program, or is dead.
     pub(crate) fn receive(&self) -> Result<Option<Request>> {
         let mut buffer = alloc::vec![0u8; PACKET_BYTES];
+        // A child that ended without reading all that it was told resets the connection: one read
+        // fails, and what the child said before comes with the next.
         let length = match fs::read(self.socket()?, &mut buffer) {
-            Err(Errno::ECONNRESET) => 0,
-            result => result.attempt(|| "listening to the container's init")?,
-        };
+            Err(Errno::ECONNRESET) => fs::read(self.socket()?, &mut buffer),
+            result => result,
+        }
+        .attempt(|| "listening to the container's init")?;
         Ok(if length == 0 { None } else { Some(decode(&buffer[..length])) })
     }
 
@@ -192,6 +195,20 @@ mod tests {
         assert_eq!(error.to_string(), "mounting proc: operation not permitted");
         assert!(parent.receive().unwrap().is_none());
         parent.go().unwrap();
+    }
+
+    #[test]
+    fn an_error_is_not_lost_with_an_unread_go() {
+        let (parent, child) = pair().unwrap();
+        parent.go().unwrap();
+        child.fail(&Error::os("mounting proc", Errno::EPERM));
+        drop(child);
+        assert!(matches!(parent.receive().unwrap(), Some(Request::Failed(_))));
+        assert!(parent.receive().unwrap().is_none());
+        let (parent, child) = pair().unwrap();
+        parent.go().unwrap();
+        drop(child);
+        assert!(parent.receive().unwrap().is_none());
     }
 
     #[test]
