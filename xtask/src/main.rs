@@ -1,5 +1,6 @@
 //! `cargo xtask COMMAND`: the project's own commands.
 
+mod bench;
 mod tidy;
 
 use std::io::Write;
@@ -8,13 +9,16 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   test   build the programs, then run every test
+  bench  measure beside the peers: `cargo xtask bench runtime`
   tidy   check the project's laws: unsafe, dependency edges, licences, files, words
 ";
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(2).collect();
     let command = std::env::args().nth(1).unwrap_or_default();
     match command.as_str() {
         "test" => test(),
+        "bench" => bench::run(&arguments),
         "tidy" => report(&tidy::findings()),
         _ => {
             say(USAGE);
@@ -26,6 +30,10 @@ fn main() -> ExitCode {
 fn say(text: &str) {
     // With standard error closed there is nobody to tell.
     let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn report(findings: &[String]) -> ExitCode {

@@ -5,9 +5,9 @@ use core::cell::UnsafeCell;
 use core::ptr::null_mut;
 use sys::memory;
 
-/// Memory is taken from the kernel in pieces of at least this size: a run of a container needs
-/// about 200 KiB, and every piece costs a system call and its page faults.
-const PIECE_BYTES: usize = 128 * 1024;
+/// Memory is taken from the kernel in pieces of this size, with their pages: a run of a container
+/// needs three, and a fault for each page would take longer than the system calls.
+const PIECE_BYTES: usize = 64 * 1024;
 /// Freed blocks of up to this size are kept for reuse; larger ones come from the kernel and go
 /// back to it, so that a program that runs for days does not grow.
 const LARGEST_CLASS: usize = 32 * 1024;
@@ -61,7 +61,7 @@ unsafe impl GlobalAlloc for Heap {
         let align = layout.align().max(SMALLEST_CLASS);
         let start = inner.next.next_multiple_of(align);
         if inner.next == 0 || start + bytes > inner.end {
-            let piece = memory::map(PIECE_BYTES);
+            let piece = memory::map_populated(PIECE_BYTES);
             if piece.is_null() {
                 return piece;
             }

@@ -28,22 +28,36 @@ pub(crate) enum Request {
 
 const GO: &[u8] = b"go";
 const ANSWER: &[u8] = b"ok";
+/// Followed by one byte for each directory of the cgroup's plan: whether it is used.
+const CGROUPS: &[u8] = b"cg";
+/// There are at most 32 hierarchies with controllers.
+const WORD_BYTES: usize = 256;
 /// Errors are sentences.
 const PACKET_BYTES: usize = 16 * 1024;
+
+/// What the parent says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Answer,
+    /// It was noted.
+    Other,
+}
 
 /// One end.
 #[derive(Debug)]
 pub(crate) struct Channel {
     socket: Option<Fd>,
-    /// `GO` came while an answer was awaited.
+    /// `GO` came while something else was awaited.
     go: bool,
+    /// So did `CGROUPS`.
+    cgroups: Option<Vec<bool>>,
 }
 
 /// A connected pair: (parent's end, child's end).
 pub(crate) fn pair() -> Result<(Channel, Channel)> {
     let (left, right) =
         socket::pair(SocketKind::SeqPacket).attempt(|| "making a channel to the init")?;
-    let end = |socket| Channel { socket: Some(socket), go: false };
+    let end = |socket| Channel { socket: Some(socket), go: false, cgroups: None };
     Ok((end(left), end(right)))
 }
 
@@ -69,24 +83,44 @@ impl Channel {
     /// Child: says something and waits for the answer.
     pub(crate) fn ask(&mut self, request: &Request) -> Result<()> {
         self.tell(request)?;
-        self.read_until(ANSWER)
+        while self.read_word()? != Word::Answer {}
+        Ok(())
     }
 
     /// Child: waits for the parent's word to go.
     pub(crate) fn wait_for_go(&mut self) -> Result<()> {
-        if self.go { Ok(()) } else { self.read_until(GO) }
+        while !self.go {
+            self.read_word()?;
+        }
+        Ok(())
     }
 
-    fn read_until(&mut self, expected: &[u8]) -> Result<()> {
-        let mut buffer = [0u8; 16];
+    /// Child: waits until the parent has made the cgroups; which of the plan's directories are
+    /// used.
+    pub(crate) fn wait_for_cgroups(&mut self) -> Result<Vec<bool>> {
         loop {
-            let length = fs::read(self.socket()?, &mut buffer)
-                .attempt(|| "waiting for the parent process")?;
-            match &buffer[..length] {
-                b"" => return Err(Error::new(Kind::Os, "the parent process went away")),
-                word if word == expected => return Ok(()),
-                word if word == GO => self.go = true,
-                _ => {}
+            if let Some(used) = self.cgroups.take() {
+                return Ok(used);
+            }
+            self.read_word()?;
+        }
+    }
+
+    /// Reads what the parent says next, and remembers what may come before it is awaited.
+    fn read_word(&mut self) -> Result<Word> {
+        let mut buffer = [0u8; WORD_BYTES];
+        let length =
+            fs::read(self.socket()?, &mut buffer).attempt(|| "waiting for the parent process")?;
+        match &buffer[..length] {
+            b"" => Err(Error::new(Kind::Os, "the parent process went away")),
+            word if word == ANSWER => Ok(Word::Answer),
+            word => {
+                if word == GO {
+                    self.go = true;
+                } else if let Some(used) = word.strip_prefix(CGROUPS) {
+                    self.cgroups = Some(used.iter().map(|&used| used != 0).collect());
+                }
+                Ok(Word::Other)
             }
         }
     }
@@ -118,6 +152,13 @@ impl Channel {
     /// Parent: answers a question.
     pub(crate) fn answer(&self) -> Result<()> {
         self.say(ANSWER)
+    }
+
+    /// Parent: the cgroups are made; `used` has an entry for each directory of the plan.
+    pub(crate) fn tell_cgroups(&self, used: impl Iterator<Item = bool>) -> Result<()> {
+        let mut word = CGROUPS.to_vec();
+        word.extend(used.map(u8::from));
+        self.say(&word)
     }
 
     /// Parent: lets the child execute its program.

@@ -65,13 +65,34 @@ impl RootDir {
     /// Opens an object as `O_PATH`, making it and the directories on the way when it is missing.
     pub fn ensure(&self, path: &str, make: Make) -> Result<Fd> {
         match self.open(path, fs::O_PATH) {
-            Err(Errno::ENOENT) => self.walk(path, make, false),
+            Err(Errno::ENOENT) => match self.make_last(path, make) {
+                Err(Errno::ENOENT | Errno::EEXIST) => self.walk(path, make, false),
+                result => result,
+            },
             result => result,
         }
         .map_err(|errno| match errno {
             Errno::ENOTDIR => Error::invalid(format!("{path} in the container: {errno}")),
             errno => Error::os(format!("making {path} in the container"), errno),
         })
+    }
+
+    /// The usual case of [`RootDir::ensure`]: only the last part is missing. `EEXIST`: something is
+    /// there after all, a link perhaps.
+    fn make_last(&self, path: &str, make: Make) -> sys::Result<Fd> {
+        let path = path.trim_end_matches('/');
+        let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+        if matches!(name, "" | "." | "..") {
+            return Err(Errno::ENOENT);
+        }
+        let dir = self.open(dir, fs::O_PATH | fs::O_DIRECTORY)?;
+        make_new(&dir, name.as_bytes(), make)?;
+        let made = open_one(&dir, name.as_bytes())?;
+        match fs::stat_fd(&made)?.st_mode & fs::S_IFMT {
+            // Swapped already.
+            fs::S_IFLNK => Err(Errno::EEXIST),
+            _ => Ok(made),
+        }
     }
 
     /// Opens the directory that holds the last part of `path`, making it when it is missing;
@@ -135,23 +156,29 @@ fn directory(make: Make) -> Make {
 }
 
 fn open_or_make(dir: &Fd, name: &[u8], make: Make) -> sys::Result<Fd> {
-    let open = || fs::open_at(dir, name, fs::O_PATH | fs::O_NOFOLLOW, 0);
-    match open() {
+    match open_one(dir, name) {
         Err(Errno::ENOENT) => {}
         result => return result,
     }
-    let made = match make {
-        Make::Nothing => return Err(Errno::ENOENT),
+    match make_new(dir, name, make) {
+        // Somebody else made it: what it is decides the caller's next step.
+        Ok(()) | Err(Errno::EEXIST) => open_one(dir, name),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn open_one(dir: &Fd, name: &[u8]) -> sys::Result<Fd> {
+    fs::open_at(dir, name, fs::O_PATH | fs::O_NOFOLLOW, 0)
+}
+
+fn make_new(dir: &Fd, name: &[u8], make: Make) -> sys::Result<()> {
+    match make {
+        Make::Nothing => Err(Errno::ENOENT),
         Make::Dir(mode) => fs::mkdir(dir, name, mode),
         Make::File => {
             let flags = fs::O_CREAT | fs::O_EXCL | fs::O_NOFOLLOW | fs::O_WRONLY;
             fs::open_at(dir, name, flags, 0o644).map(drop)
         }
-    };
-    match made {
-        // Somebody else made it: what it is decides the caller's next step.
-        Ok(()) | Err(Errno::EEXIST) => open(),
-        Err(errno) => Err(errno),
     }
 }
 

@@ -30,6 +30,12 @@ pub fn monotonic_ms() -> u64 {
     time.seconds as u64 * 1000 + time.nanos as u64 / 1_000_000
 }
 
+/// Nanoseconds of a clock that never jumps.
+pub fn monotonic_ns() -> u64 {
+    let time = clock(1);
+    time.seconds as u64 * 1_000_000_000 + time.nanos as u64
+}
+
 /// Sleeps. Only for polling what the kernel offers no event for.
 pub fn sleep_ms(ms: u64) {
     let time = [(ms / 1000) as i64, (ms % 1000 * 1_000_000) as i64];

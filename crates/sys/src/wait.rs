@@ -15,6 +15,14 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// From what the kernel reports of an ended process.
+    fn from_status(status: i32) -> Self {
+        match status & 0x7f {
+            0 => Self::Code((status >> 8) & 0xff),
+            signal => Self::Signal(signal),
+        }
+    }
+
     /// The code that a shell reports: a signal is 128 plus its number.
     pub fn shell_code(self) -> i32 {
         match self {
@@ -38,16 +46,35 @@ pub fn child(pid: i32, block: bool) -> Result<Option<(i32, Exit)>> {
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
             Ok(0) => return Ok(None),
-            Ok(ended) => {
-                let signal = status & 0x7f;
-                let exit = match signal {
-                    0 => Exit::Code((status >> 8) & 0xff),
-                    signal => Exit::Signal(signal),
-                };
-                return Ok(Some((ended as i32, exit)));
-            }
+            Ok(ended) => return Ok(Some((ended as i32, Exit::from_status(status)))),
         }
     }
+}
+
+/// What a child and those of its descendants that were waited for have used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// User and system time, in microseconds.
+    pub cpu_us: u64,
+    /// Peak resident memory of the largest of them, in KiB.
+    pub peak_kib: u64,
+}
+
+/// Waits for child `pid` to end; returns how it did and what it used.
+pub fn child_usage(pid: i32) -> Result<(Exit, Usage)> {
+    let mut status = 0i32;
+    // `struct rusage`: two `timeval`s, then maxrss and 13 more numbers.
+    let mut usage = [0i64; 18];
+    loop {
+        // SAFETY: both are writable, the second as large as `struct rusage`.
+        match unsafe { call!(__NR_wait4, pid, &raw mut status, 0, usage.as_mut_ptr()) } {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+            Ok(_) => break,
+        }
+    }
+    let cpu_us = (usage[0] + usage[2]) as u64 * 1_000_000 + (usage[1] + usage[3]) as u64;
+    Ok((Exit::from_status(status), Usage { cpu_us, peak_kib: usage[4] as u64 }))
 }
 
 /// One descriptor to wait for (`struct pollfd`).

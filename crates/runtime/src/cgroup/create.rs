@@ -34,20 +34,26 @@ impl Plan {
     ///
     /// On an error, what was made stays: [`Plan::remove`] takes it away.
     pub fn create(&mut self, resources: &Resources) -> Result<Created> {
+        self.create_part(Part::All, resources)
+    }
+
+    /// [`Plan::create`] in two steps: what the container's first process is cloned into, and the
+    /// rest, which it can enter later ([`Plan::enter`]).
+    pub fn create_part(&mut self, part: Part, resources: &Resources) -> Result<Created> {
         if self.unit.is_some() {
             let message = "a systemd unit starts with a process: its pid is missing";
             return Err(Error::invalid(message));
         }
-        self.make(resources, false)
+        self.make(part, resources, false)
     }
 
     /// [`Plan::create`] with either driver. With the systemd driver, process `pid`, which must be
     /// waiting, is in the unit and in every cgroup when this returns, and the [`Join`] is empty.
     /// With the other one `pid` is not looked at.
     pub fn create_for(&mut self, resources: &Resources, pid: i32) -> Result<Created> {
-        let Some(unit) = self.unit.clone() else { return self.make(resources, false) };
+        let Some(unit) = self.unit.clone() else { return self.create(resources) };
         let mut warnings = unit.start(self, resources, pid)?;
-        let mut created = self.make(resources, true)?;
+        let mut created = self.make(Part::All, resources, true)?;
         created.warnings.append(&mut warnings);
         // systemd knows some of the v1 controllers only. Moving another process waits for RCU,
         // as systemd has done several times by now.
@@ -64,13 +70,20 @@ impl Plan {
         Ok(created)
     }
 
-    fn make(&mut self, resources: &Resources, started: bool) -> Result<Created> {
+    fn make(&mut self, part: Part, resources: &Resources, started: bool) -> Result<Created> {
         let rules = Rules::parse(&resources.devices)?;
-        let mut created =
-            Created { warnings: warnings(resources, self.version), ..Created::default() };
+        let mut created = Created::default();
+        if part != Part::Unified {
+            created.warnings = warnings(resources, self.version);
+        }
         let mut dropped = Vec::new();
         for index in 0..self.directories.len() {
             let directory = &self.directories[index];
+            if part == Part::Unified && !directory.is_unified()
+                || part == Part::Rest && directory.is_unified()
+            {
+                continue;
+            }
             // systemd keeps its own hierarchy to itself.
             let own = directory.is_courtesy(self.version) && !directory.is_unified();
             if !directory.used || (started && own) {
@@ -215,6 +228,17 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// Which directories of a plan are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Every one.
+    All,
+    /// Those of the unified hierarchy.
+    Unified,
+    /// The others.
+    Rest,
 }
 
 enum Made {

@@ -190,6 +190,20 @@ impl Plan {
         Ok(join)
     }
 
+    /// [`Join::enter`] by path, for a process that was started before its cgroups were made and
+    /// can still see the caller's `/sys/fs/cgroup`.
+    pub fn enter(&self) -> Result<()> {
+        for directory in self.used().filter(|directory| !directory.is_unified()) {
+            let path = directory.full_path();
+            match fs::write_file(CWD, format!("{path}/tasks"), "0") {
+                Err(_) if directory.is_courtesy(self.version) => {}
+                Err(Errno::EACCES | Errno::EPERM | Errno::EROFS) if self.may_go_without() => {}
+                result => result.map_err(|errno| refused(&path, errno))?,
+            }
+        }
+        Ok(())
+    }
+
     /// Moves process `pid` in by writing `cgroup.procs`: the fallback where it could not be cloned
     /// into the unified hierarchy or has more threads than one. Waits for RCU.
     pub fn attach(&self, sub: &SubCgroups, init: Option<i32>, pid: i32) -> Result<()> {

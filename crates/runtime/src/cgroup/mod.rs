@@ -44,7 +44,7 @@ mod update;
 mod v1;
 mod v2;
 
-pub use create::Created;
+pub use create::{Created, Part};
 pub use devices::{default_device_rules, default_device_rules_without};
 pub use freeze::FREEZE_DEADLINE_MS;
 pub use join::{Fallback, Join, SubCgroups};

@@ -41,8 +41,9 @@ pub struct Request<'a> {
     pub rootless: bool,
     /// This program runs in a user namespace: device rules cannot be set.
     pub user_namespace: bool,
-    /// Every hierarchy is used: the container mounts cgroups.
-    pub all_controllers: bool,
+    /// The container mounts cgroups: hierarchies that programs look at are used, as those that are
+    /// not would show the caller's figures.
+    pub shown: bool,
     /// Host user that will own the container's cgroup (v2): the root of a container with its own
     /// user and cgroup namespace and a writable cgroup mount.
     pub owner: Option<u32>,
@@ -139,10 +140,11 @@ impl Plan {
             }
         };
         // systemd makes the unit's directory for every controller that it knows.
-        let all = request.all_controllers || (unit.is_some() && layout.version != Version::V2);
+        let all = unit.is_some() && layout.version != Version::V2;
         let used = |controllers: &[String]| {
             let named = |name: &String| {
                 matches!(name.as_str(), "devices" | "pids")
+                    || request.shown && is_looked_at(name)
                     || asked.iter().any(|(asked, _)| asked == name)
             };
             all || controllers.iter().any(named)
@@ -240,6 +242,13 @@ impl Plan {
         let names: Vec<&str> = asked.iter().map(|(controller, _)| *controller).collect();
         self.enlist(&names)
     }
+}
+
+/// Whether programs read this hierarchy to learn what they may use (language runtimes want all
+/// four controllers or none) or to manage services. Every other one costs a directory and a mount
+/// and shows nothing that anybody asks for; it is put into use when something needs it.
+fn is_looked_at(name: &str) -> bool {
+    matches!(name, "cpu" | "cpuacct" | "cpuset" | "memory") || name.starts_with("name=")
 }
 
 /// Where a cgroup goes in each hierarchy.

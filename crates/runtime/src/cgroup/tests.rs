@@ -38,7 +38,7 @@ impl Ask<'_> {
                 driver: Driver::Cgroupfs,
                 rootless: self.rootless,
                 user_namespace: self.user_namespace,
-                all_controllers: self.all,
+                shown: self.all,
                 owner: None,
                 bus_address: None,
                 uid: 0,

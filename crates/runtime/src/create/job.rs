@@ -101,6 +101,7 @@ pub(super) fn prepare(
         reaper: options.init,
         wants_mapping: namespaces.new_users,
         waits_for_parent: systemd,
+        cgroups_later: false,
         spec,
     };
     Ok(Prepared { job, record })
@@ -232,7 +233,7 @@ fn plan_cgroup(
         },
         rootless: host.rootless,
         user_namespace: host.rootless,
-        all_controllers: mounts.iter().any(|mount| mount.what == What::Cgroup),
+        shown: mounts.iter().any(|mount| mount.what == What::Cgroup),
         owner: None,
         bus_address: host.bus_address.as_deref(),
         uid: ids::euid(),

@@ -21,7 +21,7 @@ use crate::config::ContainerId;
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::init::{self, Job};
 use crate::state::{ContainerDir, Record, format_time};
-use crate::{Host, Options, hooks, procfs};
+use crate::{Host, Options, cgroup, hooks, procfs};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -95,7 +95,13 @@ fn start_init(
     let resources = record.resources.clone().unwrap_or_default();
     let systemd = record.cgroup.as_ref().is_some_and(|plan| plan.unit.is_some());
     if let Some(plan) = record.cgroup.as_mut().filter(|plan| plan.unit.is_none()) {
-        let mut created = plan.create(&resources)?;
+        // With v1 hierarchies, making the directories takes as long as making the mounts. (From a
+        // user namespace the init could not open their files.)
+        job.cgroups_later = plan.version != cgroup::Version::V2
+            && namespaces::is_plain(job)
+            && !job.own_users;
+        let part = if job.cgroups_later { cgroup::Part::Unified } else { cgroup::Part::All };
+        let mut created = plan.create_part(part, &resources)?;
         warnings.append(&mut created.warnings);
         job.join = created.join;
         job.cgroup = plan.clone();
@@ -142,6 +148,12 @@ fn serve(
     resources: &oci::runtime::Resources,
     warnings: &mut Vec<String>,
 ) -> Result<()> {
+    let late = record.cgroup.as_mut().filter(|_| job.cgroups_later);
+    if let Some(plan) = late {
+        let mut created = plan.create_part(cgroup::Part::Rest, resources)?;
+        warnings.append(&mut created.warnings);
+        channel.tell_cgroups(plan.directories.iter().map(|directory| directory.used))?;
+    }
     set_pid(record, child.pid);
     set_limits(job, child.pid)?;
     let waits_in_fifo = job.fifo.is_some();

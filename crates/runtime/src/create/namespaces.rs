@@ -102,10 +102,12 @@ pub(super) fn fork(
     parent_end: &Channel,
     child_end: &mut Option<Channel>,
 ) -> Result<Option<Child>> {
-    // The cgroup namespace is made by the init once it is in its cgroup.
-    let now = job.new_namespaces & !p::CLONE_NEWCGROUP;
+    // The cgroup namespace is made by the init once it is in its cgroup, and the network namespace,
+    // the dearest of all, while this process makes the cgroups.
+    let later = if job.cgroups_later { p::CLONE_NEWNET } else { 0 };
+    let now = job.new_namespaces & !p::CLONE_NEWCGROUP & !later;
     let cgroup = job.join.cgroup();
-    if job.joined.is_empty() && now & p::CLONE_NEWTIME == 0 {
+    if is_plain(job) {
         return clone(Clone { namespaces: now, cgroup, sibling: false });
     }
     let Some(helper) = clone(Clone { namespaces: 0, cgroup: None, sibling: false })? else {
@@ -122,6 +124,11 @@ pub(super) fn fork(
     let child = meet_init(job, &helper, parent_end)?;
     let _ = wait::child(helper.pid, true);
     Ok(Some(child))
+}
+
+/// Whether the init is an ordinary child that can start before its cgroups are made.
+pub(super) fn is_plain(job: &Job) -> bool {
+    job.joined.is_empty() && job.new_namespaces & p::CLONE_NEWTIME == 0
 }
 
 /// The init's id from the helper; meanwhile the helper may want a mapping.

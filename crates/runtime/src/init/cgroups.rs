@@ -19,7 +19,7 @@ pub(super) fn mount(job: &Job, root: &RootDir, plan: &MountPlan) -> Result<Optio
     let target = root.ensure(&plan.destination, Make::Dir(0o755))?;
     match job.cgroup.version {
         Version::V2 => mount_v2(job, plan, &target).map(Some),
-        Version::V1 | Version::Hybrid => mount_v1(job, root, plan, &target),
+        Version::V1 | Version::Hybrid => mount_v1(job, plan, &target),
     }
 }
 
@@ -57,14 +57,15 @@ fn mount_v2(job: &Job, plan: &MountPlan, target: &Fd) -> Result<Fd> {
     Ok(tree)
 }
 
-fn mount_v1(job: &Job, root: &RootDir, plan: &MountPlan, target: &Fd) -> Result<Option<Fd>> {
+fn mount_v1(job: &Job, plan: &MountPlan, target: &Fd) -> Result<Option<Fd>> {
     let attributes = plan.attributes.set as u32;
     let outer = attributes & !m::MOUNT_ATTR_RDONLY;
     let tmpfs = new_file_system("tmpfs", "tmpfs", &["mode=755"], outer)?;
     attach(&tmpfs, target)?;
+    // What is made in a tmpfs that was just mounted is this process's own: no path is looked up.
     for directory in job.cgroup.directories.iter().filter(|directory| directory.used) {
         let name = directory.mount.rsplit('/').next().unwrap_or("cgroup");
-        let point = root.ensure(&format!("{}/{name}", plan.destination), Make::Dir(0o755))?;
+        let point = make_point(&tmpfs, name)?;
         let fresh = match (has_namespace(job), directory.is_unified()) {
             (false, _) => Err(Error::os("no cgroup namespace", Errno::EPERM)),
             (true, true) => new_file_system("cgroup2", "cgroup", &[], attributes),
@@ -86,6 +87,12 @@ fn mount_v1(job: &Job, root: &RootDir, plan: &MountPlan, target: &Fd) -> Result<
         m::set_attributes(&tmpfs, change, false).attempt(|| "making the mount read-only")?;
     }
     Ok(Some(tmpfs))
+}
+
+fn make_point(tmpfs: &Fd, name: &str) -> Result<Fd> {
+    fs::mkdir(tmpfs, name, 0o755)
+        .and_then(|()| fs::open_at(tmpfs, name, fs::O_PATH | fs::O_NOFOLLOW, 0))
+        .attempt(|| format!("making the directory {name}"))
 }
 
 /// `cpu` and `cpuacct` lead to `cpu,cpuacct`, as on every host.

@@ -73,6 +73,9 @@ pub(crate) struct Job {
     /// The parent has work to do with the child's id (a systemd unit) that must come before the
     /// child makes its cgroup namespace and mounts.
     pub waits_for_parent: bool,
+    /// The parent makes the cgroups while this process builds the root file system: they are
+    /// entered when the parent says that they are there.
+    pub cgroups_later: bool,
 }
 
 impl Job {
@@ -99,7 +102,9 @@ fn set_up(job: &mut Job, channel: &mut Channel) -> Result<process::Prepared> {
     if job.own_users {
         become_root()?;
     }
-    join_cgroups(job)?;
+    if !job.cgroups_later {
+        join_cgroups(job)?;
+    }
     signal::reset_all();
     signal::set_mask(signal::SignalSet::default()).attempt(|| "unblocking signals")?;
     p::new_session().attempt(|| "starting a session")?;
@@ -113,6 +118,9 @@ fn set_up(job: &mut Job, channel: &mut Channel) -> Result<process::Prepared> {
         p::set_domainname(&job.spec.domainname).attempt(|| "domainname: setting it")?;
     }
     if job.is_new(p::CLONE_NEWNET) {
+        if job.cgroups_later {
+            p::unshare(p::CLONE_NEWNET).attempt(|| "making a network namespace")?;
+        }
         crate::net::loopback_up()?;
     }
     fs::umask(0);
@@ -181,11 +189,28 @@ fn become_root() -> Result<()> {
     ids::set_uid(0).attempt(|| "becoming user 0 of the user namespace")
 }
 
+/// Waits for the cgroups that the parent makes meanwhile, and enters them.
+pub(crate) fn enter_cgroups(job: &mut Job, channel: &mut Channel) -> Result<()> {
+    if !core::mem::take(&mut job.cgroups_later) {
+        return Ok(());
+    }
+    let used = channel.wait_for_cgroups()?;
+    for (directory, used) in job.cgroup.directories.iter_mut().zip(used) {
+        directory.used = used;
+    }
+    job.cgroup.enter()?;
+    make_cgroup_namespace(job)
+}
+
 /// Moves this process into the container's cgroups (v1): while it has one thread a write to
 /// `tasks` costs nothing, where `cgroup.procs` waits for a grace period of the whole machine.
 fn join_cgroups(job: &mut Job) -> Result<()> {
     job.join.enter().attempt(|| "joining the container's cgroup")?;
     job.join = crate::cgroup::Join::default();
+    make_cgroup_namespace(job)
+}
+
+fn make_cgroup_namespace(job: &Job) -> Result<()> {
     if job.is_new(sys::process::CLONE_NEWCGROUP) {
         sys::process::unshare(sys::process::CLONE_NEWCGROUP)
             .attempt(|| "making a cgroup namespace")?;

@@ -7,6 +7,7 @@
 
 use super::rootfs::set_attributes;
 use super::{Job, cgroups, copy_up, describe};
+use crate::channel::Channel;
 use crate::config::{MountPlan, What};
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::procfs::fd_path;
@@ -31,9 +32,12 @@ impl<'a> Mounter<'a> {
         Self { root, terminals: None, read_only_later: Vec::new(), dev_is_bind: false }
     }
 
-    pub(super) fn mount_all(&mut self, job: &mut Job) -> Result<()> {
+    pub(super) fn mount_all(&mut self, job: &mut Job, channel: &mut Channel) -> Result<()> {
         let plans = core::mem::take(&mut job.mounts);
         for (index, plan) in plans.iter().enumerate() {
+            if plan.what == What::Cgroup {
+                super::enter_cgroups(job, channel)?;
+            }
             let tree = job.trees.get_mut(index).and_then(Option::take);
             self.mount(job, plan, tree).map_err(|error| error.context(describe(index, plan)))?;
         }
@@ -186,11 +190,11 @@ impl<'a> Mounter<'a> {
     fn mount_point(&self, plan: &MountPlan, kind: &str) -> Result<Fd> {
         if kind == "proc" || kind == "sysfs" {
             let to = &plan.destination;
-            let itself = self.root.open(to, fs::O_PATH | fs::O_NOFOLLOW);
-            let is_dir = |fd: &Fd| {
-                fs::stat_fd(fd).is_ok_and(|stat| stat.st_mode & fs::S_IFMT == fs::S_IFDIR)
-            };
-            if itself.is_ok_and(|fd| !is_dir(&fd)) {
+            if let Ok(itself) = self.root.open(to, fs::O_PATH | fs::O_NOFOLLOW) {
+                let stat = fs::stat_fd(&itself).attempt(|| "looking at the mount point")?;
+                if stat.st_mode & fs::S_IFMT == fs::S_IFDIR {
+                    return Ok(itself);
+                }
                 let what = format!("filesystem {kind:?} must be mounted on ordinary directory");
                 return Err(Error::invalid(format!("{what}: {to:?}")));
             }

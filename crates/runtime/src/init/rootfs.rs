@@ -19,11 +19,12 @@ pub(super) fn build(job: &mut Job, channel: &mut Channel) -> Result<Option<Termi
     job.rootfs = reopen_root(job)?;
     let root = RootDir::new(attach_root(job)?);
     let mut mounter = mounts::Mounter::new(&root);
-    mounter.mount_all(job)?;
+    mounter.mount_all(job, channel)?;
     if mounter.makes_devices() {
         devices::make_all(job, &root)?;
     }
     let terminal = console::make(job, &root, mounter.terminals())?;
+    super::enter_cgroups(job, channel)?;
     ask_for_hooks(job, channel)?;
     mounter.finish()?;
     masks::apply(job, &root)?;
@@ -48,6 +49,7 @@ pub(super) fn enter_without_mounts(
     if job.plan.process.terminal {
         return Err(Error::invalid("process.terminal: needs a mount namespace"));
     }
+    super::enter_cgroups(job, channel)?;
     ask_for_hooks(job, channel)?;
     fs::chdir_fd(&job.rootfs).attempt(|| "entering the root file system")?;
     fs::chroot(".").attempt(|| "changing the root directory")?;

@@ -23,7 +23,7 @@ fn request<'a>(path: &'a str, resources: &'a Resources, annotations: &'a Map) ->
         driver: Driver::Systemd,
         rootless: false,
         user_namespace: false,
-        all_controllers: false,
+        shown: false,
         owner: None,
         bus_address: None,
         uid: 0,

@@ -132,7 +132,9 @@ fn invalid_values_are_refused() {
 #[test]
 fn v1_statistics_are_read() {
     let tree = Tree::new("stats1");
-    let plan = Ask { path: "/x", all: true, ..Ask::default() }.plan(&tree.layout(v1())).unwrap();
+    let resources = resources(r#"{"blockIO":{"weight":10}}"#);
+    let ask = Ask { path: "/x", all: true, resources, ..Ask::default() };
+    let plan = ask.plan(&tree.layout(v1())).unwrap();
     for (file, text) in [
         ("cpu,cpuacct/x/cpu.stat", "nr_periods 3\nnr_throttled 1\nthrottled_time 500\n"),
         ("cpu,cpuacct/x/cpuacct.stat", "user 12\nsystem 3\n"),

@@ -1,0 +1,31 @@
+//! `cargo xtask bench WHAT`: measurements beside the peers that are installed.
+
+mod bundle;
+mod measure;
+mod runtime;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask bench runtime [--rounds N] [--idle-ms N] [--only TOOL,...]
+
+  Measures tare-runtime beside crun, runc and youki, where they are on the PATH, and beside the
+  floor: the bare system calls that the same container needs. Needs root.
+";
+
+/// Runs the benchmark that `arguments` name.
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    let result = match arguments.first().map(String::as_str) {
+        Some("runtime") => runtime::Options::parse(&arguments[1..]).and_then(|o| runtime::run(&o)),
+        _ => {
+            crate::say(USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            crate::say(&format!("bench: {error}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
