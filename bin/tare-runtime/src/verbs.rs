@@ -9,6 +9,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use runtime::config::ContainerId;
 use runtime::error::{Error, Kind};
+use runtime::verbs::Happened;
 use runtime::{Console, Executed, Host, Options, verbs};
 use sys::{CWD, fs, ids};
 
@@ -265,24 +266,29 @@ impl Call<'_> {
         let interval_ms = duration_ms(text).ok_or_else(|| {
             Error::invalid(format!("invalid value {text:?} for --interval: it is not a time"))
         })?;
-        let once = self.args.has("stats");
         let id = self.id()?;
+        let mut events = verbs::Events::watch(&self.host, &id)?;
+        let print = |kind, data| {
+            let event = runtime::cgroup::Event { kind, id: id.as_str(), data };
+            print_line(oci::json::write(&event))
+        };
+        let mut due = sys::time::monotonic_ms();
         loop {
-            let (_, record, status) = verbs::look_up(&self.host, &id)?;
-            if status == oci::runtime::Status::Stopped {
-                let what = format!("container {id} is not running");
-                return if once { Err(Error::new(Kind::InUse, what)) } else { Ok(0) };
+            let now = sys::time::monotonic_ms();
+            let left = due.saturating_sub(now);
+            if left == 0 {
+                let Some(stats) = events.stats()? else { return Ok(0) };
+                print("stats", Some(stats))?;
+                due = now + interval_ms;
+                if self.args.has("stats") {
+                    return Ok(0);
+                }
             }
-            let Some(plan) = &record.cgroup else {
-                return Err(Error::new(Kind::Unsupported, "the container has no cgroup"));
-            };
-            let data = serde_json::to_value(plan.stats()?).unwrap_or_default();
-            let event = serde_json::json!({"type": "stats", "id": record.id, "data": data});
-            print_line(format!("{event}"))?;
-            if once {
-                return Ok(0);
+            match events.next(left)? {
+                Happened::Oom => print("oom", None)?,
+                Happened::Ended => return Ok(0),
+                Happened::Nothing => {}
             }
-            sys::time::sleep_ms(interval_ms);
         }
     }
 

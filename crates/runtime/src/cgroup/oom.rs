@@ -17,7 +17,7 @@ const POLLPRI: u32 = 2;
 pub struct OomWatch {
     dir: Dir,
     kind: Watch,
-    /// Kills that have been told.
+    /// Kills that have been told (v2).
     seen: u64,
 }
 
@@ -72,10 +72,11 @@ impl Plan {
             }
         };
         let mut watch = OomWatch { dir, kind, seen: 0 };
-        // Kills from before are no news on v1; runc tells of them on v2 only at the next change.
-        // Reading also arms the poll.
-        watch.seen = watch.kills()?.unwrap_or(0);
-        watch.populated()?;
+        if let Watch::V2 { memory, cgroup } = &watch.kind {
+            // Kills from before are no news.
+            watch.populated(cgroup)?;
+            watch.seen = watch.kills(memory)?.unwrap_or(0);
+        }
         Ok(watch)
     }
 
@@ -105,44 +106,39 @@ impl OomWatch {
 
     /// Looks what has happened. Does not block.
     pub fn check(&mut self) -> Result<OomEvent> {
-        let counted = match &self.kind {
+        match &self.kind {
             Watch::V1 { counter, .. } => {
                 let mut count = [0; 8];
-                match fs::read(counter, &mut count) {
-                    Ok(_) => true,
-                    Err(Errno::EAGAIN) => false,
+                let count = match fs::read(counter, &mut count) {
+                    Ok(_) => u64::from_ne_bytes(count),
+                    Err(Errno::EAGAIN) => return Ok(OomEvent::Quiet),
                     Err(errno) => return Err(Error::os("reading the event counter", errno)),
-                }
+                };
+                // The end of the cgroup counts once; memory may have run out just before it. The
+                // number of kills says nothing here: it changes a moment after the event, and a
+                // container may be stopped until memory is free (disableOOMKiller) instead.
+                let gone = self.dir.read_optional("memory.oom_control")?.is_none();
+                Ok(if gone && count == 1 { OomEvent::Gone } else { OomEvent::Oom })
             }
-            Watch::V2 { .. } => false,
-        };
-        let Some(kills) = self.kills()? else { return Ok(OomEvent::Gone) };
-        let more = kills > core::mem::replace(&mut self.seen, kills);
-        // On v1 an event may also be a container that is stopped until memory is free
-        // (disableOOMKiller): that is out of memory, too.
-        if more || counted {
-            return Ok(OomEvent::Oom);
+            Watch::V2 { memory, cgroup } => {
+                let Some(kills) = self.kills(memory)? else { return Ok(OomEvent::Gone) };
+                if kills > core::mem::replace(&mut self.seen, kills) {
+                    return Ok(OomEvent::Oom);
+                }
+                Ok(if self.populated(cgroup)? { OomEvent::Quiet } else { OomEvent::Gone })
+            }
         }
-        Ok(if self.populated()? { OomEvent::Quiet } else { OomEvent::Gone })
     }
 
-    /// Kills so far; `None` when the cgroup is gone.
-    fn kills(&self) -> Result<Option<u64>> {
-        let text = match &self.kind {
-            Watch::V1 { .. } => self.dir.read_optional("memory.oom_control")?,
-            Watch::V2 { memory, .. } => self.reread(memory)?,
-        };
+    /// Kills so far; `None` when the cgroup is gone. Reading also arms the poll.
+    fn kills(&self, memory: &Fd) -> Result<Option<u64>> {
+        let text = self.reread(memory)?;
         Ok(text.map(|text| value_of(&text, "oom_kill").unwrap_or(0)))
     }
 
-    /// Whether the container still has processes, as far as an event tells of it: v1 has none.
-    fn populated(&self) -> Result<bool> {
-        match &self.kind {
-            Watch::V1 { .. } => Ok(true),
-            Watch::V2 { cgroup, .. } => {
-                Ok(self.reread(cgroup)?.is_some_and(|text| value_of(&text, "populated") != Some(0)))
-            }
-        }
+    /// Whether the container still has processes. Reading also arms the poll.
+    fn populated(&self, cgroup: &Fd) -> Result<bool> {
+        Ok(self.reread(cgroup)?.is_some_and(|text| value_of(&text, "populated") != Some(0)))
     }
 
     /// The text of an open file now; `None` when its cgroup is gone.

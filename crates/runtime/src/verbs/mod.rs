@@ -1,8 +1,10 @@
 //! What one does with a container that exists.
 
 mod document;
+mod events;
 
 pub use document::{features, spec};
+pub use events::{Events, Happened};
 
 use crate::cgroup::{KILL_DEADLINE_MS, REMOVE_DEADLINE_MS};
 use crate::config::ContainerId;

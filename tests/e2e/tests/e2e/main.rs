@@ -1,5 +1,6 @@
 //! End-to-end tests. One binary: each further one would cost a link.
 
+mod events;
 mod host;
 mod life;
 mod pidfd;
