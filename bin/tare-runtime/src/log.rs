@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use oci::json::Object;
 use runtime::error::Error;
 use sys::{BorrowedFd, CWD, Fd, fs};
 
@@ -68,8 +69,8 @@ impl Log {
         let time = format!("{}Z", time.split('.').next().unwrap_or(""));
         let line = match (self.json, &self.file) {
             (true, _) => {
-                let record = serde_json::json!({"level": level, "msg": message, "time": time});
-                format!("{record}\n")
+                let record = Object(&[("level", &level), ("msg", &message), ("time", &time)]);
+                oci::json::write(&record) + "\n"
             }
             (false, Some(_)) => format!("time={time:?} level={level} msg={message:?}\n"),
             (false, None) if level == "error" => format!("tare-runtime: {message}\n"),

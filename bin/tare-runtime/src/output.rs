@@ -4,29 +4,40 @@ use crate::log::{print, print_line};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use oci::runtime::{Map, Status};
 use runtime::error::Error;
 use runtime::state::Record;
 use runtime::verbs::Listed;
-use serde_json::{Value, json};
 use sys::{CWD, fs};
 
-/// The state document with runc's additional fields.
-pub fn state(record: &Record, status: oci::runtime::Status) -> Value {
-    let stopped = status == oci::runtime::Status::Stopped;
-    let mut value = json!({
-        "ociVersion": record.oci_version,
-        "id": record.id,
-        "pid": if stopped { 0 } else { record.pid },
-        "status": status.name(),
-        "bundle": record.bundle,
-        "rootfs": record.rootfs,
-        "created": record.created,
-        "owner": owner(record.owner),
-    });
-    if !record.annotations.is_empty() {
-        value["annotations"] = json!(record.annotations);
+oci::report! {
+    /// The state document with runc's additional fields, in runc's order.
+    State {
+        oci_version: String => always,
+        id: String => always,
+        pid: i32 => always,
+        status: Status => always,
+        bundle: String => always,
+        rootfs: String => always,
+        created: String => always,
+        annotations: Map,
+        owner: String => always,
     }
-    value
+}
+
+/// What is known of a container.
+pub fn state(record: &Record, status: Status) -> State {
+    State {
+        oci_version: record.oci_version.clone(),
+        id: record.id.clone(),
+        pid: if status == Status::Stopped { 0 } else { record.pid },
+        status,
+        bundle: record.bundle.clone(),
+        rootfs: record.rootfs.clone(),
+        created: record.created.clone(),
+        annotations: record.annotations.clone(),
+        owner: owner(record.owner),
+    }
 }
 
 /// Name of a user of the host, or its number.
@@ -50,8 +61,8 @@ pub fn list(listed: &[Listed], format: &str, quiet: bool) -> Result<(), Error> {
     match format {
         "json" if listed.is_empty() => print_line(String::from("null")),
         "json" => {
-            let all: Vec<Value> = known.map(|(record, status)| state(record, status)).collect();
-            print_line(format!("{}", Value::Array(all)))
+            let all: Vec<State> = known.map(|(record, status)| state(record, status)).collect();
+            print_line(oci::json::write(&all))
         }
         "table" => {
             let header = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(String::from);
@@ -70,7 +81,7 @@ pub fn list(listed: &[Listed], format: &str, quiet: bool) -> Result<(), Error> {
                     ]);
                     continue;
                 };
-                let stopped = *status == oci::runtime::Status::Stopped;
+                let stopped = *status == Status::Stopped;
                 rows.push([
                     format!("{id}"),
                     format!("{}", if stopped { 0 } else { record.pid }),
@@ -108,7 +119,7 @@ fn table<const N: usize>(rows: &[[String; N]]) -> Result<(), Error> {
 /// Prints the processes with `ps`, of whose output the container's lines are kept.
 pub fn processes(pids: &[i32], format: &str, options: &[String]) -> Result<(), Error> {
     match format {
-        "json" => return print_line(format!("{}", json!(pids))),
+        "json" => return print_line(oci::json::write(&pids)),
         "table" => {}
         other => {
             return Err(Error::invalid(format!(

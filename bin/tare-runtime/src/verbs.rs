@@ -182,7 +182,7 @@ impl Call<'_> {
             }
             "events" => self.events(),
             "spec" => self.spec(),
-            _ => print_line(pretty(&verbs::features())).map(|()| 0),
+            _ => print_line(oci::json::write_pretty(&verbs::features())).map(|()| 0),
         }
     }
 
@@ -258,7 +258,7 @@ impl Call<'_> {
 
     fn state(&self) -> Result<i32, Error> {
         let (_, record, status) = verbs::look_up(&self.host, &self.id()?)?;
-        print_line(pretty(&output::state(&record, status))).map(|()| 0)
+        print_line(oci::json::write_pretty(&output::state(&record, status))).map(|()| 0)
     }
 
     fn events(&self) -> Result<i32, Error> {
@@ -305,13 +305,9 @@ impl Call<'_> {
             errno => failed(errno),
         })?;
         let rootless = self.args.has("rootless").then(|| (ids::euid(), ids::egid()));
-        let text = pretty(&verbs::spec(rootless));
+        let text = oci::json::write_pretty(&verbs::spec(rootless));
         fs::write_all(&file, text.as_bytes()).map(|()| 0).map_err(failed)
     }
-}
-
-fn pretty(value: &serde_json::Value) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
 /// A time as Go writes it: `5s`, `500ms`, `1m`; a plain number counts seconds.

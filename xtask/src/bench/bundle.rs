@@ -61,7 +61,7 @@ impl Drop for Bundle {
 
 fn filter() -> std::io::Result<Vec<u8>> {
     let profile: oci::runtime::Seccomp =
-        serde_json::from_str(SECCOMP).map_err(|error| std::io::Error::other(error.to_string()))?;
+        oci::json::read(SECCOMP.as_bytes()).map_err(std::io::Error::other)?;
     let program = ::runtime::seccomp::compile(&profile, ::runtime::seccomp::NATIVE)
         .map_err(|error| std::io::Error::other(error.to_string()))?;
     let bytes = |i: &::runtime::seccomp::Instruction| {

@@ -91,7 +91,8 @@ pub(super) fn build(
         spec["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": caller.uid, "size": 1}]);
         spec["linux"]["gidMappings"] = json!([{"containerID": 0, "hostID": caller.gid, "size": 1}]);
     }
-    serde_json::from_value(spec).map_err(|error| Failure::new(format!("configuration: {error}")))
+    oci::json::read(spec.to_string().as_bytes())
+        .map_err(|why| Failure::new(format!("configuration: {why}")))
 }
 
 fn environment(arguments: &Run, name: &str) -> Vec<String> {

@@ -1,9 +1,9 @@
 //! `linux` of `config.json`.
 
-use super::{IdMapping, Map, NamespaceKind, Resources, Seccomp, document};
+use super::{IdMapping, Map, NamespaceKind, Resources, Seccomp};
+use crate::document;
 use alloc::string::String;
 use alloc::vec::Vec;
-use serde::{Deserialize, Serialize};
 
 document! {
     /// Linux-specific configuration.
@@ -27,13 +27,18 @@ document! {
         time_offsets: Map<TimeOffset>,
     }
 
+    /// A namespace: new, or the existing one at `path`; `None` and `""` make a new one.
+    Namespace {
+        kind as "type": NamespaceKind => required,
+        path: Option<String>,
+    }
+
     /// A device node to make in the container. `file_mode` is a number (decimal in JSON).
     Device {
-        path: String,
-        #[serde(rename = "type")]
-        kind: String,
-        major: i64,
-        minor: i64,
+        path: String => always,
+        kind as "type": String => always,
+        major: i64 => always,
+        minor: i64 => always,
         file_mode: Option<u32>,
         uid: Option<u32>,
         gid: Option<u32>,
@@ -46,28 +51,25 @@ document! {
 
     /// Resource director technology: cache and memory bandwidth (`resctrl`).
     IntelRdt {
-        #[serde(rename = "closID")]
-        clos_id: String,
+        clos_id as "closID": String,
         schemata: Vec<String>,
         l3_cache_schema: String,
         mem_bw_schema: String,
-        #[serde(rename = "enableCMT")]
-        enable_cmt: bool,
-        #[serde(rename = "enableMBM")]
-        enable_mbm: bool,
+        enable_cmt as "enableCMT": bool,
+        enable_mbm as "enableMBM": bool,
         enable_monitoring: bool,
     }
 
     /// NUMA memory policy: `set_mempolicy(2)`.
     MemoryPolicy {
-        mode: String,
-        nodes: String,
+        mode: String => always,
+        nodes: String => always,
         flags: Vec<String>,
     }
 
     /// Execution domain: `personality(2)`.
     Personality {
-        domain: String,
+        domain: String => always,
         flags: Vec<String>,
     }
 
@@ -76,15 +78,4 @@ document! {
         secs: i64,
         nanosecs: u32,
     }
-}
-
-/// A namespace: new, or the existing one at `path`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Namespace {
-    /// Which kind.
-    #[serde(rename = "type")]
-    pub kind: NamespaceKind,
-    /// The namespace file to join; `None` and `""` make a new one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! The process that a container runs, and that `exec` adds.
 
-use super::document;
+use crate::document;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -9,11 +9,11 @@ document! {
     Process {
         terminal: bool,
         console_size: Option<ConsoleSize>,
-        user: User,
+        user: User => always,
         args: Vec<String>,
         command_line: String,
         env: Vec<String>,
-        cwd: String,
+        cwd: String => always,
         capabilities: Option<Capabilities>,
         rlimits: Vec<Rlimit>,
         no_new_privileges: bool,
@@ -22,20 +22,19 @@ document! {
         scheduler: Option<Scheduler>,
         selinux_label: String,
         io_priority: Option<IoPriority>,
-        #[serde(rename = "execCPUAffinity")]
-        exec_cpu_affinity: Option<CpuAffinity>,
+        exec_cpu_affinity as "execCPUAffinity": Option<CpuAffinity>,
     }
 
     /// Terminal size in characters.
     ConsoleSize {
-        height: u64,
-        width: u64,
+        height: u64 => always,
+        width: u64 => always,
     }
 
     /// Numeric identity of the process.
     User {
-        uid: u32,
-        gid: u32,
+        uid: u32 => always,
+        gid: u32 => always,
         umask: Option<u32>,
         additional_gids: Vec<u32>,
         username: String,
@@ -52,15 +51,14 @@ document! {
 
     /// `RLIMIT_*` with its limits; the unit is the resource's.
     Rlimit {
-        #[serde(rename = "type")]
-        kind: String,
-        hard: u64,
-        soft: u64,
+        kind as "type": String => always,
+        hard: u64 => always,
+        soft: u64 => always,
     }
 
     /// `sched_setattr(2)`: times in nanoseconds.
     Scheduler {
-        policy: String,
+        policy: String => always,
         nice: i32,
         priority: i32,
         flags: Vec<String>,
@@ -71,14 +69,13 @@ document! {
 
     /// `ioprio_set(2)`.
     IoPriority {
-        class: String,
-        priority: i32,
+        class: String => always,
+        priority: i32 => always,
     }
 
     /// CPU lists (`0-3,7`) of an `exec`'d process before and after it joins the cgroup.
     CpuAffinity {
         initial: String,
-        #[serde(rename = "final")]
-        final_: String,
+        final_ as "final": String,
     }
 }

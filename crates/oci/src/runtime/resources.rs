@@ -1,6 +1,7 @@
 //! `linux.resources`: cgroup limits.
 
-use super::{Map, document};
+use super::Map;
+use crate::document;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -11,8 +12,7 @@ document! {
         memory: Option<Memory>,
         cpu: Option<Cpu>,
         pids: Option<Pids>,
-        #[serde(rename = "blockIO")]
-        block_io: Option<BlockIo>,
+        block_io as "blockIO": Option<BlockIo>,
         hugepage_limits: Vec<HugepageLimit>,
         network: Option<Network>,
         rdma: Map<Rdma>,
@@ -21,9 +21,8 @@ document! {
 
     /// One rule of the device cgroup; absent numbers match every device.
     DeviceRule {
-        allow: bool,
-        #[serde(rename = "type")]
-        kind: String,
+        allow: bool => always,
+        kind as "type": String,
         major: Option<i64>,
         minor: Option<i64>,
         access: String,
@@ -35,11 +34,9 @@ document! {
         reservation: Option<i64>,
         swap: Option<i64>,
         kernel: Option<i64>,
-        #[serde(rename = "kernelTCP")]
-        kernel_tcp: Option<i64>,
+        kernel_tcp as "kernelTCP": Option<i64>,
         swappiness: Option<u64>,
-        #[serde(rename = "disableOOMKiller")]
-        disable_oom_killer: Option<bool>,
+        disable_oom_killer as "disableOOMKiller": Option<bool>,
         use_hierarchy: Option<bool>,
         check_before_update: Option<bool>,
     }
@@ -69,44 +66,41 @@ document! {
         weight_device: Vec<WeightDevice>,
         throttle_read_bps_device: Vec<ThrottleDevice>,
         throttle_write_bps_device: Vec<ThrottleDevice>,
-        #[serde(rename = "throttleReadIOPSDevice")]
-        throttle_read_iops_device: Vec<ThrottleDevice>,
-        #[serde(rename = "throttleWriteIOPSDevice")]
-        throttle_write_iops_device: Vec<ThrottleDevice>,
+        throttle_read_iops_device as "throttleReadIOPSDevice": Vec<ThrottleDevice>,
+        throttle_write_iops_device as "throttleWriteIOPSDevice": Vec<ThrottleDevice>,
     }
 
     /// Weight of one block device.
     WeightDevice {
-        major: i64,
-        minor: i64,
+        major: i64 => always,
+        minor: i64 => always,
         weight: Option<u16>,
         leaf_weight: Option<u16>,
     }
 
     /// Rate of one block device.
     ThrottleDevice {
-        major: i64,
-        minor: i64,
-        rate: u64,
+        major: i64 => always,
+        minor: i64 => always,
+        rate: u64 => always,
     }
 
     /// Bytes of huge pages of one size (`2MB`).
     HugepageLimit {
-        page_size: String,
-        limit: u64,
+        page_size: String => always,
+        limit: u64 => always,
     }
 
     /// `net_cls` and `net_prio` (cgroup v1).
     Network {
-        #[serde(rename = "classID")]
-        class_id: Option<u32>,
+        class_id as "classID": Option<u32>,
         priorities: Vec<InterfacePriority>,
     }
 
     /// Priority of one interface.
     InterfacePriority {
-        name: String,
-        priority: u32,
+        name: String => always,
+        priority: u32 => always,
     }
 
     /// RDMA resources of one device.

@@ -1,14 +1,14 @@
 //! `linux.seccomp`: the system call filter.
 
-use super::{Map, State, document};
+use super::{Map, State};
+use crate::{document, names};
 use alloc::string::String;
 use alloc::vec::Vec;
-use serde::{Deserialize, Serialize};
 
 document! {
     /// A filter: rules in order, and what happens to everything else.
     Seccomp {
-        default_action: Action,
+        default_action: Action => always,
         default_errno_ret: Option<u32>,
         architectures: Vec<Arch>,
         /// Absent and empty differ: absent flags turn on `SECCOMP_FILTER_FLAG_SPEC_ALLOW`.
@@ -20,8 +20,8 @@ document! {
 
     /// One rule: all `args` have to match for `action` to be taken.
     SyscallRule {
-        names: Vec<String>,
-        action: Action,
+        names: Vec<String> => always,
+        action: Action => always,
         errno_ret: Option<u32>,
         args: Vec<ArgRule>,
     }
@@ -29,44 +29,20 @@ document! {
     /// Comparison of one argument (0-5). `value_two` is the operand of `SCMP_CMP_MASKED_EQ`,
     /// where `value` is the mask.
     ArgRule {
-        index: u32,
-        value: u64,
+        index: u32 => always,
+        value: u64 => always,
         value_two: u64,
-        op: Operator,
+        op: Operator => always,
     }
 
     /// What a seccomp agent receives beside the listener descriptor.
     ContainerProcessState {
-        oci_version: String,
-        fds: Vec<String>,
-        pid: i32,
+        oci_version: String => always,
+        fds: Vec<String> => always,
+        pid: i32 => always,
         metadata: String,
-        state: State,
+        state: State => always,
     }
-}
-
-/// Declares an enum whose values are the specification's constant names.
-macro_rules! names {
-    ($( $(#[$meta:meta])* $enum:ident, default $default:ident { $( $variant:ident = $name:literal, )* } )*) => { $(
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-        #[allow(missing_docs, reason = "the names are the specification's")]
-        pub enum $enum { $( #[serde(rename = $name)] $variant, )* }
-
-        impl $enum {
-            /// Every value with its name.
-            pub const ALL: &[(&str, Self)] = &[ $( ($name, Self::$variant), )* ];
-
-            /// The specification's name.
-            pub fn name(self) -> &'static str {
-                match self { $( Self::$variant => $name, )* }
-            }
-        }
-
-        impl Default for $enum {
-            fn default() -> Self { Self::$default }
-        }
-    )* };
 }
 
 names! {

@@ -5,7 +5,6 @@ use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use serde::{Deserialize, Serialize};
 use sys::fs;
 
 /// Where every distribution mounts cgroups.
@@ -17,16 +16,16 @@ const MOUNTINFO_LIMIT: usize = 64 << 20;
 /// One line per hierarchy, of which there are at most 32 with controllers.
 const OWN_LIMIT: usize = 1 << 20;
 
-/// Generation of the cgroup interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Version {
-    /// One hierarchy for every controller (or group of controllers).
-    V1,
-    /// Controllers as in v1, and a unified hierarchy without controllers beside them.
-    Hybrid,
-    /// One unified hierarchy.
-    V2,
+oci::names! {
+    /// Generation of the cgroup interface.
+    Version, default V1 {
+        /// One hierarchy for every controller (or group of controllers).
+        V1 = "v1",
+        /// Controllers as in v1, and a unified hierarchy without controllers beside them.
+        Hybrid = "hybrid",
+        /// One unified hierarchy.
+        V2 = "v2",
+    }
 }
 
 /// One mounted hierarchy.

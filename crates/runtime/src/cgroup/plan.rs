@@ -8,20 +8,18 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use oci::runtime::{Map, Resources};
-use serde::{Deserialize, Serialize};
 
 /// Longest path that is taken: `PATH_MAX` less room for the mount and a file's name.
 const PATH_LIMIT_BYTES: usize = 3500;
 
-/// Who makes the directories.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Driver {
-    /// This program.
-    #[default]
-    Cgroupfs,
-    /// systemd, asked to start a transient unit.
-    Systemd,
+oci::names! {
+    /// Who makes the directories.
+    Driver, default Cgroupfs {
+        /// This program.
+        Cgroupfs = "cgroupfs",
+        /// systemd, asked to start a transient unit.
+        Systemd = "systemd",
+    }
 }
 
 /// What a plan is made from.
@@ -54,19 +52,38 @@ pub struct Request<'a> {
     pub uid: u32,
 }
 
-/// One directory of a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Directory {
-    /// Controllers of the hierarchy; none means the unified one.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub controllers: Vec<String>,
-    /// Where the hierarchy is mounted.
-    pub mount: String,
-    /// The directory below the mount, without slashes at its ends, never empty.
-    pub path: String,
-    /// Whether it is made and joined; otherwise it is only a place to use later.
-    pub used: bool,
+oci::document! {
+    /// One directory of a plan.
+    #[derive(Eq)]
+    Directory(snake, strict) {
+        /// Controllers of the hierarchy; none means the unified one.
+        controllers: Vec<String>,
+        /// Where the hierarchy is mounted.
+        mount: String => required,
+        /// The directory below the mount, without slashes at its ends, never empty.
+        path: String => required,
+        /// Whether it is made and joined; otherwise it is only a place to use later.
+        used: bool => required,
+    }
+
+    /// A container's cgroup: what is recorded before anything is made.
+    #[derive(Eq)]
+    Plan(snake, strict) {
+        /// Generation of the cgroup interface.
+        version: Version => required,
+        /// Places in the hierarchies, in the order in which they are made.
+        directories: Vec<Directory> => required,
+        /// The systemd unit, with the systemd driver.
+        unit: Option<Unit>,
+        /// Permission problems are no error while nothing was asked for.
+        rootless: bool,
+        /// The configuration named the path.
+        explicit: bool,
+        /// Device rules cannot be set from a user namespace.
+        user_namespace: bool,
+        /// Host user that owns the directory (v2).
+        owner: Option<u32>,
+    }
 }
 
 impl Directory {
@@ -93,31 +110,6 @@ impl Directory {
             false => self.controllers.iter().all(|name| name.starts_with("name=")),
         }
     }
-}
-
-/// A container's cgroup: what is recorded before anything is made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Plan {
-    /// Generation of the cgroup interface.
-    pub version: Version,
-    /// Places in the hierarchies, in the order in which they are made.
-    pub directories: Vec<Directory>,
-    /// The systemd unit, with the systemd driver.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unit: Option<Unit>,
-    /// Permission problems are no error while nothing was asked for.
-    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
-    pub rootless: bool,
-    /// The configuration named the path.
-    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
-    pub explicit: bool,
-    /// Device rules cannot be set from a user namespace.
-    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
-    pub user_namespace: bool,
-    /// Host user that owns the directory (v2).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<u32>,
 }
 
 impl Plan {

@@ -5,77 +5,57 @@ use super::layout::Version;
 use super::plan::Plan;
 use super::{stats_v1, stats_v2};
 use crate::error::Result;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use serde::{Serialize, Serializer};
+use oci::json::{Object, ToJson, Writer};
+use oci::runtime::Map;
 
 /// One line of `events`.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct Event<'a> {
     /// `stats` or `oom`.
-    #[serde(rename = "type")]
     pub kind: &'static str,
     /// The container's id.
     pub id: &'a str,
     /// The statistics of a `stats` event.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<Stats>,
 }
 
-/// Declares a struct of the document: fields with `+` are always written, the others only when
-/// they are not zero or empty.
-macro_rules! shape {
-    ($( $(#[$meta:meta])* $name:ident {
-        $( $(#[$field_meta:meta])* $field:ident: $type:ty, )* $(+ $always:ident: $always_type:ty,)*
-    } )*) => { $(
-        $(#[$meta])*
-        #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-        #[allow(missing_docs, reason = "the fields are those of runc's document")]
-        pub struct $name {
-            $( $(#[$field_meta])* #[serde(skip_serializing_if = "is_default")] pub $field: $type, )*
-            $( pub $always: $always_type, )*
-        }
-    )* };
+impl ToJson for Event<'_> {
+    fn write(&self, writer: &mut Writer) {
+        Object(&[("type", &self.kind), ("id", &self.id), ("data", &self.data)]).write(writer);
+    }
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
+oci::report! {
+    /// Everything.
+    Stats(snake) {
+        cpu: CpuStats => always,
+        cpuset: CpusetStats => always,
+        memory: MemoryStats => always,
+        pids: PidsStats => always,
+        blkio: BlkioStats => always,
+        hugetlb: Map<HugetlbStats> => always,
+        /// Filled by who knows resctrl.
+        intel_rdt: Map => always,
+        /// runc counts veth devices that nothing configures any more: always null.
+        network_interfaces: Option<bool> => always,
+    }
 
-/// Everything.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the fields are those of runc's document")]
-pub struct Stats {
-    pub cpu: CpuStats,
-    pub cpuset: CpusetStats,
-    pub memory: MemoryStats,
-    pub pids: PidsStats,
-    pub blkio: BlkioStats,
-    pub hugetlb: BTreeMap<String, HugetlbStats>,
-    /// Filled by who knows resctrl.
-    pub intel_rdt: serde_json::Map<String, serde_json::Value>,
-    /// runc counts veth devices that nothing configures any more: always null.
-    pub network_interfaces: Option<()>,
-}
-
-shape! {
     /// Processor time in nanoseconds.
-    CpuUsage {
+    CpuUsage(snake) {
         total: u64,
         percpu: Vec<u64>,
         percpu_kernel: Vec<u64>,
         percpu_user: Vec<u64>,
-        + kernel: u64,
-        + user: u64,
+        kernel: u64 => always,
+        user: u64 => always,
     }
 
     /// How often the quota stopped the container; time in nanoseconds.
     Throttling {
         periods: u64,
-        #[serde(rename = "throttledPeriods")]
         throttled_periods: u64,
-        #[serde(rename = "throttledTime")]
         throttled_time: u64,
     }
 
@@ -92,9 +72,8 @@ shape! {
         usage: MemoryEntry,
         swap: MemoryEntry,
         kernel: MemoryEntry,
-        #[serde(rename = "kernelTCP")]
-        kernel_tcp: MemoryEntry,
-        raw: BTreeMap<String, u64>,
+        kernel_tcp as "kernelTCP": MemoryEntry,
+        raw: Map<u64>,
         psi: Option<Psi>,
     }
 
@@ -114,22 +93,14 @@ shape! {
 
     /// Block devices.
     BlkioStats {
-        #[serde(rename = "ioServiceBytesRecursive")]
-        io_service_bytes: Vec<BlkioEntry>,
-        #[serde(rename = "ioServicedRecursive")]
-        io_serviced: Vec<BlkioEntry>,
-        #[serde(rename = "ioQueueRecursive")]
-        io_queued: Vec<BlkioEntry>,
-        #[serde(rename = "ioServiceTimeRecursive")]
-        io_service_time: Vec<BlkioEntry>,
-        #[serde(rename = "ioWaitTimeRecursive")]
-        io_wait_time: Vec<BlkioEntry>,
-        #[serde(rename = "ioMergedRecursive")]
-        io_merged: Vec<BlkioEntry>,
-        #[serde(rename = "ioTimeRecursive")]
-        io_time: Vec<BlkioEntry>,
-        #[serde(rename = "sectorsRecursive")]
-        sectors: Vec<BlkioEntry>,
+        io_service_bytes as "ioServiceBytesRecursive": Vec<BlkioEntry>,
+        io_serviced as "ioServicedRecursive": Vec<BlkioEntry>,
+        io_queued as "ioQueueRecursive": Vec<BlkioEntry>,
+        io_service_time as "ioServiceTimeRecursive": Vec<BlkioEntry>,
+        io_wait_time as "ioWaitTimeRecursive": Vec<BlkioEntry>,
+        io_merged as "ioMergedRecursive": Vec<BlkioEntry>,
+        io_time as "ioTimeRecursive": Vec<BlkioEntry>,
+        sectors as "sectorsRecursive": Vec<BlkioEntry>,
         psi: Option<Psi>,
     }
 
@@ -137,7 +108,7 @@ shape! {
     HugetlbStats {
         usage: u64,
         max: u64,
-        + failcnt: u64,
+        failcnt: u64 => always,
     }
 
     /// Pressure stall information.
@@ -145,59 +116,56 @@ shape! {
         some: PsiLine,
         full: PsiLine,
     }
-}
 
-/// Processors and memory nodes that may be used (v1).
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the fields are those of runc's document")]
-pub struct CpusetStats {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub cpus: Vec<u16>,
-    pub cpu_exclusive: u64,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub mems: Vec<u16>,
-    pub mem_hardwall: u64,
-    pub mem_exclusive: u64,
-    pub memory_migrate: u64,
-    pub memory_spread_page: u64,
-    pub memory_spread_slab: u64,
-    pub memory_pressure: u64,
-    pub sched_load_balance: u64,
-    pub sched_relax_domain_level: i64,
-}
+    /// Processors and memory nodes that may be used (v1).
+    CpusetStats(snake) {
+        cpus: Vec<u16>,
+        cpu_exclusive: u64 => always,
+        mems: Vec<u16>,
+        mem_hardwall: u64 => always,
+        mem_exclusive: u64 => always,
+        memory_migrate: u64 => always,
+        memory_spread_page: u64 => always,
+        memory_spread_slab: u64 => always,
+        memory_pressure: u64 => always,
+        sched_load_balance: u64 => always,
+        sched_relax_domain_level: i64 => always,
+    }
 
-/// One memory counter. (`limit` comes first although it is always written.)
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the fields are those of runc's document")]
-pub struct MemoryEntry {
-    pub limit: u64,
-    #[serde(skip_serializing_if = "is_default")]
-    pub usage: u64,
-    #[serde(skip_serializing_if = "is_default")]
-    pub max: u64,
-    pub failcnt: u64,
-}
+    /// One memory counter.
+    MemoryEntry {
+        limit: u64 => always,
+        usage: u64,
+        max: u64,
+        failcnt: u64 => always,
+    }
 
-/// Shares of time in percent over three windows, and the total in microseconds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the fields are those of runc's document")]
-pub struct PsiLine {
-    pub avg10: Percent,
-    pub avg60: Percent,
-    pub avg300: Percent,
-    pub total: u64,
+    /// Shares of time in percent over three windows, and the total in microseconds.
+    PsiLine {
+        avg10: Percent => always,
+        avg60: Percent => always,
+        avg300: Percent => always,
+        total: u64 => always,
+    }
 }
 
 /// Hundredths of a percent, written as a number as Go does: `0`, `1.5`, `12.34`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Percent(pub u32);
 
-impl Serialize for Percent {
-    fn serialize<S: Serializer>(&self, serializer: S) -> core::result::Result<S::Ok, S::Error> {
-        match self.0 % 100 {
-            0 => serializer.serialize_u32(self.0 / 100),
-            _ => serializer.serialize_f64(f64::from(self.0) / 100.0),
+impl ToJson for Percent {
+    fn write(&self, writer: &mut Writer) {
+        writer.integer(false, u64::from(self.0 / 100));
+        let hundredths = self.0 % 100;
+        if hundredths != 0 {
+            writer.raw(if hundredths < 10 { ".0" } else { "." });
+            let digits = if hundredths.is_multiple_of(10) { hundredths / 10 } else { hundredths };
+            writer.integer(false, u64::from(digits));
         }
+    }
+
+    fn is_absent(&self) -> bool {
+        self.0 == 0
     }
 }
 
@@ -238,11 +206,11 @@ mod tests {
     fn nothing_used_has_the_shape_of_runc() {
         let event = Event { kind: "stats", id: "x", data: Some(Stats::default()) };
         assert_eq!(
-            serde_json::to_string(&event).unwrap(),
+            oci::json::write(&event),
             r#"{"type":"stats","id":"x","data":{"cpu":{},"cpuset":{"cpu_exclusive":0,"mem_hardwall":0,"mem_exclusive":0,"memory_migrate":0,"memory_spread_page":0,"memory_spread_slab":0,"memory_pressure":0,"sched_load_balance":0,"sched_relax_domain_level":0},"memory":{},"pids":{},"blkio":{},"hugetlb":{},"intel_rdt":{},"network_interfaces":null}}"#
         );
         let oom = Event { kind: "oom", id: "test_busybox", data: None };
-        assert_eq!(serde_json::to_string(&oom).unwrap(), r#"{"type":"oom","id":"test_busybox"}"#);
+        assert_eq!(oci::json::write(&oom), r#"{"type":"oom","id":"test_busybox"}"#);
     }
 
     #[test]
@@ -257,17 +225,17 @@ mod tests {
             full: PsiLine::default(),
         };
         assert_eq!(
-            serde_json::to_string(&psi).unwrap(),
+            oci::json::write(&psi),
             r#"{"some":{"avg10":12.34,"avg60":1.5,"avg300":1,"total":7}}"#
         );
+        for (hundredths, text) in [(0, "0"), (5, "0.05"), (90, "0.9"), (10_000, "100")] {
+            assert_eq!(oci::json::write(&Percent(hundredths)), text);
+        }
         let cpu = CpuUsage { total: 5, percpu: vec![2, 3], ..CpuUsage::default() };
-        assert_eq!(
-            serde_json::to_string(&cpu).unwrap(),
-            r#"{"total":5,"percpu":[2,3],"kernel":0,"user":0}"#
-        );
+        assert_eq!(oci::json::write(&cpu), r#"{"total":5,"percpu":[2,3],"kernel":0,"user":0}"#);
         let memory = MemoryEntry { limit: u64::MAX, usage: 1, ..MemoryEntry::default() };
         assert_eq!(
-            serde_json::to_string(&memory).unwrap(),
+            oci::json::write(&memory),
             r#"{"limit":18446744073709551615,"usage":1,"failcnt":0}"#
         );
     }

@@ -12,7 +12,7 @@ use std::vec::Vec;
 
 /// `linux.resources` from its JSON.
 fn resources(json: &str) -> Resources {
-    serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"))
+    oci::json::read(json.as_bytes()).unwrap_or_else(|error| panic!("{json}: {error}"))
 }
 
 /// A request for container `c1`.

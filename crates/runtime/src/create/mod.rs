@@ -97,9 +97,8 @@ fn start_init(
     if let Some(plan) = record.cgroup.as_mut().filter(|plan| plan.unit.is_none()) {
         // With v1 hierarchies, making the directories takes as long as making the mounts. (From a
         // user namespace the init could not open their files.)
-        job.cgroups_later = plan.version != cgroup::Version::V2
-            && namespaces::is_plain(job)
-            && !job.own_users;
+        job.cgroups_later =
+            plan.version != cgroup::Version::V2 && namespaces::is_plain(job) && !job.own_users;
         let part = if job.cgroups_later { cgroup::Part::Unified } else { cgroup::Part::All };
         let mut created = plan.create_part(part, &resources)?;
         warnings.append(&mut created.warnings);

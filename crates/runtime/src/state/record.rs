@@ -5,57 +5,56 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use oci::runtime::{Hooks, Map, NamespaceKind, Process, Resources, State, Status};
-use serde::{Deserialize, Serialize};
 
-/// The record of a container. Fields that are added get a default, so that a newer program reads
-/// what an older one wrote; a change of meaning takes a new version.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Record {
-    /// Format of this record.
-    pub version: u32,
-    /// The configuration's `ociVersion`.
-    pub oci_version: String,
-    /// The container's name.
-    pub id: String,
-    /// The bundle's absolute path.
-    pub bundle: String,
-    /// The root file system's absolute path.
-    pub rootfs: String,
-    /// When it was made, as RFC 3339 in UTC with nanoseconds.
-    pub created: String,
-    /// Who made it.
-    pub owner: u32,
-    /// Its first process, 0 before there is one.
-    pub pid: i32,
-    /// That process's start time in clock ticks since boot: with the pid it names one process.
-    pub pid_start: u64,
-    /// From the configuration.
-    pub annotations: Map,
-    /// The configured process: what `exec` starts from.
-    pub process: Process,
-    /// Hooks that are still to come (`poststart`, `poststop`).
-    pub hooks: Option<Hooks>,
-    /// The kinds of namespace that it has of its own or has joined.
-    pub namespaces: Vec<NamespaceKind>,
-    /// Its cgroups: written before they are made.
-    pub cgroup: Option<crate::cgroup::Plan>,
-    /// The limits in force, as created or last updated.
-    pub resources: Option<Resources>,
-    /// Resource control groups that were made for it and have to be removed.
-    pub rdt_groups: Vec<String>,
-    /// The class (closID) that it was put in.
-    pub rdt_class: String,
-    /// Whether an own reaper is its first process.
-    pub init: bool,
-    /// Whether `exec`'d processes get a session keyring of their own.
-    pub new_keyring: bool,
-    /// The seccomp agent's socket and metadata, for exec.
-    pub listener_path: String,
-    /// What the agent is told.
-    pub listener_metadata: String,
-    /// `SECCOMP_FILTER_FLAG_*` of the filter.
-    pub filter_flags: u32,
+oci::document! {
+    /// The record of a container. Fields that are added get a default, so that a newer program reads
+    /// what an older one wrote; a change of meaning takes a new version.
+    Record(snake) {
+        /// Format of this record.
+        version: u32 => always,
+        /// The configuration's `ociVersion`.
+        oci_version: String,
+        /// The container's name.
+        id: String,
+        /// The bundle's absolute path.
+        bundle: String,
+        /// The root file system's absolute path.
+        rootfs: String,
+        /// When it was made, as RFC 3339 in UTC with nanoseconds.
+        created: String,
+        /// Who made it.
+        owner: u32,
+        /// Its first process, 0 before there is one.
+        pid: i32,
+        /// That process's start time in clock ticks since boot: with the pid it names one process.
+        pid_start: u64,
+        /// From the configuration.
+        annotations: Map,
+        /// The configured process: what `exec` starts from.
+        process: Process,
+        /// Hooks that are still to come (`poststart`, `poststop`).
+        hooks: Option<Hooks>,
+        /// The kinds of namespace that it has of its own or has joined.
+        namespaces: Vec<NamespaceKind>,
+        /// Its cgroups: written before they are made.
+        cgroup: Option<crate::cgroup::Plan>,
+        /// The limits in force, as created or last updated.
+        resources: Option<Resources>,
+        /// Resource control groups that were made for it and have to be removed.
+        rdt_groups: Vec<String>,
+        /// The class (closID) that it was put in.
+        rdt_class: String,
+        /// Whether an own reaper is its first process.
+        init: bool,
+        /// Whether `exec`'d processes get a session keyring of their own.
+        new_keyring: bool,
+        /// The seccomp agent's socket and metadata, for exec.
+        listener_path: String,
+        /// What the agent is told.
+        listener_metadata: String,
+        /// `SECCOMP_FILTER_FLAG_*` of the filter.
+        filter_flags: u32,
+    }
 }
 
 impl Record {

@@ -2,127 +2,173 @@
 
 use crate::config::{CAPABILITIES, OPTION_NAMES};
 use crate::lsm;
+use alloc::string::String;
 use alloc::vec::Vec;
-use oci::runtime::{Action, Arch, NamespaceKind, Operator};
-use serde_json::{Value, json};
+use oci::runtime::*;
 
 const CAPABILITY_NAMES: [&str; 3] = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
+const MASKED: [&str; 10] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/sys/firmware",
+    "/proc/scsi",
+];
+const READ_ONLY: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+fn list(items: &[&str]) -> Vec<String> {
+    items.iter().map(|&item| item.into()).collect()
+}
 
 /// An example `config.json` for a shell; `rootless` for the caller's ids.
-pub fn spec(rootless: Option<(u32, u32)>) -> Value {
-    let mount = |to: &str, kind: &str, source: &str, options: &[&str]| json!({"destination": to, "type": kind, "source": source, "options": options});
-    let mut pts = Vec::from(["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]);
-    if rootless.is_none() {
-        pts.push("gid=5");
+pub fn spec(rootless: Option<(u32, u32)>) -> Spec {
+    let capabilities = list(&CAPABILITY_NAMES);
+    let process = Process {
+        terminal: true,
+        args: list(&["sh"]),
+        env: list(&[
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "TERM=xterm",
+        ]),
+        cwd: "/".into(),
+        capabilities: Some(Capabilities {
+            bounding: capabilities.clone(),
+            effective: capabilities.clone(),
+            permitted: capabilities,
+            ..Capabilities::default()
+        }),
+        rlimits: Vec::from([Rlimit { kind: "RLIMIT_NOFILE".into(), hard: 1024, soft: 1024 }]),
+        no_new_privileges: true,
+        ..Process::default()
+    };
+    Spec {
+        oci_version: VERSION.into(),
+        process: Some(process),
+        root: Some(Root { path: "rootfs".into(), readonly: true }),
+        hostname: "tare".into(),
+        mounts: mounts(rootless.is_some()),
+        linux: Some(linux(rootless)),
+        ..Spec::default()
     }
+}
+
+fn mounts(rootless: bool) -> Vec<Mount> {
+    let mount = |to: &str, kind: &str, source: &str, options: &[&str]| Mount {
+        destination: to.into(),
+        kind: kind.into(),
+        source: source.into(),
+        options: list(options),
+        ..Mount::default()
+    };
+    let pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"];
+    // No other group than the caller's own exists in a user namespace that maps only itself.
+    let pts = if rootless { &pts[..5] } else { &pts };
     let sysfs = match rootless {
-        None => mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
-        Some(_) => mount("/sys", "none", "/sys", &["rbind", "nosuid", "noexec", "nodev", "ro"]),
+        false => mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
+        true => mount("/sys", "none", "/sys", &["rbind", "nosuid", "noexec", "nodev", "ro"]),
     };
-    let kinds: &[&str] = match rootless {
-        None => &["pid", "network", "ipc", "uts", "mount", "cgroup"],
-        Some(_) => &["pid", "ipc", "uts", "mount", "cgroup", "user"],
+    let shm = ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"];
+    let cgroup = ["nosuid", "noexec", "nodev", "relatime", "ro"];
+    Vec::from([
+        mount("/proc", "proc", "proc", &[]),
+        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount("/dev/pts", "devpts", "devpts", pts),
+        mount("/dev/shm", "tmpfs", "shm", &shm),
+        mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
+        sysfs,
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", &cgroup),
+    ])
+}
+
+fn linux(rootless: Option<(u32, u32)>) -> Linux {
+    use NamespaceKind::{Cgroup, Ipc, Mount, Network, Pid, User, Uts};
+    let kinds = match rootless {
+        None => [Pid, Network, Ipc, Uts, Mount, Cgroup],
+        Some(_) => [Pid, Ipc, Uts, Mount, Cgroup, User],
     };
-    let namespaces: Vec<Value> = kinds.iter().map(|kind| json!({"type": kind})).collect();
-    let mut linux = json!({
-        "namespaces": namespaces,
-        "maskedPaths": [
-            "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-            "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware",
-            "/proc/scsi"
-        ],
-        "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
-    });
+    let mut linux = Linux {
+        namespaces: kinds.map(|kind| Namespace { kind, path: None }).into(),
+        masked_paths: list(&MASKED),
+        readonly_paths: list(&READ_ONLY),
+        ..Linux::default()
+    };
     match rootless {
-        None => linux["resources"] = json!({"devices": [{"allow": false, "access": "rwm"}]}),
+        None => {
+            let none = DeviceRule { access: "rwm".into(), ..DeviceRule::default() };
+            linux.resources =
+                Some(Resources { devices: Vec::from([none]), ..Resources::default() });
+        }
         Some((uid, gid)) => {
-            linux["uidMappings"] = json!([{"containerID": 0, "hostID": uid, "size": 1}]);
-            linux["gidMappings"] = json!([{"containerID": 0, "hostID": gid, "size": 1}]);
+            let only = |host_id| Vec::from([IdMapping { container_id: 0, host_id, size: 1 }]);
+            linux.uid_mappings = only(uid);
+            linux.gid_mappings = only(gid);
         }
     }
-    json!({
-        "ociVersion": oci::runtime::VERSION,
-        "process": {
-            "terminal": true,
-            "user": {"uid": 0, "gid": 0},
-            "args": ["sh"],
-            "env": [
-                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"
-            ],
-            "cwd": "/",
-            "capabilities": {
-                "bounding": CAPABILITY_NAMES,
-                "effective": CAPABILITY_NAMES,
-                "permitted": CAPABILITY_NAMES
-            },
-            "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
-            "noNewPrivileges": true
-        },
-        "root": {"path": "rootfs", "readonly": true},
-        "hostname": "tare",
-        "mounts": [
-            mount("/proc", "proc", "proc", &[]),
-            mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-            mount("/dev/pts", "devpts", "devpts", &pts),
-            mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
-            mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
-            sysfs,
-            mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", "ro"])
-        ],
-        "linux": linux
-    })
+    linux
 }
 
 /// What this runtime can do (the specification's `features` document).
-pub fn features() -> Value {
-    let names =
-        |all: &[(&'static str, Action)]| all.iter().map(|(name, _)| *name).collect::<Vec<_>>();
-    let known_arch = [Arch::X86, Arch::X86_64, Arch::X32, Arch::Aarch64, Arch::Arm];
-    let mut namespaces: Vec<&str> = NamespaceKind::ALL.iter().map(|kind| kind.name()).collect();
-    namespaces.sort_unstable();
-    json!({
-        "ociVersionMin": "1.0.0",
-        "ociVersionMax": oci::runtime::VERSION,
-        "hooks": [
-            "prestart", "createRuntime", "createContainer", "startContainer", "poststart",
-            "poststop"
-        ],
-        "mountOptions": OPTION_NAMES,
-        "linux": {
-            "namespaces": namespaces,
-            "capabilities": CAPABILITIES.as_slice(),
-            "cgroup": {
-                "v1": true, "v2": true, "systemd": true, "systemdUser": true, "rdma": true
-            },
-            "seccomp": {
-                "enabled": true,
-                "actions": names(Action::ALL),
-                "operators": Operator::ALL.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
-                "archs": known_arch.map(Arch::name),
-                "knownFlags": [
-                    "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-                    "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
-                ],
-                "supportedFlags": [
-                    "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-                    "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
-                ]
-            },
-            "apparmor": {"enabled": lsm::apparmor_enabled()},
-            "selinux": {"enabled": lsm::selinux_enabled()},
-            "intelRdt": {"enabled": false},
-            "memoryPolicy": {
-                "modes": [
-                    "MPOL_BIND", "MPOL_DEFAULT", "MPOL_INTERLEAVE", "MPOL_LOCAL", "MPOL_PREFERRED",
-                    "MPOL_PREFERRED_MANY", "MPOL_WEIGHTED_INTERLEAVE"
-                ],
-                "flags": ["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"]
-            },
-            "mountExtensions": {"idmap": {"enabled": true}},
-            "netDevices": {"enabled": false}
-        },
-        "annotations": {
-            "org.tare.version": env!("CARGO_PKG_VERSION")
-        }
-    })
+pub fn features() -> Features {
+    const HOOKS: [&str; 6] =
+        ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+    let mut annotations = Map::new();
+    annotations.insert("org.tare.version".into(), env!("CARGO_PKG_VERSION").into());
+    Features {
+        oci_version_min: "1.0.0".into(),
+        oci_version_max: VERSION.into(),
+        hooks: list(&HOOKS),
+        mount_options: list(OPTION_NAMES),
+        linux: Some(linux_features()),
+        annotations,
+        ..Features::default()
+    }
+}
+
+fn linux_features() -> LinuxFeatures {
+    const MODES: [&str; 7] = [
+        "MPOL_BIND",
+        "MPOL_DEFAULT",
+        "MPOL_INTERLEAVE",
+        "MPOL_LOCAL",
+        "MPOL_PREFERRED",
+        "MPOL_PREFERRED_MANY",
+        "MPOL_WEIGHTED_INTERLEAVE",
+    ];
+    const MODE_FLAGS: [&str; 3] =
+        ["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
+    let yes = Some(true);
+    let switch = |enabled| Some(Switch { enabled: Some(enabled) });
+    let mut namespaces = Vec::from(NamespaceKind::VALUES);
+    namespaces.sort_unstable_by_key(|kind| kind.name());
+    LinuxFeatures {
+        namespaces,
+        capabilities: list(&CAPABILITIES),
+        cgroup: Some(CgroupFeatures {
+            v1: yes,
+            v2: yes,
+            systemd: yes,
+            systemd_user: yes,
+            rdma: yes,
+        }),
+        seccomp: Some(SeccompFeatures {
+            enabled: yes,
+            actions: Action::VALUES.into(),
+            operators: Operator::VALUES.into(),
+            archs: Vec::from([Arch::X86, Arch::X86_64, Arch::X32, Arch::Aarch64, Arch::Arm]),
+            known_flags: FilterFlag::VALUES.into(),
+            supported_flags: FilterFlag::VALUES.into(),
+        }),
+        apparmor: switch(lsm::apparmor_enabled()),
+        selinux: switch(lsm::selinux_enabled()),
+        intel_rdt: Some(RdtFeatures { enabled: Some(false), ..RdtFeatures::default() }),
+        memory_policy: Some(MemoryPolicyFeatures { modes: list(&MODES), flags: list(&MODE_FLAGS) }),
+        mount_extensions: Some(MountExtensions { idmap: switch(true) }),
+        net_devices: switch(false),
+    }
 }

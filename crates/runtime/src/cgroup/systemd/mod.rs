@@ -28,7 +28,6 @@ use alloc::vec::Vec;
 use bus::{Address, Bus, CallError};
 use oci::runtime::Resources;
 use properties::{Context, Property};
-use serde::{Deserialize, Serialize};
 use wire::Value;
 
 /// Prefix of the names of scopes whose configuration names none.
@@ -39,30 +38,27 @@ const NAME_LIMIT_BYTES: usize = 255;
 const SYSTEM_PRIVATE: &str = "/run/systemd/private";
 const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
 
-/// The unit of a container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Unit {
-    /// `tare-ID.scope`.
-    pub name: String,
-    /// The slice it is in: `system.slice`.
-    pub slice: String,
-    /// The cgroup of the manager: `/` but for a user's.
-    pub manager: String,
-    /// The user's manager, not the system's.
-    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
-    pub user: bool,
-    /// The container runs in a user namespace whose uids the bus does not know.
-    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
-    pub unnamed: bool,
-    /// D-Bus address, if not the default one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
-    /// The user whose default address it is.
-    pub uid: u32,
-    /// Properties from annotations: name and text of the value.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub properties: Vec<(String, String)>,
+oci::document! {
+    /// The unit of a container.
+    #[derive(Eq)]
+    Unit(snake, strict) {
+        /// `tare-ID.scope`.
+        name: String => required,
+        /// The slice it is in: `system.slice`.
+        slice: String => required,
+        /// The cgroup of the manager: `/` but for a user's.
+        manager: String => required,
+        /// The user's manager, not the system's.
+        user: bool,
+        /// The container runs in a user namespace whose uids the bus does not know.
+        unnamed: bool,
+        /// D-Bus address, if not the default one.
+        address: Option<String>,
+        /// The user whose default address it is.
+        uid: u32 => required,
+        /// Properties from annotations: name and text of the value.
+        properties: Vec<(String, String)>,
+    }
 }
 
 impl Unit {

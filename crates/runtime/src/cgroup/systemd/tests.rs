@@ -91,7 +91,8 @@ fn a_container_starts_with_two_calls() {
         let (client, server) = serve(OK, jobs_end_well(before));
         let mut annotations = Map::new();
         annotations.insert("org.systemd.property.TimeoutStopSec".into(), "3".into());
-        let resources: Resources = serde_json::from_str(r#"{"memory":{"limit":4096}}"#).unwrap();
+        let resources: Resources =
+            oci::json::read(r#"{"memory":{"limit":4096}}"#.as_bytes()).unwrap();
         let plan = plan(&resources, &annotations);
         let unit = plan.unit.clone().unwrap();
         let bus = Bus::start(client, true, true).unwrap();
@@ -114,7 +115,8 @@ fn a_container_starts_with_two_calls() {
 #[test]
 fn bad_rules_are_refused_before_anything_is_started() {
     let (client, server) = serve(OK, jobs_end_well(false));
-    let resources: Resources = serde_json::from_str(r#"{"devices":[{"allow":true}]}"#).unwrap();
+    let resources: Resources =
+        oci::json::read(r#"{"devices":[{"allow":true}]}"#.as_bytes()).unwrap();
     let plan = plan(&resources, &Map::new());
     let unit = plan.unit.clone().unwrap();
     let bus = Bus::start(client, true, true).unwrap();
@@ -214,7 +216,7 @@ fn an_update_sets_only_what_is_new() {
     let empty = Resources::default();
     let plan = plan(&empty, &Map::new());
     let mut resources: Resources =
-        serde_json::from_str(r#"{"cpu":{"quota":3334,"period":10000}}"#).unwrap();
+        oci::json::read(r#"{"cpu":{"quota":3334,"period":10000}}"#.as_bytes()).unwrap();
     let unit = plan.unit.clone().unwrap();
     let bus = Bus::start(client, true, true).unwrap();
     unit.update_over(bus, &plan, &mut resources).unwrap();

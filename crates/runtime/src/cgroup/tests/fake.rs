@@ -144,15 +144,15 @@ fn what_the_machine_lacks_is_named() {
 #[test]
 fn plans_are_recorded_and_read_back() {
     let plan = Ask { path: "/x", rootless: true, ..Ask::default() }.plan(&v1()).unwrap();
-    let text = serde_json::to_string(&plan).unwrap();
-    assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+    let text = oci::json::write(&plan);
+    assert_eq!(oci::json::read::<Plan>(text.as_bytes()).unwrap(), plan);
     for (from, to) in [("\"x\"", "\"../x\""), ("\"x\"", "\"\""), ("\"/cg/pids", "\"cg/pids")] {
-        let damaged: Plan = serde_json::from_str(&text.replace(from, to)).unwrap();
+        let damaged: Plan = oci::json::read(text.replace(from, to).as_bytes()).unwrap();
         assert!(damaged.check().is_err(), "{to}");
         assert_eq!(damaged.remove(0).len(), 1);
         assert!(damaged.kill_all(9, 0).is_err());
     }
-    assert!(serde_json::from_str::<Plan>("{}").is_err());
+    assert!(oci::json::read::<Plan>("{}".as_bytes()).is_err());
 }
 
 #[test]

@@ -455,7 +455,7 @@ fn statistics_of_a_running_container_are_read() {
         assert!(stats.memory.raw.contains_key("rss"));
         assert_eq!(stats.cpuset.cpus.is_empty(), !all);
         let event = Event { kind: "stats", id: "c1", data: Some(stats) };
-        let json = serde_json::to_string(&event).unwrap();
+        let json = oci::json::write(&event);
         assert!(json.starts_with(r#"{"type":"stats","id":"c1","data":{"cpu":{"usage":{"total":"#));
     }
 }

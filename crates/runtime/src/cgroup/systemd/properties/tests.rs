@@ -4,7 +4,7 @@ use super::super::super::devices::default_device_rules;
 use super::*;
 
 fn check(version: Version, systemd: u32, json: &str, expected: &[&str]) -> Resources {
-    let mut resources: Resources = serde_json::from_str(json).unwrap();
+    let mut resources: Resources = oci::json::read(json.as_bytes()).unwrap();
     let context = Context { version, systemd, devices: false };
     let list = of_resources(&context, &mut resources, &mut Vec::new()).unwrap();
     let shown: Vec<String> = list.iter().map(show).collect();
@@ -121,7 +121,7 @@ fn bad_values_are_refused() {
         r#"{"unified":{"tasks":"1"}}"#,
         r#"{"memory":{"limit":2,"swap":1}}"#,
     ] {
-        let mut resources: Resources = serde_json::from_str(json).unwrap();
+        let mut resources: Resources = oci::json::read(json.as_bytes()).unwrap();
         let context = Context { version: Version::V2, systemd: 255, devices: false };
         let list = of_resources(&context, &mut resources, &mut Vec::new());
         assert!(list.is_err(), "{json}");
