@@ -14,6 +14,8 @@ use sys::{Errno, Fd, fs};
 pub(crate) enum Request {
     /// Write the mapping of my user namespace. Answered.
     Map,
+    /// Move me into the cgroup that I could not be cloned into. Answered.
+    Attach,
     /// My namespaces and mounts are made: run your hooks. Answered.
     Hooks,
     /// I wait for `start` now. Not answered.
@@ -183,6 +185,7 @@ fn encode(request: &Request) -> Vec<u8> {
     };
     match request {
         Request::Map => alloc::vec![b'm'],
+        Request::Attach => alloc::vec![b'a'],
         Request::Hooks => alloc::vec![b'h'],
         Request::Created => alloc::vec![b'c'],
         Request::Child(pid) => numbered(b'p', *pid),
@@ -204,6 +207,7 @@ fn decode(bytes: &[u8]) -> Request {
     };
     match bytes {
         [b'm'] => Request::Map,
+        [b'a'] => Request::Attach,
         [b'h'] => Request::Hooks,
         [b'c'] => Request::Created,
         [b'p', rest @ ..] => number(rest).map_or_else(broken, Request::Child),

@@ -4,7 +4,7 @@
 //! once; the child enters the rest through the init's pidfd in one `setns`. Both are not dumpable
 //! until the program is executed: nobody in the container can look into them (CVE-2016-9962).
 
-use crate::cgroup::SubCgroups;
+use crate::cgroup::{Fallback, SubCgroups};
 use crate::channel::{self, Channel, Request};
 use crate::config::ContainerId;
 use crate::create::{announce, connect_socket, set_process_limits};
@@ -62,6 +62,7 @@ struct Job {
     namespaces: u32,
     own_users: bool,
     join: crate::cgroup::Join,
+    sub: SubCgroups,
     console: Option<Fd>,
     keyring: Option<String>,
 }
@@ -179,6 +180,7 @@ fn prepare(
         namespaces,
         own_users: own_users && namespaces & p::CLONE_NEWUSER != 0,
         join,
+        sub,
         console,
         keyring: record.new_keyring.then(|| record.id.clone()),
     })
@@ -213,10 +215,14 @@ fn start(job: &mut Job, record: &Record, options: &ExecOptions) -> Result<Child>
         job.namespaces &= !first;
     }
     let how = p::Clone { namespaces: 0, cgroup: job.join.cgroup(), sibling: false };
-    let forked = match p::fork(how) {
-        Err(sys::Errno::ENOSYS) => p::fork_legacy(how),
-        // The kernel does not let a process start in a cgroup that is frozen or being removed.
-        result => result,
+    let (forked, attach) = match p::fork(how) {
+        Err(errno) => match job.join.fallback(errno) {
+            Fallback::Attach => (p::fork_plain(), true),
+            Fallback::GoOn => (p::fork_plain(), false),
+            Fallback::Fail if how.cgroup.is_none() => (p::fork_plain(), false),
+            Fallback::Fail => (Err(errno), false),
+        },
+        result => (result, false),
     };
     let Some(child) = forked.attempt(|| "starting the process")? else {
         drop(parent_end);
@@ -224,6 +230,10 @@ fn start(job: &mut Job, record: &Record, options: &ExecOptions) -> Result<Child>
     };
     drop(child_end);
     let served = set_process_limits(&job.plan.process, &job.proc, child.pid)
+        .and_then(|()| match record.cgroup.as_ref().filter(|_| attach) {
+            Some(plan) => plan.attach(&job.sub, Some(record.pid), child.pid),
+            None => Ok(()),
+        })
         .and_then(|()| {
             let (pid_file, socket) = (options.pid_file.as_deref(), options.pidfd_socket.as_deref());
             announce(&child, "setns", pid_file, socket)

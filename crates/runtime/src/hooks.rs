@@ -43,9 +43,7 @@ fn run(hook: &Hook, state: &State) -> Result<()> {
     })
     .map_err(os("preparing its arguments"))?;
     let env = CStrings::new(&hook.env).map_err(os("preparing its environment"))?;
-    let forked = process::fork(process::Clone::default())
-        .or_else(|_| process::fork_legacy(process::Clone::default()))
-        .map_err(os("starting it"))?;
+    let forked = process::fork_plain().map_err(os("starting it"))?;
     let Some(child) = forked else { become_hook(&hook.path, &stdin, &stderr, &args, &env) };
     drop((stdin, stderr));
     // A hook that does not read its input gets none; SIGPIPE must not end the runtime for that.

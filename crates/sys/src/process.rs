@@ -4,9 +4,7 @@ use crate::CStrings;
 use crate::arch::call;
 use crate::errno::Result;
 use crate::fd::{AsFd, Fd};
-use linux_raw_sys::general::{
-    AT_EMPTY_PATH, AT_FDCWD, CLONE_INTO_CGROUP, CLONE_PIDFD, SIGCHLD, clone_args,
-};
+use linux_raw_sys::general::{AT_EMPTY_PATH, CLONE_INTO_CGROUP, CLONE_PIDFD, SIGCHLD, clone_args};
 pub use linux_raw_sys::general::{
     CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME,
     CLONE_NEWUSER, CLONE_NEWUTS,
@@ -73,6 +71,15 @@ pub fn fork(how: Clone) -> Result<Option<Child>> {
     Ok(Some(Child { pid: pid as i32, pidfd: Fd::from_raw(pidfd) }))
 }
 
+/// A child without namespaces or cgroup of its own, on every kernel and inside every filter: one
+/// that does not know `clone3` answers `ENOSYS`, or `EPERM` by its default.
+pub fn fork_plain() -> Result<Option<Child>> {
+    match fork(Clone::default()) {
+        Err(crate::Errno::ENOSYS | crate::Errno::EPERM) => fork_legacy(Clone::default()),
+        result => result,
+    }
+}
+
 /// `clone(2)` for kernels and filters without `clone3`; the same as [`fork`] without cgroup.
 pub fn fork_legacy(how: Clone) -> Result<Option<Child>> {
     let mut pidfd = -1i32;
@@ -88,20 +95,21 @@ pub fn fork_legacy(how: Clone) -> Result<Option<Child>> {
 
 /// `execve(2)`; returns only on error.
 pub fn exec(path: impl AsRef<[u8]>, args: &CStrings, env: &CStrings) -> crate::Errno {
-    exec_at_raw(AT_FDCWD, path.as_ref(), args, env, 0)
+    let (args, env) = (args.pointers(), env.pointers());
+    let result = crate::cstr::with_cstr(path.as_ref(), |path| {
+        // SAFETY: `path` is a C string, both arrays are NULL-terminated arrays of C strings.
+        unsafe { call!(__NR_execve, path, args.as_ptr(), env.as_ptr()) }
+    });
+    result.err().unwrap_or(crate::Errno::EINVAL)
 }
 
 /// `execveat(2)` of an open file; returns only on error.
 pub fn exec_fd(file: impl AsFd, args: &CStrings, env: &CStrings) -> crate::Errno {
-    exec_at_raw(file.fd(), b"", args, env, AT_EMPTY_PATH)
-}
-
-fn exec_at_raw(dir: i32, path: &[u8], args: &CStrings, env: &CStrings, flags: u32) -> crate::Errno {
-    let (args, env) = (args.pointers(), env.pointers());
-    let result = crate::cstr::with_cstr(path, |path| {
-        // SAFETY: `path` is a C string, both arrays are NULL-terminated arrays of C strings.
-        unsafe { call!(__NR_execveat, dir, path, args.as_ptr(), env.as_ptr(), flags) }
-    });
+    let (path, args, env) = (c"".as_ptr(), args.pointers(), env.pointers());
+    // SAFETY: `path` is a C string, both arrays are NULL-terminated arrays of C strings.
+    let result = unsafe {
+        call!(__NR_execveat, file.fd(), path, args.as_ptr(), env.as_ptr(), AT_EMPTY_PATH)
+    };
     result.err().unwrap_or(crate::Errno::EINVAL)
 }
 

@@ -34,7 +34,11 @@ fn user_namespace(uids: &str, gids: &str) -> Result<Fd> {
     let attempt = || "making a user namespace for the mapping";
     let (read_end, write_end) = fs::pipe().attempt(attempt)?;
     let how = process::Clone { namespaces: process::CLONE_NEWUSER, ..Default::default() };
-    let Some(child) = process::fork(how).attempt(attempt)? else {
+    let forked = match process::fork(how) {
+        Err(Errno::ENOSYS) => process::fork_legacy(how),
+        result => result,
+    };
+    let Some(child) = forked.attempt(attempt)? else {
         drop(write_end);
         // Lives until the parent is done.
         let _ = fs::read(&read_end, &mut [0u8; 1]);

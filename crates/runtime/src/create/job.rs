@@ -102,6 +102,7 @@ pub(super) fn prepare(
         wants_mapping: namespaces.new_users,
         waits_for_parent: systemd,
         cgroups_later: false,
+        asks_for_cgroup: false,
         spec,
     };
     Ok(Prepared { job, record })

@@ -70,7 +70,7 @@ fn ask_helper(program: &str, table: &str, pid: i32, mappings: &[IdMapping]) -> R
     let failed = |errno| Error::os(format!("running {program}"), errno);
     let args = CStrings::new(&args).map_err(failed)?;
     let env = CStrings::new::<&str>(&[]).map_err(failed)?;
-    let Some(child) = process::fork(process::Clone::default()).map_err(failed)? else {
+    let Some(child) = process::fork_plain().map_err(failed)? else {
         process::exec(&path, &args, &env);
         process::exit(127)
     };

@@ -172,6 +172,15 @@ fn serve(
                     dir.save(record)?;
                 }
                 channel.answer()?;
+                if !waits_in_fifo && !job.asks_for_cgroup && !has_runtime_hooks(job) {
+                    return dir.save(record);
+                }
+            }
+            Some(Request::Attach) => {
+                if let Some(plan) = &record.cgroup {
+                    plan.attach(&cgroup::SubCgroups::default(), None, child.pid)?;
+                }
+                channel.answer()?;
                 if !waits_in_fifo && !has_runtime_hooks(job) {
                     return dir.save(record);
                 }
@@ -197,7 +206,7 @@ fn serve(
 
 /// Whether the init asks anything before it waits for the word to go.
 fn asks(job: &Job) -> bool {
-    job.wants_mapping || job.waits_for_parent || has_runtime_hooks(job)
+    job.wants_mapping || job.waits_for_parent || job.asks_for_cgroup || has_runtime_hooks(job)
 }
 
 fn has_runtime_hooks(job: &Job) -> bool {

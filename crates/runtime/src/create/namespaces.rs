@@ -4,6 +4,7 @@
 //! namespace (which a process can only make for its children), are entered by a helper between
 //! parent and init: it joins, clones the init as its own sibling, tells its id, and ends.
 
+use crate::cgroup::Fallback;
 use crate::channel::{Channel, Request};
 use crate::error::{Attempt, Error, Result};
 use crate::init::Job;
@@ -108,7 +109,9 @@ pub(super) fn fork(
     let now = job.new_namespaces & !p::CLONE_NEWCGROUP & !later;
     let cgroup = job.join.cgroup();
     if is_plain(job) {
-        return clone(Clone { namespaces: now, cgroup, sibling: false });
+        let (child, attach) = clone_into(job, Clone { namespaces: now, cgroup, sibling: false })?;
+        job.asks_for_cgroup = attach;
+        return Ok(child);
     }
     let Some(helper) = clone(Clone { namespaces: 0, cgroup: None, sibling: false })? else {
         return match join_and_clone(job, now, cgroup, child_end) {
@@ -132,9 +135,13 @@ pub(super) fn is_plain(job: &Job) -> bool {
 }
 
 /// The init's id from the helper; meanwhile the helper may want a mapping.
-fn meet_init(job: &Job, helper: &Child, parent_end: &Channel) -> Result<Child> {
+fn meet_init(job: &mut Job, helper: &Child, parent_end: &Channel) -> Result<Child> {
     loop {
         match parent_end.receive()? {
+            Some(Request::Attach) => {
+                job.asks_for_cgroup = true;
+                parent_end.answer()?;
+            }
             Some(Request::Child(pid)) => {
                 let pidfd = p::open_pid(pid).attempt(|| "opening the container's init")?;
                 return Ok(Child { pid, pidfd });
@@ -148,6 +155,20 @@ fn meet_init(job: &Job, helper: &Child, parent_end: &Channel) -> Result<Child> {
             None => return Err(super::died(helper)),
         }
     }
+}
+
+/// Clones, and where the kernel cannot clone into the cgroup, without it. The flag says that the
+/// child then has to ask to be moved there; the child finds it set in its copy, too.
+fn clone_into(job: &Job, mut how: Clone) -> Result<(Option<Child>, bool)> {
+    let fallback = match p::fork(how) {
+        Ok(child) => return Ok((child, false)),
+        Err(_) if how.cgroup.is_none() => Fallback::GoOn,
+        Err(errno) => job.join.fallback(errno),
+    };
+    if fallback != Fallback::Fail {
+        how.cgroup = None;
+    }
+    Ok((clone(how)?, fallback == Fallback::Attach))
 }
 
 fn clone(how: Clone) -> Result<Option<Child>> {
@@ -190,9 +211,13 @@ fn join_and_clone(
         write_offsets(&job.time_offsets)?;
         now &= !p::CLONE_NEWTIME;
     }
-    let Some(child) = clone(Clone { namespaces: now, cgroup, sibling: true })? else {
-        return Ok(());
-    };
+    let how = Clone { namespaces: now, cgroup, sibling: true };
+    let (child, attach) = clone_into(job, how)?;
+    job.asks_for_cgroup = attach;
+    let Some(child) = child else { return Ok(()) };
+    if attach {
+        channel.ask(&Request::Attach)?;
+    }
     channel.tell(&Request::Child(child.pid))?;
     p::exit(0)
 }

@@ -76,6 +76,8 @@ pub(crate) struct Job {
     /// The parent makes the cgroups while this process builds the root file system: they are
     /// entered when the parent says that they are there.
     pub cgroups_later: bool,
+    /// This process could not be cloned into its cgroup (v2): it asks to be moved there.
+    pub asks_for_cgroup: bool,
 }
 
 impl Job {
@@ -101,6 +103,9 @@ fn set_up(job: &mut Job, channel: &mut Channel) -> Result<process::Prepared> {
     }
     if job.own_users {
         become_root()?;
+    }
+    if job.asks_for_cgroup {
+        channel.ask(&Request::Attach)?;
     }
     if !job.cgroups_later {
         join_cgroups(job)?;

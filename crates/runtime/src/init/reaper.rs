@@ -28,7 +28,7 @@ pub(super) fn run(plan: &Plan, prepared: Prepared, channel: &mut Channel) -> Err
 
 fn fork_program(plan: &Plan, prepared: Prepared, channel: &mut Channel) -> Result<i32> {
     signal::block(SignalSet::ALL).attempt(|| "blocking signals")?;
-    let child = p::fork(p::Clone::default()).attempt(|| "starting the program")?;
+    let child = p::fork_plain().attempt(|| "starting the program")?;
     match child {
         Some(child) => Ok(child.pid),
         None => {

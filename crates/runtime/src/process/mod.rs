@@ -108,6 +108,10 @@ pub type OnListener<'a> = &'a mut dyn FnMut(Fd) -> Result<()>;
 
 /// Puts the plan into effect, up to the last steps that must come directly before exec. The
 /// current root is the container's.
+///
+/// Without `no_new_privs` only a privileged process may install a filter, so it is in force for
+/// what follows: then only system calls are made that every profile allows because every program
+/// start makes them. The program is looked for before.
 pub fn prepare(plan: &Plan, proc: &Proc, on_listener: OnListener<'_>) -> Result<Prepared> {
     let process = &plan.process;
     attributes::apply(plan)?;
@@ -115,10 +119,15 @@ pub fn prepare(plan: &Plan, proc: &Proc, on_listener: OnListener<'_>) -> Result<
     let (env, home_needed) = program::environment(process, plan.listen_fds);
     let user = identity::look_up(process.user.uid, home_needed)?;
     make_working_directory(&process.cwd)?;
+    close_on_exec(3 + plan.preserve_fds)?;
+    let filter_pending = process.no_new_privileges && plan.filter.is_some();
+    let mut found = None;
     if process.no_new_privileges {
         sys::process::set_no_new_privileges().attempt(|| "setting no_new_privs")?;
     } else if let Some(filter) = &plan.filter {
-        // Without no_new_privs only a privileged process may install a filter.
+        // Relative names count from here; the user's own attempt comes below.
+        let _ = fs::chdir(&process.cwd);
+        found = Some(Program::find(process, &env, user.as_deref())?);
         install(filter, on_listener)?;
     }
     identity::apply(plan)?;
@@ -128,8 +137,10 @@ pub fn prepare(plan: &Plan, proc: &Proc, on_listener: OnListener<'_>) -> Result<
     } else {
         fs::umask(0o022);
     }
-    let program = Program::find(process, env, user)?;
-    let filter_pending = process.no_new_privileges && plan.filter.is_some();
+    let program = match found {
+        Some(program) => program,
+        None => Program::find(process, &env, user.as_deref())?,
+    };
     Ok(Prepared { program, filter_pending })
 }
 
@@ -142,18 +153,22 @@ pub fn execute(plan: &Plan, prepared: Prepared, on_listener: OnListener<'_>) -> 
 }
 
 fn try_execute(plan: &Plan, prepared: Prepared, on_listener: OnListener<'_>) -> Result<Error> {
-    let first = 3 + plan.preserve_fds;
-    match fs::cloexec_from(first) {
-        Ok(()) => {}
-        Err(sys::Errno::ENOSYS | sys::Errno::EINVAL) => cloexec_each(first)?,
-        Err(errno) => return Err(Error::os("closing inherited descriptors", errno)),
-    }
     if prepared.filter_pending
         && let Some(filter) = &plan.filter
     {
         install(filter, on_listener)?;
     }
     Ok(prepared.program.execute())
+}
+
+/// What the caller left open does not reach the program. Descriptors that are opened after this
+/// close on exec by themselves.
+fn close_on_exec(first: u32) -> Result<()> {
+    match fs::cloexec_from(first) {
+        // A filter around this process may answer EPERM for what it does not know.
+        Err(sys::Errno::ENOSYS | sys::Errno::EINVAL | sys::Errno::EPERM) => cloexec_each(first),
+        result => result.attempt(|| "closing inherited descriptors"),
+    }
 }
 
 /// For kernels before 5.11: one descriptor at a time, by what `/proc` lists.

@@ -50,14 +50,7 @@ pub(super) fn environment(process: &Process, listen_fds: u32) -> (Vec<String>, b
 impl Program {
     /// Looks the program up as the shell does: by path when its name has a slash, else in the
     /// directories of the configured `PATH`.
-    pub(super) fn find(
-        process: &Process,
-        mut env: Vec<String>,
-        home: Option<String>,
-    ) -> Result<Self> {
-        if let Some(home) = home {
-            env.push(format!("HOME={home}"));
-        }
+    pub(super) fn find(process: &Process, env: &[String], home: Option<&str>) -> Result<Self> {
         let name = process.args[0].clone();
         let path = if name.contains('/') {
             name.clone()
@@ -69,7 +62,11 @@ impl Program {
         let strings = |list: &[String]| {
             CStrings::new(list).map_err(|errno| Error::os("preparing the arguments", errno))
         };
-        Ok(Self { args: strings(&process.args)?, env: strings(&env)?, path, name })
+        let home = home.map(|home| format!("HOME={home}"));
+        let env: Vec<&str> = env.iter().chain(&home).map(String::as_str).collect();
+        let env =
+            CStrings::new(&env).map_err(|errno| Error::os("preparing the environment", errno))?;
+        Ok(Self { args: strings(&process.args)?, env, path, name })
     }
 
     /// Executes it. Returns only on error.
