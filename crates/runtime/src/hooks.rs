@@ -67,7 +67,7 @@ fn become_hook(path: &str, stdin: &Fd, stderr: &Fd, args: &CStrings, env: &CStri
         .and_then(|()| fs::duplicate_to(stderr, 1))
         .and_then(|()| fs::duplicate_to(stderr, 2))
         .and_then(|()| match fs::cloexec_from(3) {
-            Err(Errno::ENOSYS | Errno::EINVAL) => Ok(()),
+            Err(Errno::ENOSYS | Errno::EINVAL | Errno::EPERM) => Ok(()),
             result => result,
         });
     let errno = ready.err().unwrap_or_else(|| process::exec(path, args, env));

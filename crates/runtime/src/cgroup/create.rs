@@ -262,14 +262,13 @@ impl From<Error> for Failed {
 
 /// What has no effect.
 pub(super) fn warnings(resources: &Resources, version: Version) -> Vec<String> {
-    let kernel =
-        |memory: &oci::runtime::Memory| memory.kernel.is_some() || memory.kernel_tcp.is_some();
+    let kernel = |memory: &oci::runtime::Memory| memory.kernel.is_some();
     let mut warnings = match version {
         Version::V2 => v2::ignored(resources),
         _ => Vec::new(),
     };
     if resources.memory.as_ref().is_some_and(kernel) {
-        warnings.push("linux.resources.memory.kernel and kernelTCP are ignored".into());
+        warnings.push("linux.resources.memory.kernel is ignored".into());
     }
     warnings
 }

@@ -330,6 +330,7 @@ pub(super) fn asked_controllers(resources: &Resources) -> Vec<(&'static str, &'s
         some(memory.limit)
             || some(memory.reservation)
             || some(memory.swap)
+            || some(memory.kernel_tcp)
             || memory.swappiness.is_some()
             || memory.disable_oom_killer == Some(true)
     });

@@ -37,6 +37,7 @@ pub(super) fn set<T: Default + PartialEq + Copy>(value: Option<T>) -> Option<T> 
 }
 
 const LIMIT: &str = "memory.limit_in_bytes";
+const TCP_LIMIT: &str = "memory.kmem.tcp.limit_in_bytes";
 const SWAP_LIMIT: &str = "memory.memsw.limit_in_bytes";
 
 fn memory(dir: &Dir, memory: &Memory) -> Result<()> {
@@ -51,6 +52,10 @@ fn memory(dir: &Dir, memory: &Memory) -> Result<()> {
     set_memory_and_swap(dir, limit, swap)?;
     if let Some(reservation) = set(memory.reservation) {
         dir.write("memory.soft_limit_in_bytes", &reservation.to_string())?;
+    }
+    // Gone with Linux 6.1 in some configurations; what is not there limits nothing.
+    if let Some(limit) = set(memory.kernel_tcp).filter(|_| dir.has(TCP_LIMIT)) {
+        dir.write(TCP_LIMIT, &limit.to_string())?;
     }
     if memory.disable_oom_killer == Some(true) {
         dir.write("memory.oom_control", "1")?;

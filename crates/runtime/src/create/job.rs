@@ -66,6 +66,9 @@ pub(super) fn prepare(
         record.listener_path.clone_from(&seccomp.listener_path);
         record.listener_metadata.clone_from(&seccomp.listener_metadata);
     }
+    if !has(&linux, NamespaceKind::Mount) {
+        record.shared_mounts = spec.mounts.iter().map(|mount| mount.destination.clone()).collect();
+    }
     record.filter_flags = plan.filter.as_ref().map_or(0, |filter| filter.flags);
     record.cgroup = cgroup.clone();
     let systemd = cgroup.as_ref().is_some_and(|plan| plan.unit.is_some());

@@ -19,7 +19,7 @@ mod devices;
 mod masks;
 pub(crate) mod mounts;
 mod reaper;
-mod rootfs;
+pub(crate) mod rootfs;
 
 use crate::channel::{Channel, Request};
 use crate::config::MountPlan;
@@ -132,7 +132,7 @@ fn set_up(job: &mut Job, channel: &mut Channel) -> Result<process::Prepared> {
     let terminal = if job.own_mounts {
         rootfs::build(job, channel)?
     } else {
-        rootfs::enter_without_mounts(job, channel)?
+        rootfs::enter_shared(job, channel)?
     };
     set_sysctls(job)?;
     if let Some(terminal) = terminal {

@@ -9,7 +9,6 @@ use super::{Job, devices, masks, mounts};
 use crate::channel::{Channel, Request};
 use crate::error::{Attempt, Error, Result};
 use crate::rootdir::RootDir;
-use alloc::format;
 use sys::mount::{self as m, Attributes};
 use sys::{CWD, Fd, fs};
 
@@ -18,16 +17,7 @@ pub(super) fn build(job: &mut Job, channel: &mut Channel) -> Result<Option<Termi
     set_propagation(job)?;
     job.rootfs = reopen_root(job)?;
     let root = RootDir::new(attach_root(job)?);
-    let mut mounter = mounts::Mounter::new(&root);
-    mounter.mount_all(job, channel)?;
-    if mounter.makes_devices() {
-        devices::make_all(job, &root)?;
-    }
-    let terminal = console::make(job, &root, mounter.terminals())?;
-    super::enter_cgroups(job, channel)?;
-    ask_for_hooks(job, channel)?;
-    mounter.finish()?;
-    masks::apply(job, &root)?;
+    let terminal = fill(job, &root, channel)?;
     if job.spec.root.as_ref().is_some_and(|root| root.readonly) {
         make_read_only(root.fd())?;
     }
@@ -36,24 +26,47 @@ pub(super) fn build(job: &mut Job, channel: &mut Channel) -> Result<Option<Termi
     Ok(terminal)
 }
 
-/// A container without a mount namespace of its own only changes its root directory: a mount
-/// would be the host's.
-pub(super) fn enter_without_mounts(
-    job: &mut Job,
-    channel: &mut Channel,
-) -> Result<Option<Terminal>> {
-    if let Some(mount) = job.mounts.first() {
-        let to = &mount.destination;
-        return Err(Error::invalid(format!("mounts: mounting {to:?} needs a mount namespace")));
+/// Makes everything that lies below the root. Returns the terminal that was made.
+fn fill(job: &mut Job, root: &RootDir, channel: &mut Channel) -> Result<Option<Terminal>> {
+    let mut mounter = mounts::Mounter::new(root);
+    mounter.mount_all(job, channel)?;
+    if mounter.makes_devices() {
+        devices::make_all(job, root)?;
     }
-    if job.plan.process.terminal {
-        return Err(Error::invalid("process.terminal: needs a mount namespace"));
-    }
+    let terminal = console::make(job, root, mounter.terminals())?;
     super::enter_cgroups(job, channel)?;
     ask_for_hooks(job, channel)?;
-    fs::chdir_fd(&job.rootfs).attempt(|| "entering the root file system")?;
+    mounter.finish()?;
+    masks::apply(job, root)?;
+    Ok(terminal)
+}
+
+/// A container without a mount namespace of its own shares the caller's: its mounts are made there,
+/// below its root directory, and unmounted when it is deleted ([`unmount_shared`]).
+pub(super) fn enter_shared(job: &mut Job, channel: &mut Channel) -> Result<Option<Terminal>> {
+    if job.spec.root.as_ref().is_some_and(|root| root.readonly) {
+        let what = "root.readonly: without a mount namespace the caller's mount would change";
+        return Err(Error::invalid(what));
+    }
+    let attempt = || "entering the root file system";
+    let rootfs = fs::duplicate(&job.rootfs, 3).attempt(attempt)?;
+    let terminal = fill(job, &RootDir::new(rootfs), channel)?;
+    fs::chdir_fd(&job.rootfs).attempt(attempt)?;
     fs::chroot(".").attempt(|| "changing the root directory")?;
-    Ok(None)
+    fs::chdir("/").attempt(attempt)?;
+    Ok(terminal)
+}
+
+/// Takes away what a container without a mount namespace mounted, by destination, the last first.
+/// What was never mounted, or is gone, is not there to be unmounted.
+pub(crate) fn unmount_shared(rootfs: &str, destinations: &[alloc::string::String]) {
+    let Ok(root) = fs::open_at(CWD, rootfs, fs::O_PATH | fs::O_DIRECTORY, 0) else { return };
+    let root = RootDir::new(root);
+    for destination in destinations.iter().rev() {
+        let Ok(mounted) = root.open(destination, fs::O_PATH | fs::O_NOFOLLOW) else { continue };
+        // EINVAL: nothing is mounted there.
+        let _ = m::unmount(crate::procfs::fd_path(&mounted), m::MNT_DETACH);
+    }
 }
 
 /// The root directory as this mount namespace has it: the parent's descriptor lies in the parent's
@@ -84,12 +97,13 @@ fn set_propagation(job: &Job) -> Result<()> {
 /// Makes the root directory a mount of its own, on top of itself.
 fn attach_root(job: &Job) -> Result<Fd> {
     let attempt = || "mounting the root file system";
+    if matches!(configured_propagation(job), "shared" | "rshared") {
+        // pivot_root refuses a new root that is shared, or whose parent is; the copy of a private
+        // mount is private.
+        make_parent_private(&job.rootfs)?;
+    }
     match m::clone_tree(&job.rootfs, "", true) {
         Ok(tree) => {
-            if matches!(configured_propagation(job), "shared" | "rshared") {
-                // pivot_root refuses a new root whose parent is shared.
-                make_parent_private(&job.rootfs)?;
-            }
             m::attach(&tree, &job.rootfs).attempt(attempt)?;
             Ok(tree)
         }

@@ -174,7 +174,10 @@ impl ContainerDir {
 
     /// Makes the fifo that a created container waits on.
     pub fn make_fifo(&self) -> Result<()> {
-        fs::mknod(&self.dir, FIFO, fs::S_IFIFO | 0o600, 0)
+        // The init may be another user to the host (user namespaces), and has a descriptor of it;
+        // nobody else gets into the directory.
+        fs::mknod(&self.dir, FIFO, fs::S_IFIFO | 0o622, 0)
+            .and_then(|()| fs::chmod(&self.dir, FIFO, 0o622))
             .attempt(|| format!("making the start fifo of container {}", self.id))
     }
 

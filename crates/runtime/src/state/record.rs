@@ -36,6 +36,8 @@ oci::document! {
         hooks: Option<Hooks>,
         /// The kinds of namespace that it has of its own or has joined.
         namespaces: Vec<NamespaceKind>,
+        /// Without a mount namespace: destinations below the root to unmount when it is deleted.
+        shared_mounts: Vec<String>,
         /// Its cgroups: written before they are made.
         cgroup: Option<crate::cgroup::Plan>,
         /// The limits in force, as created or last updated.

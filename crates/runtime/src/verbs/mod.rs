@@ -229,6 +229,7 @@ pub(crate) fn remove(
         let failed = plan.remove(REMOVE_DEADLINE_MS);
         failures.extend(failed.into_iter().map(|error| format!("{error}")));
     }
+    crate::init::rootfs::unmount_shared(&record.rootfs, &record.shared_mounts);
     if failures.is_empty() {
         dir.remove()?;
     }

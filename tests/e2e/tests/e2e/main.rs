@@ -1,5 +1,6 @@
 //! End-to-end tests. One binary: each further one would cost a link.
 
+mod conformance;
 mod events;
 mod host;
 mod life;

@@ -25,7 +25,11 @@ fn v1_limits_reach_their_files() {
     memory(r#""swappiness":18446744073709551615"#, &[("memory.swappiness", "")]);
     memory(
         r#""limit":1,"kernel":5,"kernelTCP":6"#,
-        &[("memory.kmem.limit_in_bytes", ""), (limit, "1")],
+        &[
+            ("memory.kmem.limit_in_bytes", ""),
+            ("memory.kmem.tcp.limit_in_bytes", "6"),
+            (limit, "1"),
+        ],
     );
 
     let cpu = |fields: &str, files: &[(&str, &str)]| {
