@@ -73,6 +73,22 @@ unsafe impl GlobalAlloc for Heap {
         start as *mut u8
     }
 
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        let size = layout.size().max(layout.align());
+        if size > LARGEST_CLASS {
+            // Fresh from the kernel: zeroed, and without pages until they are used.
+            return memory::map(size);
+        }
+        // SAFETY: the caller's promise about the layout; a block is at least as large as asked for.
+        unsafe {
+            let block = self.alloc(layout);
+            if !block.is_null() {
+                block.write_bytes(0, layout.size());
+            }
+            block
+        }
+    }
+
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let size = layout.size().max(layout.align());
         if size > LARGEST_CLASS {

@@ -4,6 +4,7 @@
 //! question with one packet. The socket closes at exec: its end without an error is success.
 
 use crate::error::{Attempt, Error, Kind, Result};
+use crate::process::Filter;
 use alloc::format;
 use alloc::vec::Vec;
 use sys::socket::{self, Kind as SocketKind};
@@ -30,10 +31,42 @@ pub(crate) enum Request {
 
 const GO: &[u8] = b"go";
 const ANSWER: &[u8] = b"ok";
-/// Followed by one byte for each directory of the cgroup's plan: whether it is used.
-const CGROUPS: &[u8] = b"cg";
-/// There are at most 32 hierarchies with controllers.
-const WORD_BYTES: usize = 256;
+/// Followed by [`Made`] as bytes.
+const MADE: &[u8] = b"made";
+/// A word of the parent: the longest has a filter of 4096 instructions of 8 bytes.
+const WORD_BYTES: usize = 64 * 1024;
+
+/// What the parent has made while the child worked.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Made {
+    /// For each directory of the cgroup's plan, whether it is used.
+    pub used: Vec<bool>,
+    pub filter: Option<Filter>,
+}
+
+impl Made {
+    /// Length and entries of `used`; where there is a filter, its flags and instructions.
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = MADE.to_vec();
+        bytes.push(self.used.len() as u8);
+        bytes.extend(self.used.iter().map(|&used| u8::from(used)));
+        if let Some(filter) = &self.filter {
+            bytes.extend_from_slice(&filter.flags.to_ne_bytes());
+            bytes.extend_from_slice(&filter.to_bytes());
+        }
+        bytes
+    }
+
+    fn decode(word: &[u8]) -> Option<Self> {
+        let (&count, rest) = word.strip_prefix(MADE)?.split_first()?;
+        let (used, rest) = rest.split_at_checked(usize::from(count))?;
+        let filter = match rest.split_first_chunk() {
+            Some((flags, rest)) => Some(Filter::from_bytes(rest, u32::from_ne_bytes(*flags))?),
+            None => None,
+        };
+        Some(Self { used: used.iter().map(|&used| used != 0).collect(), filter })
+    }
+}
 /// Errors are sentences.
 const PACKET_BYTES: usize = 16 * 1024;
 
@@ -51,15 +84,15 @@ pub(crate) struct Channel {
     socket: Option<Fd>,
     /// `GO` came while something else was awaited.
     go: bool,
-    /// So did `CGROUPS`.
-    cgroups: Option<Vec<bool>>,
+    /// So did this.
+    made: Option<Made>,
 }
 
 /// A connected pair: (parent's end, child's end).
 pub(crate) fn pair() -> Result<(Channel, Channel)> {
     let (left, right) =
         socket::pair(SocketKind::SeqPacket).attempt(|| "making a channel to the init")?;
-    let end = |socket| Channel { socket: Some(socket), go: false, cgroups: None };
+    let end = |socket| Channel { socket: Some(socket), go: false, made: None };
     Ok((end(left), end(right)))
 }
 
@@ -97,12 +130,11 @@ impl Channel {
         Ok(())
     }
 
-    /// Child: waits until the parent has made the cgroups; which of the plan's directories are
-    /// used.
-    pub(crate) fn wait_for_cgroups(&mut self) -> Result<Vec<bool>> {
+    /// Child: waits until the parent has made the cgroups and the filter.
+    pub(crate) fn wait_for_made(&mut self) -> Result<Made> {
         loop {
-            if let Some(used) = self.cgroups.take() {
-                return Ok(used);
+            if let Some(made) = self.made.take() {
+                return Ok(made);
             }
             self.read_word()?;
         }
@@ -110,7 +142,7 @@ impl Channel {
 
     /// Reads what the parent says next, and remembers what may come before it is awaited.
     fn read_word(&mut self) -> Result<Word> {
-        let mut buffer = [0u8; WORD_BYTES];
+        let mut buffer = alloc::vec![0u8; WORD_BYTES];
         let length =
             fs::read(self.socket()?, &mut buffer).attempt(|| "waiting for the parent process")?;
         match &buffer[..length] {
@@ -119,8 +151,8 @@ impl Channel {
             word => {
                 if word == GO {
                     self.go = true;
-                } else if let Some(used) = word.strip_prefix(CGROUPS) {
-                    self.cgroups = Some(used.iter().map(|&used| used != 0).collect());
+                } else {
+                    self.made = Made::decode(word).or(self.made.take());
                 }
                 Ok(Word::Other)
             }
@@ -156,11 +188,9 @@ impl Channel {
         self.say(ANSWER)
     }
 
-    /// Parent: the cgroups are made; `used` has an entry for each directory of the plan.
-    pub(crate) fn tell_cgroups(&self, used: impl Iterator<Item = bool>) -> Result<()> {
-        let mut word = CGROUPS.to_vec();
-        word.extend(used.map(u8::from));
-        self.say(&word)
+    /// Parent: what the child waits for is made.
+    pub(crate) fn tell_made(&self, made: &Made) -> Result<()> {
+        self.say(&made.encode())
     }
 
     /// Parent: lets the child execute its program.

@@ -27,16 +27,21 @@ pub(super) fn prepare(
     warnings: &mut Vec<String>,
 ) -> Result<Prepared> {
     let (bundle, bundle_path) = open_bundle(&options.bundle)?;
-    let spec = match options.spec {
-        Some(ref spec) => {
-            config::validate(spec)?;
-            spec.clone()
+    let mut options = options;
+    let mut spec = match options.spec.take() {
+        Some(spec) => {
+            config::validate(&spec)?;
+            spec
         }
         None => config::load(&bundle, &bundle_path)?,
     };
-    let linux = spec.linux.clone().unwrap_or_default();
+    // Taken apart, not copied: a configuration is mostly a system call profile.
+    let mut linux = spec.linux.take().unwrap_or_default();
+    // An empty object is no profile (as runc has it); its defaults would kill every program.
+    let empty = oci::runtime::Seccomp::default();
+    let mut profile = linux.seccomp.take().filter(|profile| *profile != empty);
     refuse_unsupported(&linux)?;
-    let mut plan = process_plan(&spec, &linux, &options, warnings)?;
+    let mut plan = process_plan(&mut spec, &linux, &options, warnings)?;
     crate::lsm::check(&plan.process)?;
     let mounts = plan_mounts(&spec, &bundle_path)?;
     let rootfs_path = spec.root.as_ref().map_or("", |root| root.path.as_str());
@@ -62,17 +67,31 @@ pub(super) fn prepare(
         new_keyring: !options.no_new_keyring,
         ..Record::default()
     };
-    if let Some(seccomp) = &linux.seccomp {
+    if let Some(seccomp) = &profile {
         record.listener_path.clone_from(&seccomp.listener_path);
         record.listener_metadata.clone_from(&seccomp.listener_metadata);
     }
     if !has(&linux, NamespaceKind::Mount) {
         record.shared_mounts = spec.mounts.iter().map(|mount| mount.destination.clone()).collect();
     }
-    record.filter_flags = plan.filter.as_ref().map_or(0, |filter| filter.flags);
     record.cgroup = cgroup.clone();
     let systemd = cgroup.as_ref().is_some_and(|plan| plan.unit.is_some());
+    let own_mounts = has(&linux, NamespaceKind::Mount);
+    // With v1 hierarchies, making the cgroups takes as long as making the mounts, so both happen at
+    // once. (From a user namespace the init could not open their files.)
+    let overlaps = cgroup.as_ref().is_some_and(|plan| plan.version != cgroup::Version::V2)
+        && !systemd
+        && !namespaces.own_users
+        && namespaces.joined.is_empty()
+        && namespaces.new & sys::process::CLONE_NEWTIME == 0;
+    if !overlaps && let Some(profile) = profile.take() {
+        plan.filter = Some(compile_filter(&profile, warnings)?);
+        record.filter_flags = plan.filter.as_ref().map_or(0, |filter| filter.flags);
+    }
     let trees = prepare_trees(&bundle, &linux, &mounts, namespaces.own_users)?;
+    let console = connect_console(plan.process.terminal, &options.console)?;
+    let time_offsets = linux.time_offsets.clone();
+    spec.linux = Some(linux);
     let job = Job {
         state: record.state(oci::runtime::Status::Creating),
         mounts,
@@ -84,8 +103,8 @@ pub(super) fn prepare(
         plan,
         new_namespaces: namespaces.new,
         joined: namespaces.joined,
-        time_offsets: linux.time_offsets.clone(),
-        own_mounts: has(&linux, NamespaceKind::Mount),
+        time_offsets,
+        own_mounts,
         own_users: namespaces.own_users,
         join: cgroup::Join::default(),
         cgroup: cgroup.unwrap_or(cgroup::Plan {
@@ -97,14 +116,15 @@ pub(super) fn prepare(
             user_namespace: false,
             owner: None,
         }),
-        console: connect_console(&spec, &options.console)?,
+        console,
         fifo: None,
         no_pivot: options.no_pivot,
         new_keyring: !options.no_new_keyring,
         reaper: options.init,
         wants_mapping: namespaces.new_users,
         waits_for_parent: systemd,
-        cgroups_later: false,
+        overlaps,
+        profile,
         asks_for_cgroup: false,
         spec,
     };
@@ -145,12 +165,12 @@ fn real_path(dir: &Fd) -> Result<String> {
 }
 
 fn process_plan(
-    spec: &Spec,
+    spec: &mut Spec,
     linux: &Linux,
     options: &Options,
     warnings: &mut Vec<String>,
 ) -> Result<Plan> {
-    let process = spec.process.clone().ok_or_else(|| Error::invalid("process: is missing"))?;
+    let process = spec.process.take().ok_or_else(|| Error::invalid("process: is missing"))?;
     if process.terminal && matches!(options.console, Console::Inherit) {
         return Err(Error::invalid("process.terminal: a terminal needs somewhere to go")
             .with_hint("give --console-socket, or run in the foreground on a terminal"));
@@ -169,11 +189,6 @@ fn process_plan(
             let what = format!("--preserve-fds: descriptor {number} is not open");
             return Err(Error::invalid(what));
         }
-    }
-    // An empty object is no profile (as runc has it); its defaults would kill every program.
-    let empty = oci::runtime::Seccomp::default();
-    if let Some(profile) = linux.seccomp.as_ref().filter(|profile| **profile != empty) {
-        plan.filter = Some(compile_filter(profile, warnings)?);
     }
     Ok(plan)
 }
@@ -284,8 +299,8 @@ fn prepare_trees(
     Ok(trees)
 }
 
-fn connect_console(spec: &Spec, console: &Console) -> Result<Option<Fd>> {
-    if !spec.process.as_ref().is_some_and(|process| process.terminal) {
+fn connect_console(wanted: bool, console: &Console) -> Result<Option<Fd>> {
+    if !wanted {
         return Ok(None);
     }
     match console {

@@ -65,8 +65,12 @@ pub(crate) fn spawn(
         job::prepare(host, id, options, warnings).inspect_err(|_| drop(dir.remove()))?;
     let mut record = prepared.record;
     record.created = format_time(sys::time::now());
-    // Intent before effect: from here on `delete --force` knows what may exist.
-    dir.save(&record).inspect_err(|_| drop(dir.remove()))?;
+    // Intent before effect: from here on `delete --force` knows what may exist. What is made while
+    // the init works is recorded with the init.
+    let early = !prepared.job.overlaps || record.cgroup.as_ref().is_some_and(makes_unified);
+    if early {
+        dir.save(&record).inspect_err(|_| drop(dir.remove()))?;
+    }
     if wait_in_fifo {
         dir.make_fifo().inspect_err(|_| drop(dir.remove()))?;
         let fifo = fs::open_at(dir.fd(), crate::state::FIFO, fs::O_PATH | fs::O_NOFOLLOW, 0)
@@ -82,6 +86,10 @@ pub(crate) fn spawn(
     }
 }
 
+fn makes_unified(plan: &cgroup::Plan) -> bool {
+    plan.directories.iter().any(|directory| directory.is_unified() && directory.used)
+}
+
 /// Makes the cgroup and the init, and serves the init until it has no more questions.
 fn start_init(
     dir: &ContainerDir,
@@ -95,11 +103,7 @@ fn start_init(
     let resources = record.resources.clone().unwrap_or_default();
     let systemd = record.cgroup.as_ref().is_some_and(|plan| plan.unit.is_some());
     if let Some(plan) = record.cgroup.as_mut().filter(|plan| plan.unit.is_none()) {
-        // With v1 hierarchies, making the directories takes as long as making the mounts. (From a
-        // user namespace the init could not open their files.)
-        job.cgroups_later =
-            plan.version != cgroup::Version::V2 && namespaces::is_plain(job) && !job.own_users;
-        let part = if job.cgroups_later { cgroup::Part::Unified } else { cgroup::Part::All };
+        let part = if job.overlaps { cgroup::Part::Unified } else { cgroup::Part::All };
         let mut created = plan.create_part(part, &resources)?;
         warnings.append(&mut created.warnings);
         job.join = created.join;
@@ -140,25 +144,22 @@ fn start_init(
 fn serve(
     dir: &ContainerDir,
     record: &mut Record,
-    job: &Job,
+    job: &mut Job,
     child: &mut Child,
     channel: &Channel,
     systemd: bool,
     resources: &oci::runtime::Resources,
     warnings: &mut Vec<String>,
 ) -> Result<()> {
-    let late = record.cgroup.as_mut().filter(|_| job.cgroups_later);
-    if let Some(plan) = late {
-        let mut created = plan.create_part(cgroup::Part::Rest, resources)?;
-        warnings.append(&mut created.warnings);
-        channel.tell_cgroups(plan.directories.iter().map(|directory| directory.used))?;
-    }
     set_pid(record, child.pid);
+    if job.overlaps {
+        make_meanwhile(dir, record, job, channel, resources, warnings)?;
+    }
     set_limits(job, child.pid)?;
     let waits_in_fifo = job.fifo.is_some();
     // Without a fifo and questions, the parent's part is done; `run` says when to go.
     if !waits_in_fifo && !asks(job) {
-        return dir.save(record);
+        return if job.overlaps { Ok(()) } else { dir.save(record) };
     }
     loop {
         match channel.receive()? {
@@ -196,12 +197,42 @@ fn serve(
                 listener::forward(record, child, fd)?;
                 channel.answer()?;
             }
+            Some(Request::Created) if job.overlaps => return Ok(()),
             Some(Request::Created) => return dir.save(record),
             Some(Request::Child(_)) => {}
             Some(Request::Failed(error)) => return Err(error),
             None => return Err(died(child)),
         }
     }
+}
+
+/// What does not have to be there before the init is: the filter and the cgroups of v1.
+fn make_meanwhile(
+    dir: &ContainerDir,
+    record: &mut Record,
+    job: &mut Job,
+    channel: &Channel,
+    resources: &oci::runtime::Resources,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
+    let mut made = channel::Made::default();
+    if let Some(profile) = job.profile.take() {
+        let filter = job::compile_filter(&profile, warnings)?;
+        dir.save_filter(&filter.to_bytes())?;
+        record.filter_flags = filter.flags;
+        made.filter = Some(filter);
+    }
+    dir.save(record)?;
+    if let Some(plan) = &mut record.cgroup {
+        let planned = plan.clone();
+        let mut created = plan.create_part(cgroup::Part::Rest, resources)?;
+        warnings.append(&mut created.warnings);
+        made.used = plan.directories.iter().map(|directory| directory.used).collect();
+        if *plan != planned {
+            dir.save(record)?;
+        }
+    }
+    channel.tell_made(&made)
 }
 
 /// Whether the init asks anything before it waits for the word to go.

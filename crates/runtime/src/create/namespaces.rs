@@ -105,10 +105,10 @@ pub(super) fn fork(
 ) -> Result<Option<Child>> {
     // The cgroup namespace is made by the init once it is in its cgroup, and the network namespace,
     // the dearest of all, while this process makes the cgroups.
-    let later = if job.cgroups_later { p::CLONE_NEWNET } else { 0 };
+    let later = if job.overlaps { p::CLONE_NEWNET } else { 0 };
     let now = job.new_namespaces & !p::CLONE_NEWCGROUP & !later;
     let cgroup = job.join.cgroup();
-    if is_plain(job) {
+    if job.joined.is_empty() && now & p::CLONE_NEWTIME == 0 {
         let (child, attach) = clone_into(job, Clone { namespaces: now, cgroup, sibling: false })?;
         job.asks_for_cgroup = attach;
         return Ok(child);
@@ -127,11 +127,6 @@ pub(super) fn fork(
     let child = meet_init(job, &helper, parent_end)?;
     let _ = wait::child(helper.pid, true);
     Ok(Some(child))
-}
-
-/// Whether the init is an ordinary child that can start before its cgroups are made.
-pub(super) fn is_plain(job: &Job) -> bool {
-    job.joined.is_empty() && job.new_namespaces & p::CLONE_NEWTIME == 0
 }
 
 /// The init's id from the helper; meanwhile the helper may want a mapping.

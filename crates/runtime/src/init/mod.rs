@@ -73,9 +73,11 @@ pub(crate) struct Job {
     /// The parent has work to do with the child's id (a systemd unit) that must come before the
     /// child makes its cgroup namespace and mounts.
     pub waits_for_parent: bool,
-    /// The parent makes the cgroups while this process builds the root file system: they are
-    /// entered when the parent says that they are there.
-    pub cgroups_later: bool,
+    /// The parent makes the cgroups and compiles the filter while this process builds the root file
+    /// system; both are there when the parent says so.
+    pub overlaps: bool,
+    /// The profile that the parent compiles meanwhile.
+    pub profile: Option<oci::runtime::Seccomp>,
     /// This process could not be cloned into its cgroup (v2): it asks to be moved there.
     pub asks_for_cgroup: bool,
 }
@@ -107,7 +109,7 @@ fn set_up(job: &mut Job, channel: &mut Channel) -> Result<process::Prepared> {
     if job.asks_for_cgroup {
         channel.ask(&Request::Attach)?;
     }
-    if !job.cgroups_later {
+    if !job.overlaps {
         join_cgroups(job)?;
     }
     signal::reset_all();
@@ -123,7 +125,7 @@ fn set_up(job: &mut Job, channel: &mut Channel) -> Result<process::Prepared> {
         p::set_domainname(&job.spec.domainname).attempt(|| "domainname: setting it")?;
     }
     if job.is_new(p::CLONE_NEWNET) {
-        if job.cgroups_later {
+        if job.overlaps {
             p::unshare(p::CLONE_NEWNET).attempt(|| "making a network namespace")?;
         }
         crate::net::loopback_up()?;
@@ -196,13 +198,14 @@ fn become_root() -> Result<()> {
 
 /// Waits for the cgroups that the parent makes meanwhile, and enters them.
 pub(crate) fn enter_cgroups(job: &mut Job, channel: &mut Channel) -> Result<()> {
-    if !core::mem::take(&mut job.cgroups_later) {
+    if !core::mem::take(&mut job.overlaps) {
         return Ok(());
     }
-    let used = channel.wait_for_cgroups()?;
-    for (directory, used) in job.cgroup.directories.iter_mut().zip(used) {
+    let made = channel.wait_for_made()?;
+    for (directory, used) in job.cgroup.directories.iter_mut().zip(made.used) {
         directory.used = used;
     }
+    job.plan.filter = made.filter;
     job.cgroup.enter()?;
     make_cgroup_namespace(job)
 }
