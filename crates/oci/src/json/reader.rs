@@ -56,22 +56,31 @@ impl<'a> Reader<'a> {
     }
 
     /// The first byte of the next token; 0, which begins none, at the end of the text.
+    #[inline]
     pub fn peek(&mut self) -> u8 {
+        match self.byte() {
+            byte if byte > b' ' => byte,
+            _ => self.skip_blanks(),
+        }
+    }
+
+    fn skip_blanks(&mut self) -> u8 {
+        const BLANKS: u64 = u64::from_ne_bytes([b' '; 8]);
         let bytes = self.text.as_bytes();
-        while let Some(&byte) = bytes.get(self.at) {
-            match byte {
-                b' ' => {
-                    // Indented documents are blanks for the most part.
-                    self.at += 1;
-                    while bytes[self.at..].starts_with(b"        ") {
-                        self.at += 8;
-                    }
+        loop {
+            // Indented documents are blanks for the most part: eight at a time.
+            while let Some(chunk) = bytes[self.at..].first_chunk() {
+                let others = u64::from_le_bytes(*chunk) ^ BLANKS;
+                self.at += others.trailing_zeros() as usize / 8;
+                if others != 0 {
+                    break;
                 }
-                b'\n' | b'\r' | b'\t' => self.at += 1,
+            }
+            match self.byte() {
+                b' ' | b'\n' | b'\r' | b'\t' => self.at += 1,
                 byte => return byte,
             }
         }
-        0
     }
 
     /// Enters an object (`{`) or array (`[`).
@@ -276,6 +285,7 @@ impl<'a> Reader<'a> {
         if self.at == start { Err(self.fail("expected a digit")) } else { Ok(()) }
     }
 
+    #[inline]
     fn byte(&self) -> u8 {
         self.text.as_bytes().get(self.at).copied().unwrap_or(0)
     }
