@@ -28,23 +28,30 @@ global_asm!(
 const DT_NULL: usize = 0;
 const DT_RELA: usize = 7;
 const DT_RELASZ: usize = 8;
+const DT_RELRSZ: usize = 35;
+const DT_RELR: usize = 36;
 const R_X86_64_RELATIVE: usize = 8;
 
 /// Applies the relocations of a static position-independent program: all are "load address plus
-/// addend". It must not use anything that itself needs a relocation.
+/// addend". Most are in the packed form (`-z pack-relative-relocs`), whose addends stand in the
+/// places themselves: an even entry is the address of a place, an odd one a map of the 63 words
+/// behind the last place. It must not use anything that itself needs a relocation.
 ///
 /// # Safety
 /// To be called once, by `_start`, with the program's load address and dynamic section.
 unsafe extern "C" fn relocate(base: usize, dynamic: *const [usize; 2]) {
     let (mut table, mut bytes) = (0usize, 0usize);
+    let (mut packed, mut packed_bytes) = (0usize, 0usize);
     let mut entry = dynamic;
-    // SAFETY: the dynamic section is an array of pairs that ends with DT_NULL; the table it
-    // names lies in the program's image, and each entry's target in its writable segment.
+    // SAFETY: the dynamic section is an array of pairs that ends with DT_NULL; the tables it
+    // names lie in the program's image, and each entry's targets in its writable segment.
     unsafe {
         while (*entry)[0] != DT_NULL {
             match (*entry)[0] {
                 DT_RELA => table = base + (*entry)[1],
                 DT_RELASZ => bytes = (*entry)[1],
+                DT_RELR => packed = base + (*entry)[1],
+                DT_RELRSZ => packed_bytes = (*entry)[1],
                 _ => {}
             }
             entry = entry.add(1);
@@ -57,6 +64,25 @@ unsafe extern "C" fn relocate(base: usize, dynamic: *const [usize; 2]) {
                 *((base + offset) as *mut usize) = base + addend;
             }
             relocation = relocation.add(1);
+        }
+        let mut entry = packed as *const usize;
+        let end = (packed + packed_bytes) as *const usize;
+        let mut place = base as *mut usize;
+        while entry < end {
+            let mut map = *entry;
+            if map & 1 == 0 {
+                place = (base + map) as *mut usize;
+                *place += base;
+                place = place.add(1);
+            } else {
+                map &= !1;
+                while map != 0 {
+                    *place.add(map.trailing_zeros() as usize - 1) += base;
+                    map &= map - 1;
+                }
+                place = place.add(63);
+            }
+            entry = entry.add(1);
         }
     }
 }
