@@ -1,5 +1,6 @@
 //! What can go wrong, as a value that a caller can act on and a sentence that a user can read.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt;
@@ -47,7 +48,12 @@ impl Kind {
 
 /// An error: the message is a lower-case fragment that says what was attempted on which object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Inner>);
+
+/// On the heap, so that a result is not much larger than its value: hundreds of functions pass
+/// results on, and moving 64 bytes in each of them was an eighth of the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Inner {
     kind: Kind,
     errno: Option<Errno>,
     message: String,
@@ -57,7 +63,13 @@ pub struct Error {
 impl Error {
     /// An error without a kernel error number.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, errno: None, message: message.into(), hint: None }
+        Self::boxed(kind, None, message.into())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn boxed(kind: Kind, errno: Option<Errno>, message: String) -> Self {
+        Self(Box::new(Inner { kind, errno, message, hint: None }))
     }
 
     /// The configuration or an argument is wrong.
@@ -67,6 +79,12 @@ impl Error {
 
     /// The kernel refused: `attempt` says what ("mounting proc on /proc").
     pub fn os(attempt: impl fmt::Display, errno: Errno) -> Self {
+        Self::refused(&attempt, errno)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refused(attempt: &dyn fmt::Display, errno: Errno) -> Self {
         let kind = match errno {
             Errno::ENOENT | Errno::ESRCH => Kind::NotFound,
             Errno::EEXIST => Kind::Exists,
@@ -75,43 +93,49 @@ impl Error {
             Errno::EBUSY | Errno::EAGAIN => Kind::Busy,
             _ => Kind::Os,
         };
-        Self { kind, errno: Some(errno), message: format!("{attempt}: {errno}"), hint: None }
+        Self::boxed(kind, Some(errno), format!("{attempt}: {errno}"))
     }
 
     /// Adds what the user can do about it.
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
     /// Puts what was being attempted in front.
-    pub fn context(mut self, attempt: impl fmt::Display) -> Self {
-        self.message = format!("{attempt}: {}", self.message);
+    pub fn context(self, attempt: impl fmt::Display) -> Self {
+        self.in_context(&attempt)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn in_context(mut self, attempt: &dyn fmt::Display) -> Self {
+        self.0.message = format!("{attempt}: {}", self.0.message);
         self
     }
 
     /// What a caller may act on.
     pub fn kind(&self) -> Kind {
-        self.kind
+        self.0.kind
     }
 
     /// The kernel's error number, where one was the cause.
     pub fn errno(&self) -> Option<Errno> {
-        self.errno
+        self.0.errno
     }
 
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&str> {
-        self.hint.as_deref()
+        self.0.hint.as_deref()
     }
 
     /// The error as bytes for another process.
     pub(crate) fn encode(&self) -> alloc::vec::Vec<u8> {
-        let kind = Kind::ALL.iter().position(|&kind| kind == self.kind).unwrap_or(0) as u8;
-        let errno = self.errno.map_or(0, |errno| errno.0 as u8);
+        let kind = Kind::ALL.iter().position(|&kind| kind == self.0.kind).unwrap_or(0) as u8;
+        let errno = self.0.errno.map_or(0, |errno| errno.0 as u8);
         let mut bytes = alloc::vec![kind, errno];
-        bytes.extend_from_slice(self.message.as_bytes());
-        if let Some(hint) = &self.hint {
+        bytes.extend_from_slice(self.0.message.as_bytes());
+        if let Some(hint) = &self.0.hint {
             bytes.push(0);
             bytes.extend_from_slice(hint.as_bytes());
         }
@@ -128,18 +152,18 @@ impl Error {
             Some((message, hint)) => (message, Some(hint.to_string())),
             None => (&*text, None),
         };
-        Self {
+        Self(Box::new(Inner {
             kind: Kind::ALL.get(usize::from(*kind)).copied().unwrap_or(Kind::Os),
             errno: (*errno != 0).then_some(Errno(i32::from(*errno))),
             message: message.to_string(),
             hint,
-        }
+        }))
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
