@@ -279,7 +279,7 @@ fn value(node: &Node, signature: &str) -> Parsed<Value> {
 
 fn number(text: &str, signature: &str) -> Option<Value> {
     if signature == "d" {
-        return text.parse().ok().map(Value::F64);
+        return decimal(text).map(Value::F64);
     }
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (-1, digits),
@@ -306,6 +306,35 @@ fn number(text: &str, signature: &str) -> Option<Value> {
     })
 }
 
+/// A decimal fraction. Up to 15 digits and 22 places it is the nearest double; beyond that the last
+/// bits may differ, which no property can notice: the standard library's tables for that are 14 KB.
+fn decimal(text: &str) -> Option<f64> {
+    let (sign, text) = match text.strip_prefix('-') {
+        Some(text) => (-1.0, text),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (digits, exponent) = match text.split_once(['e', 'E']) {
+        Some((digits, exponent)) => (digits, exponent.parse::<i32>().ok()?),
+        None => (text, 0),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let mut value = 0.0;
+    for byte in whole.bytes().chain(fraction.bytes()) {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        value = value * 10.0 + f64::from(byte - b'0');
+    }
+    // Beyond 400 places every double is 0 or infinite.
+    let places = exponent.saturating_sub(i32::try_from(fraction.len()).ok()?).clamp(-400, 400);
+    let scale = (0..places.unsigned_abs()).fold(1.0, |scale: f64, _| scale * 10.0);
+    let value = sign * if places < 0 { value / scale } else { value * scale };
+    value.is_finite().then_some(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,6 +355,13 @@ mod tests {
             ("0x1f", Value::I32(31)),
             ("017", Value::I32(15)),
             ("1.5", Value::F64(1.5)),
+            ("-0.1", Value::F64(-0.1)),
+            ("+.25", Value::F64(0.25)),
+            ("3.", Value::F64(3.0)),
+            ("123456789.012345", Value::F64(123_456_789.012_345)),
+            ("1e22", Value::F64(1e22)),
+            ("25e-3", Value::F64(0.025)),
+            ("double 7", Value::F64(7.0)),
             ("uint64 123", Value::U64(123)),
             ("@t 123", Value::U64(123)),
             ("byte 255", Value::Byte(255)),
@@ -359,6 +395,13 @@ mod tests {
             "byte 256",
             "uint64 -1",
             "int32 1.5",
+            "1.5.2",
+            "1.5x",
+            ".",
+            "1e",
+            "1e2.5",
+            "1e99999999999",
+            "1e400",
             "1 2",
             "{'a': 1}",
             "<1>",
