@@ -12,4 +12,7 @@
 extern crate alloc;
 
 pub mod json;
+mod map;
 pub mod runtime;
+
+pub use map::sort_by;

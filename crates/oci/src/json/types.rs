@@ -1,7 +1,6 @@
 //! Values that documents are made of.
 
 use super::{Failed, FromJson, Reader, ToJson, Writer};
-use crate::runtime::Map;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -212,40 +211,6 @@ impl<T: ToJson> ToJson for [T] {
             element.write(writer);
         }
         writer.close(']');
-    }
-
-    fn is_absent(&self) -> bool {
-        self.is_empty()
-    }
-}
-
-impl<T: FromJson + Default> FromJson for Map<T> {
-    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Failed> {
-        self.clear();
-        reader.open(b'{')?;
-        while let Some(key) = reader.next_key()? {
-            let mut value = T::default();
-            if let Err(failed) = value.read(reader) {
-                return Err(reader.inside_key(failed, &key));
-            }
-            self.insert(key.into_owned(), value);
-        }
-        Ok(())
-    }
-
-    fn reset(&mut self) {
-        self.clear();
-    }
-}
-
-impl<T: ToJson> ToJson for Map<T> {
-    fn write(&self, writer: &mut Writer) {
-        writer.open('{');
-        for (key, value) in self {
-            writer.key(key);
-            value.write(writer);
-        }
-        writer.close('}');
     }
 
     fn is_absent(&self) -> bool {

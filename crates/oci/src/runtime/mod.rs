@@ -11,6 +11,7 @@ mod resources;
 mod seccomp;
 mod state;
 
+pub use crate::map::Map;
 pub use features::*;
 pub use linux::*;
 pub use process::*;
@@ -20,15 +21,11 @@ pub use state::*;
 
 use crate::json::Raw;
 use crate::{document, names};
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 /// The specification version that this crate implements.
 pub const VERSION: &str = "1.3.0";
-
-/// Sorted string map, as annotations and sysctls are.
-pub type Map<T = String> = BTreeMap<String, T>;
 
 document! {
     /// `config.json`: everything that a container is made from.

@@ -6,8 +6,8 @@ use super::procs::wait_for_change;
 use super::remove::shown;
 use super::tree::Dir;
 use crate::error::{Error, Kind, Result};
-use alloc::collections::BTreeSet;
 use alloc::format;
+use alloc::vec::Vec;
 use sys::Errno;
 use sys::process::kill;
 
@@ -110,14 +110,16 @@ impl Plan {
     }
 
     fn signal_passes(&self, signal: i32) -> Result<()> {
-        let mut signalled = BTreeSet::new();
+        // Sorted, as every list of processes is.
+        let mut signalled: Vec<i32> = Vec::new();
         for pass in 0..SIGNAL_PASSES {
             let pids = self.processes()?;
-            let mut new = pids.into_iter().filter(|pid| signalled.insert(*pid)).peekable();
-            if new.peek().is_none() && pass > 0 {
+            let is_new = |pid: &i32| signalled.binary_search(pid).is_err();
+            let new: Vec<i32> = pids.iter().copied().filter(is_new).collect();
+            if new.is_empty() && pass > 0 {
                 break;
             }
-            for pid in new {
+            for &pid in &new {
                 match kill(pid, signal) {
                     Ok(()) | Err(Errno::ESRCH) => {}
                     Err(errno) => {
@@ -125,6 +127,8 @@ impl Plan {
                     }
                 }
             }
+            signalled.extend(new);
+            oci::sort_by(&mut signalled, i32::cmp);
             sys::time::sleep_ms(FIRST_PAUSE_MS);
         }
         Ok(())

@@ -35,7 +35,7 @@ pub(super) fn processes_below(dir: &Dir) -> Result<Vec<i32>> {
         Ok(mut found) => pids.append(&mut found),
         Err(error) => failed = failed.take().or(Some(error)),
     });
-    pids.sort_unstable();
+    oci::sort_by(&mut pids, i32::cmp);
     pids.dedup();
     // Processes that were found must be reported to be killed even when a cgroup cannot be read.
     match failed {

@@ -185,7 +185,7 @@ pub(super) fn hugepage_sizes() -> Vec<String> {
     let dir = sys::fs::open_at(sys::CWD, "/sys/kernel/mm/hugepages", sys::fs::O_DIRECTORY, 0);
     let entries = dir.and_then(|dir| sys::fs::read_dir(dir.borrow())).unwrap_or_default();
     let mut names: Vec<_> = entries.into_iter().map(|entry| entry.name).collect();
-    names.sort_unstable();
+    oci::sort_by(&mut names, Vec::cmp);
     names.iter().filter_map(|name| hugepage_size(core::str::from_utf8(name).ok()?)).collect()
 }
 

@@ -5,9 +5,9 @@ use super::{
     scheduler_flags, scheduler_policy,
 };
 use crate::error::{Error, Result};
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use oci::runtime::{Hook, IdMapping, Linux, NamespaceKind, Process, Spec};
 
 /// Checks a whole configuration.
@@ -125,16 +125,18 @@ pub fn validate_process(process: &Process, field: &str) -> Result<()> {
 }
 
 fn check_limits(process: &Process, field: &str) -> Result<()> {
-    let mut seen = BTreeSet::new();
+    // There are 16 kinds of limit.
+    let mut seen: Vec<&str> = Vec::new();
     for (index, limit) in process.rlimits.iter().enumerate() {
         let field = format!("{field}.rlimits[{index}]");
         if limit_number(&limit.kind).is_none() {
             let kind = &limit.kind;
             return Err(Error::invalid(format!("{field}.type: {kind:?} is not a limit")));
         }
-        if !seen.insert(&limit.kind) {
+        if seen.contains(&&*limit.kind) {
             return Err(Error::invalid(format!("{field}.type: {:?} is set twice", limit.kind)));
         }
+        seen.push(&limit.kind);
         if limit.soft > limit.hard {
             let (soft, hard) = (limit.soft, limit.hard);
             let what = format!("{field}: the soft limit {soft} is above the hard limit {hard}");
@@ -170,13 +172,15 @@ fn check_hooks(spec: &Spec) -> Result<()> {
 }
 
 fn check_linux(linux: &Linux) -> Result<()> {
-    let mut seen = BTreeSet::new();
+    // There are 8 kinds of namespace.
+    let mut seen: Vec<NamespaceKind> = Vec::new();
     for (index, namespace) in linux.namespaces.iter().enumerate() {
         let field = format!("linux.namespaces[{index}]");
-        if !seen.insert(namespace.kind) {
+        if seen.contains(&namespace.kind) {
             let kind = namespace.kind.name();
             return Err(Error::invalid(format!("{field}: a second {kind} namespace")));
         }
+        seen.push(namespace.kind);
         let path = namespace.path.as_deref().unwrap_or("");
         if !path.is_empty() && !path.starts_with('/') {
             return Err(Error::invalid(format!("{field}.path: {path:?} is not absolute")));

@@ -232,6 +232,6 @@ pub fn list(root: &str) -> Result<Vec<ContainerId>> {
         ContainerId::parse(&text).ok()
     };
     let mut ids: Vec<ContainerId> = entries.into_iter().filter_map(name).collect();
-    ids.sort();
+    oci::sort_by(&mut ids, ContainerId::cmp);
     Ok(ids)
 }

@@ -145,7 +145,7 @@ fn linux_features() -> LinuxFeatures {
     let yes = Some(true);
     let switch = |enabled| Some(Switch { enabled: Some(enabled) });
     let mut namespaces = Vec::from(NamespaceKind::VALUES);
-    namespaces.sort_unstable_by_key(|kind| kind.name());
+    oci::sort_by(&mut namespaces, |a, b| a.name().cmp(b.name()));
     LinuxFeatures {
         namespaces,
         capabilities: list(&CAPABILITIES),

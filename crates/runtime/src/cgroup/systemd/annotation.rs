@@ -22,8 +22,8 @@ const DEPTH_LIMIT: usize = 8;
 /// The properties that annotations name, with the text of their values; all are checked.
 pub(super) fn properties(annotations: &Map) -> Result<Vec<(String, String)>> {
     let mut properties = Vec::new();
-    for (key, value) in annotations.range(PREFIX.to_owned()..) {
-        let Some(name) = key.strip_prefix(PREFIX) else { break };
+    for (key, value) in annotations {
+        let Some(name) = key.strip_prefix(PREFIX) else { continue };
         property(name, value)
             .map_err(|error| error.context(format!("annotation {key}={value}")))?;
         properties.push((name.to_owned(), value.clone()));
