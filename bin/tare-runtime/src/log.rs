@@ -6,6 +6,9 @@ use oci::json::Object;
 use runtime::error::Error;
 use sys::{BorrowedFd, CWD, Fd, fs};
 
+/// The log's descriptor is at least this one, unless the limit of open files is lower.
+const HIGH: i32 = 200;
+
 /// Where messages go.
 #[derive(Default)]
 pub struct Log {
@@ -31,7 +34,24 @@ impl Log {
                 .map_err(|errno| Error::os(format!("opening the log {path}"), errno))
         };
         let file = path.filter(|path| !path.is_empty()).map(open).transpose()?;
+        // Out of the way of descriptors that are handed on by number.
+        let file = file.map(|file| fs::duplicate(&file, HIGH).unwrap_or(file));
         Ok(Self { file, json, debug })
+    }
+
+    /// Closes what the caller left open behind descriptor `first - 1`, but for the log. A container
+    /// that waits for `start` would keep it open: a pipe whose reader waits for its end, a lock.
+    pub fn close_others(&self, first: u32) {
+        // Before Linux 5.9 they stay open until the program is executed.
+        match self.file.as_ref().map(|file| file.raw() as u32) {
+            Some(log) if log >= first => {
+                let _ = fs::close_range(log + 1, u32::MAX);
+                if log > first {
+                    let _ = fs::close_range(first, log - 1);
+                }
+            }
+            _ => drop(fs::close_range(first, u32::MAX)),
+        }
     }
 
     /// Says that something failed; returns the exit code.

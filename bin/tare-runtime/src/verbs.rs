@@ -194,7 +194,16 @@ impl Call<'_> {
         warnings.iter().for_each(|warning| self.log.warn(warning));
     }
 
+    /// Nothing is open yet but what the caller left open.
+    fn close_others(&self) -> Result<(), Error> {
+        let preserved = self.args.number::<u32>("preserve-fds")?.unwrap_or(0);
+        let kept = preserved.saturating_add(listen_fds(self.env)).saturating_add(3);
+        self.log.close_others(kept);
+        Ok(())
+    }
+
     fn options(&self) -> Result<Options, Error> {
+        self.close_others()?;
         Ok(Options {
             bundle: self.args.get("bundle").unwrap_or(".").to_string(),
             spec: None,
@@ -230,6 +239,7 @@ impl Call<'_> {
 
     fn exec(&self) -> Result<i32, Error> {
         let id = self.id()?;
+        self.close_others()?;
         let (_, record, _) = verbs::look_up(&self.host, &id)?;
         let options = exec::options(&self.args, self.env, &record)?;
         let mut warnings = Vec::new();

@@ -8,6 +8,9 @@ use sys::memory;
 /// Memory is taken from the kernel in pieces of this size, with their pages: a run of a container
 /// needs three, and a fault for each page would take longer than the system calls.
 const PIECE_BYTES: usize = 64 * 1024;
+/// The first piece is part of the program: what starts only to start itself again from a sealed
+/// copy needs no more, and pays for the pages that it touches.
+const FIRST_BYTES: usize = 16 * 1024;
 /// Freed blocks of up to this size are kept for reuse; larger ones come from the kernel and go
 /// back to it, so that a program that runs for days does not grow.
 const LARGEST_CLASS: usize = 32 * 1024;
@@ -20,8 +23,16 @@ struct Inner {
     free: [*mut u8; CLASSES],
 }
 
+#[repr(align(16))]
+#[expect(dead_code, reason = "used by address")]
+struct First([u8; FIRST_BYTES]);
+
 /// Blocks of powers of two, cut from the front of a piece; freed blocks are chained by size.
-pub struct Heap(UnsafeCell<Inner>);
+pub struct Heap {
+    inner: UnsafeCell<Inner>,
+    /// Apart from the rest: its blocks are handed out.
+    first: UnsafeCell<First>,
+}
 
 // SAFETY: a program without libc has no way to start a thread (nothing in this crate makes one),
 // so there is never a second user. A forked child has its own copy.
@@ -31,7 +42,8 @@ impl Heap {
     /// An empty heap.
     #[allow(clippy::new_without_default, reason = "it is only ever a static")]
     pub const fn new() -> Self {
-        Self(UnsafeCell::new(Inner { next: 0, end: 0, free: [null_mut(); CLASSES] }))
+        let inner = Inner { next: 0, end: 0, free: [null_mut(); CLASSES] };
+        Self { inner: UnsafeCell::new(inner), first: UnsafeCell::new(First([0; FIRST_BYTES])) }
     }
 }
 
@@ -49,7 +61,7 @@ unsafe impl GlobalAlloc for Heap {
             return memory::map(size);
         }
         // SAFETY: there is one thread, and no reference outlives a call.
-        let inner = unsafe { &mut *self.0.get() };
+        let inner = unsafe { &mut *self.inner.get() };
         let class = class_of(size);
         let block = inner.free[class];
         if !block.is_null() {
@@ -58,9 +70,13 @@ unsafe impl GlobalAlloc for Heap {
             return block;
         }
         let bytes = SMALLEST_CLASS << class;
+        if inner.next == 0 {
+            inner.next = self.first.get() as usize;
+            inner.end = inner.next + FIRST_BYTES;
+        }
         let align = layout.align().max(SMALLEST_CLASS);
         let start = inner.next.next_multiple_of(align);
-        if inner.next == 0 || start + bytes > inner.end {
+        if start + bytes > inner.end {
             let piece = memory::map_populated(PIECE_BYTES);
             if piece.is_null() {
                 return piece;
@@ -98,7 +114,7 @@ unsafe impl GlobalAlloc for Heap {
         }
         // SAFETY: there is one thread; the block is at least a pointer large and nobody's now.
         unsafe {
-            let inner = &mut *self.0.get();
+            let inner = &mut *self.inner.get();
             let class = class_of(size);
             block.cast::<*mut u8>().write(inner.free[class]);
             inner.free[class] = block;

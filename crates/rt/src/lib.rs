@@ -6,17 +6,20 @@
 //!
 //! It is a crate of its own because its symbols are libc's: a program with libc must not link it,
 //! and cargo features would reach every program that is built at the same time.
-#![no_std]
+#![cfg_attr(not(test), no_std)]
 
 extern crate alloc;
 
 mod heap;
 mod memory;
+#[cfg(not(test))]
 mod start;
 
 pub use heap::Heap;
+#[cfg(not(test))]
 pub use start::Arguments;
 
+#[cfg(not(test))]
 #[doc(hidden)]
 pub use start::begin;
 #[doc(hidden)]

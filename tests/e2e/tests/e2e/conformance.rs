@@ -84,6 +84,32 @@ fn a_strict_old_profile_without_no_new_privs_starts() {
     assert_eq!((stdout(&output).as_str(), stderr(&output).as_str()), ("started\n", ""));
 }
 
+/// A container that waits for `start` keeps nothing of its creator's open: a reader of a pipe would
+/// wait for it, and a lock would stay taken.
+#[test]
+fn a_created_container_holds_no_descriptor_of_its_creator() {
+    let test = "a_created_container_holds_no_descriptor_of_its_creator";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    bundle.args(&["true"]).write();
+    let (path, id) = (bundle.path(""), bundle.id().to_string());
+    let log = bundle.path("log");
+    let runtime = e2e::program("tare-runtime");
+    let script = format!(
+        "exec 7<{path}/config.json 250<{path}/config.json; {} --log {log} --root {path}/state \
+         create --bundle {path} {id} </dev/null >/dev/null 2>&1",
+        runtime.display()
+    );
+    let status = std::process::Command::new("bash").args(["-c", &script]).status().unwrap();
+    assert!(status.success(), "{}", std::fs::read_to_string(log).unwrap_or_default());
+    let state = stdout(&bundle.runtime(&["state", &id]));
+    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    let links = std::fs::read_dir(format!("/proc/{}/fd", state["pid"])).unwrap();
+    for link in links.flatten() {
+        let target = std::fs::read_link(link.path()).unwrap();
+        assert!(!target.ends_with("config.json"), "{} is open", target.display());
+    }
+}
+
 #[test]
 fn a_created_container_in_a_user_namespace_starts() {
     let Some(mut bundle) = Bundle::new("a_created_container_in_a_user_namespace_starts") else {
