@@ -11,6 +11,7 @@
 extern crate alloc;
 
 mod heap;
+#[cfg_attr(test, expect(dead_code, reason = "some are only called by name"))]
 mod memory;
 #[cfg(not(test))]
 mod start;
