@@ -154,15 +154,20 @@ fn start(job: &mut Job, prepared: process::Prepared, channel: &mut Channel) -> E
         Err(error) => return error,
     };
     let error = match run_start_hooks(job) {
-        Ok(()) if job.reaper => reaper::run(&job.plan, prepared, channel),
+        Ok(()) if job.reaper => return reaper::run(&job.plan, prepared, channel, reporter),
         Ok(()) => process::execute(&job.plan, prepared, &mut |fd| channel.send_listener(fd)),
         Err(error) => error,
     };
-    if let Some(reporter) = reporter {
-        // Whoever ran `start` reads this instead of the end of the fifo.
-        let _ = fs::write_all(&reporter, &error.encode());
-    }
+    report(&error, reporter.as_ref());
     error
+}
+
+/// Whoever ran `start` reads this instead of the end of the fifo.
+fn report(error: &Error, reporter: Option<&Fd>) {
+    if let Some(reporter) = reporter {
+        // `start` may have been interrupted.
+        let _ = fs::write_all(reporter, &error.encode());
+    }
 }
 
 fn run_start_hooks(job: &Job) -> Result<()> {

@@ -5,7 +5,7 @@ use crate::error::{Attempt, Error, Result};
 use crate::process::{self, Plan, Prepared};
 use sys::signal::{self, SignalSet};
 use sys::wait::{self, Exit, POLLIN, PollFd};
-use sys::{BorrowedFd, process as p};
+use sys::{BorrowedFd, Fd, process as p};
 
 const SIGCHLD: i32 = 17;
 /// Signals that are about this process itself, or that cannot be waited for.
@@ -13,20 +13,35 @@ const OWN: [i32; 8] = [9, 19, 11, 7, 8, 4, 5, SIGCHLD];
 
 /// Starts the program as a child and stays as the first process until it ends. Returns only on
 /// error.
-pub(super) fn run(plan: &Plan, prepared: Prepared, channel: &mut Channel) -> Error {
-    match fork_program(plan, prepared, channel) {
+pub(super) fn run(
+    plan: &Plan,
+    prepared: Prepared,
+    channel: &mut Channel,
+    reporter: Option<Fd>,
+) -> Error {
+    match fork_program(plan, prepared, channel, reporter.as_ref()) {
         Ok(child) => {
+            // From here on the program alone holds them: their end says that it is executed.
             channel.close();
+            drop(reporter);
             close_inherited(plan);
             // The name that `ps` shows; only the look suffers without it.
             let _ = p::set_name("tare-init");
             p::exit(reap(child).map_or(1, Exit::shell_code))
         }
-        Err(error) => error,
+        Err(error) => {
+            super::report(&error, reporter.as_ref());
+            error
+        }
     }
 }
 
-fn fork_program(plan: &Plan, prepared: Prepared, channel: &mut Channel) -> Result<i32> {
+fn fork_program(
+    plan: &Plan,
+    prepared: Prepared,
+    channel: &mut Channel,
+    reporter: Option<&Fd>,
+) -> Result<i32> {
     signal::block(SignalSet::ALL).attempt(|| "blocking signals")?;
     let child = p::fork_plain().attempt(|| "starting the program")?;
     match child {
@@ -37,6 +52,7 @@ fn fork_program(plan: &Plan, prepared: Prepared, channel: &mut Channel) -> Resul
                 Err(error) => error,
             };
             channel.fail(&error);
+            super::report(&error, reporter);
             p::exit(1)
         }
     }

@@ -32,6 +32,11 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Whether installing it makes a listener.
+    fn has_listener(&self) -> bool {
+        self.flags & filter::FLAG_NEW_LISTENER != 0
+    }
+
     /// The instructions as bytes: `code` (2), `jt`, `jf`, `k` (4), in the machine's byte order.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.instructions.len() * 8);
@@ -120,7 +125,7 @@ pub fn prepare(plan: &Plan, proc: &Proc, on_listener: OnListener<'_>) -> Result<
     let user = identity::look_up(process.user.uid, home_needed)?;
     make_working_directory(&process.cwd)?;
     close_on_exec(3 + plan.preserve_fds)?;
-    let filter_pending = process.no_new_privileges && plan.filter.is_some();
+    let mut filter_pending = process.no_new_privileges && plan.filter.is_some();
     let mut found = None;
     if process.no_new_privileges {
         sys::process::set_no_new_privileges().attempt(|| "setting no_new_privs")?;
@@ -141,6 +146,13 @@ pub fn prepare(plan: &Plan, proc: &Proc, on_listener: OnListener<'_>) -> Result<
         Some(program) => program,
         None => Program::find(process, &env, user.as_deref())?,
     };
+    if let Some(filter) = plan.filter.as_ref().filter(|filter| filter.has_listener())
+        && filter_pending
+    {
+        // At exec there may be no parent any more that would hand the listener on (create).
+        install(filter, on_listener)?;
+        filter_pending = false;
+    }
     Ok(Prepared { program, filter_pending })
 }
 

@@ -21,6 +21,8 @@ use sys::{fs, process, time};
 /// sleep can take as long as its device does; the user gets the word back and may try again.
 const DELETE_DEADLINE_MS: u64 = 10_000;
 const SIGKILL: i32 = 9;
+/// An init's error is a sentence.
+const MESSAGE_LIMIT_BYTES: usize = 64 * 1024;
 
 /// Where the container is in its life.
 pub fn status(dir: &ContainerDir, record: &Record) -> Status {
@@ -81,32 +83,22 @@ fn open_gate(dir: &ContainerDir, record: &Record) -> Result<()> {
     fs::unlink(dir.fd(), FIFO, 0).attempt(attempt)?;
     let mut message = Vec::new();
     let mut buffer = [0u8; 4096];
-    let mut connected = false;
-    loop {
+    // An init that has not opened its end yet makes no event; one that has opened and closed it
+    // meanwhile does.
+    while message.len() < MESSAGE_LIMIT_BYTES {
         let mut fds = [
             sys::wait::PollFd::new(&fifo, sys::wait::POLLIN),
             sys::wait::PollFd::new(&init, sys::wait::POLLIN),
         ];
-        // The writer that has not opened yet makes no event; a short time is between looks.
-        sys::wait::poll(&mut fds, Some(if connected { 1000 } else { 1 })).attempt(attempt)?;
-        connected |= fds[0].ready() != 0;
+        sys::wait::poll(&mut fds, None).attempt(attempt)?;
+        if fds[0].ready() == 0 && fds[1].ready() != 0 {
+            break;
+        }
         match fs::read(&fifo, &mut buffer) {
-            Ok(0) if connected => break,
+            Ok(0) if fds[0].ready() != 0 => break,
             Ok(0) | Err(sys::Errno::EAGAIN) => {}
             Ok(count) => message.extend_from_slice(&buffer[..count]),
             Err(errno) => return Err(Error::os(attempt(), errno)),
-        }
-        if fds[1].ready() != 0 {
-            break;
-        }
-        // A write end that was opened and closed between two looks has left no trace but exec's.
-        if !connected
-            && fs::read_link(sys::CWD, format!("/proc/{}/exe", record.pid)).is_ok_and(|exe| {
-                let own = fs::read_link(sys::CWD, "/proc/self/exe").unwrap_or_default();
-                exe != own
-            })
-        {
-            break;
         }
     }
     if message.is_empty() {

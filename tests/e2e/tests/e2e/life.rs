@@ -213,6 +213,44 @@ fn the_reaping_init_passes_the_exit_on() {
     assert_eq!((stdout(&output).as_str(), output.status.code()), ("2\n", Some(9)));
 }
 
+/// `create`; the descriptors of the test stay its own.
+fn create(bundle: &Bundle, more: &[&str]) -> bool {
+    let quiet = std::process::Stdio::null;
+    let args = [&["create", "--bundle", bundle.path(""), bundle.id()], more].concat();
+    bundle.command(&args).stdout(quiet()).stderr(quiet()).status().unwrap().success()
+}
+
+#[test]
+fn start_waits_for_its_hooks_and_for_the_program() {
+    let Some(mut bundle) = Bundle::new("start_waits_for_its_hooks_and_for_the_program") else {
+        return;
+    };
+    let script = "busybox sleep 0.3; echo reason >&2; exit 3";
+    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}]);
+    for more in [&[][..], &["--init"]] {
+        bundle.config["hooks"] = json!({"startContainer": hook});
+        bundle.args(&["true"]).write();
+        assert!(create(&bundle, more));
+        let id = bundle.id().to_string();
+        let start = bundle.runtime(&["start", &id]);
+        let text = stderr(&start);
+        assert!(text.contains("error running startContainer hook #0"), "{text}");
+        assert!(text.contains("output: reason"), "{text}");
+        assert!(bundle.runtime(&["delete", "--force", &id]).status.success());
+
+        // Found when it is created, and unusable when it is started.
+        std::fs::write(bundle.path("rootfs/bin/broken"), "no program").unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(bundle.path("rootfs/bin/broken"), mode).unwrap();
+        bundle.config["hooks"] = json!({});
+        bundle.args(&["broken"]).write();
+        assert!(create(&bundle, more));
+        let start = bundle.runtime(&["start", &id]);
+        assert!(stderr(&start).contains("exec: \"broken\""), "{}", stderr(&start));
+        assert!(bundle.runtime(&["delete", "--force", &id]).status.success());
+    }
+}
+
 #[test]
 fn exec_binds_to_cpus_and_an_empty_profile_is_none() {
     let Some(mut bundle) = Bundle::new("exec_binds_to_cpus_and_an_empty_profile_is_none") else {

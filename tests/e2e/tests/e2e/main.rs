@@ -1,5 +1,6 @@
 //! End-to-end tests. One binary: each further one would cost a link.
 
+mod agent;
 mod conformance;
 mod events;
 mod host;
