@@ -73,7 +73,11 @@ impl Args {
             Some((name, value)) => (name, Some(value.to_string())),
             None => (argument, None),
         };
-        let bare = name.trim_start_matches('-');
+        let bare = match name.trim_start_matches('-') {
+            // crun's short form.
+            "usage" => "help",
+            bare => bare,
+        };
         let short =
             |flag: &&Flag| flag.short.is_some_and(|c| bare.len() == 1 && bare.starts_with(c));
         let Some(flag) = syntax.flags.iter().find(|flag| flag.name == bare || short(flag)) else {

@@ -28,6 +28,7 @@ pub fn options(args: &Args, env: &Environment<'_>, record: &Record) -> Result<Ex
         listen_fds: crate::verbs::listen_fds(env),
         ignore_paused: args.has("ignore-paused"),
         cgroups: args.all("cgroup").map(ToString::to_string).collect(),
+        orphan: false,
     })
 }
 

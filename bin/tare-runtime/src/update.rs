@@ -46,7 +46,7 @@ pub fn resources(args: &Args) -> Result<Resources, Error> {
         let text = match path {
             "-" => fs::read_to_end(BorrowedFd::from_raw(0), runtime::config::DOCUMENT_LIMIT_BYTES)
                 .map_err(|errno| Error::os("reading standard input", errno))?,
-            path => runtime::config::read_regular(sys::CWD, path)?,
+            path => runtime::config::read_given(path)?,
         };
         return oci::json::read(&text).map_err(|why| Error::invalid(format!("{path}: {why}")));
     }

@@ -26,7 +26,7 @@ pub const GLOBAL: Syntax = Syntax {
         option("log-level", None, "LEVEL", "debug, warning or error"),
         option(
             "root",
-            None,
+            Some('r'),
             "DIR",
             "state directory (default /run/tare, or $XDG_RUNTIME_DIR/tare)",
         ),
@@ -42,6 +42,7 @@ pub const GLOBAL: Syntax = Syntax {
             "WORD",
             "true, false or auto: tolerate missing cgroup permissions",
         ),
+        switch("daemonize", Some('d'), "run: return when the program runs (as run --detach)"),
         switch("help", Some('h'), "show help"),
         switch("version", Some('v'), "show the version"),
     ],
@@ -51,12 +52,17 @@ pub const GLOBAL: Syntax = Syntax {
 const HELP: Flag = switch("help", Some('h'), "show help");
 const BUNDLE: Flag = option("bundle", Some('b'), "DIR", "the bundle (default: current directory)");
 const CONSOLE: Flag = option("console-socket", None, "SOCKET", "where to send the terminal");
-const PID_FILE: Flag = option("pid-file", None, "FILE", "write the process id to FILE");
+const PID_FILE: Flag = option("pid-file", Some('p'), "FILE", "write the process id to FILE");
+const CONFIG: Flag = option("config", Some('f'), "FILE", "configuration (default: config.json)");
+const SUBREAPER: Flag =
+    switch("no-subreaper", None, "accepted; this program never becomes a subreaper");
+const REGEX: Flag = switch("regex", Some('r'), "refused: name one container");
 const PIDFD: Flag = option("pidfd-socket", None, "SOCKET", "where to send the process's pidfd");
 const PRESERVE: Flag = option("preserve-fds", None, "N", "pass N descriptors besides 0, 1 and 2");
 const NO_PIVOT: Flag = switch("no-pivot", None, "move the root instead of pivoting (ramfs)");
 const KEYRING: Flag = switch("no-new-keyring", None, "keep the caller's session keyring");
 const INIT: Flag = switch("init", None, "run the program under a reaping first process");
+const NO_INIT: Flag = switch("no-init", Some('n'), "run it as the first process (the default)");
 
 /// One verb.
 pub struct Verb {
@@ -85,7 +91,22 @@ pub const VERBS: &[Verb] = &[
         "create",
         "ID",
         "make a container that waits for start",
-        &[BUNDLE, CONSOLE, PID_FILE, PIDFD, PRESERVE, NO_PIVOT, KEYRING, INIT, HELP],
+        &[
+            BUNDLE,
+            CONFIG,
+            CONSOLE,
+            option("console", Some('c'), "DEVICE", "use this terminal of the host"),
+            PID_FILE,
+            PIDFD,
+            PRESERVE,
+            NO_PIVOT,
+            KEYRING,
+            INIT,
+            NO_INIT,
+            switch("no-trigger", Some('t'), "let start make the process, with its descriptors"),
+            SUBREAPER,
+            HELP,
+        ],
     ),
     verb("start", "ID", "execute the program of a created container", &[HELP]),
     verb(
@@ -94,6 +115,7 @@ pub const VERBS: &[Verb] = &[
         "create, start, wait, delete",
         &[
             BUNDLE,
+            CONFIG,
             CONSOLE,
             PID_FILE,
             PIDFD,
@@ -101,9 +123,10 @@ pub const VERBS: &[Verb] = &[
             NO_PIVOT,
             KEYRING,
             INIT,
+            NO_INIT,
             switch("detach", Some('d'), "return when the program runs"),
             switch("keep", None, "do not delete the container at its end"),
-            switch("no-subreaper", None, "accepted; this program never becomes a subreaper"),
+            SUBREAPER,
             HELP,
         ],
     ),
@@ -117,13 +140,13 @@ pub const VERBS: &[Verb] = &[
         "kill",
         "ID [SIGNAL]",
         "send a signal (default TERM) to a container's first process",
-        &[switch("all", Some('a'), "to every process of the container"), HELP],
+        &[switch("all", Some('a'), "to every process of the container"), REGEX, HELP],
     ),
     verb(
         "delete",
         "ID",
         "remove a stopped container",
-        &[switch("force", Some('f'), "kill it first; remove half-made ones too"), HELP],
+        &[switch("force", Some('f'), "kill it first; remove half-made ones too"), REGEX, HELP],
     ),
     verb("state", "ID", "print a container's state as JSON", &[HELP]),
     verb(
@@ -162,14 +185,20 @@ pub const VERBS: &[Verb] = &[
         "spec",
         "",
         "write an example config.json",
-        &[BUNDLE, switch("rootless", None, "for the caller's own user and group"), HELP],
+        &[
+            BUNDLE,
+            option("file", Some('f'), "FILE", "write FILE instead of config.json"),
+            switch("rootless", None, "for the caller's own user and group"),
+            HELP,
+        ],
     ),
     verb("features", "", "print what this runtime can do as JSON", &[HELP]),
 ];
 
 const EXEC_FLAGS: &[Flag] = &[
     CONSOLE,
-    PID_FILE,
+    // Without the short form, which is the process's here.
+    Flag { short: None, ..PID_FILE },
     PIDFD,
     PRESERVE,
     option("cwd", None, "DIR", "working directory"),

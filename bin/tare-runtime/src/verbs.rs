@@ -19,6 +19,10 @@ struct Call<'a> {
     log: &'a Log,
     env: &'a Environment<'a>,
     args: Args,
+    /// The program's own arguments and environment, to be started with again.
+    raw: &'a rt::Arguments,
+    /// railcar's word for detaching, which stands before the verb.
+    daemonize: bool,
 }
 
 /// Runs the verb that the command line names; returns the exit code.
@@ -62,7 +66,7 @@ fn run(
     }
     let host = host(global, env).map_err(fail)?;
     log.debug(&format!("{} below {}", verb.name, host.root));
-    let call = Call { host, log, env, args };
+    let call = Call { host, log, env, args, raw, daemonize: global.has("daemonize") };
     let own_failure = if verb.name == "exec" { 255 } else { 1 };
     call.run(verb).map_err(|error| (error, own_failure))
 }
@@ -159,7 +163,7 @@ impl Call<'_> {
             "create" => self.create(),
             "run" => self.run_container(),
             "exec" => self.exec(),
-            "start" => verbs::start(&self.host, &self.id()?).map(|()| 0),
+            "start" => self.start(),
             "kill" => self.kill(),
             "delete" => self.delete(),
             "state" => self.state(),
@@ -207,9 +211,11 @@ impl Call<'_> {
         Ok(Options {
             bundle: self.args.get("bundle").unwrap_or(".").to_string(),
             spec: None,
-            console: match self.args.get("console-socket") {
-                Some(path) => Console::Socket(path.to_string()),
-                None => Console::Inherit,
+            config: self.args.get("config").map(ToString::to_string),
+            console: match (self.args.get("console-socket"), self.args.get("console")) {
+                (Some(path), _) => Console::Socket(path.to_string()),
+                (None, Some(path)) => Console::Device(path.to_string()),
+                (None, None) => Console::Inherit,
             },
             pid_file: self.args.get("pid-file").map(ToString::to_string),
             pidfd_socket: self.args.get("pidfd-socket").map(ToString::to_string),
@@ -217,8 +223,9 @@ impl Call<'_> {
             listen_fds: listen_fds(self.env),
             no_pivot: self.args.has("no-pivot"),
             no_new_keyring: self.args.has("no-new-keyring"),
-            init: self.args.has("init"),
-            detach: self.args.has("detach"),
+            init: self.args.has("init") && !self.args.has("no-init"),
+            started_late: self.args.has("no-trigger"),
+            detach: self.args.has("detach") || self.daemonize,
             keep: self.args.has("keep"),
         })
     }
@@ -251,7 +258,29 @@ impl Call<'_> {
         })
     }
 
+    fn start(&self) -> Result<i32, Error> {
+        let id = self.id()?;
+        if verbs::look_up(&self.host, &id)?.1.started_late {
+            // This program enters the container, as exec does.
+            runtime::seal::ensure(&self.raw.args, &self.raw.env);
+        }
+        verbs::start(&self.host, &id).map(|()| 0)
+    }
+
+    /// Options of crun's that are refused.
+    fn refuse_pattern(&self) -> Result<(), Error> {
+        match self.args.get("regex") {
+            None => Ok(()),
+            Some(_) => {
+                let what = "--regex: containers are named one by one here";
+                let hint = "`list --quiet | grep -E PATTERN` finds the ids";
+                Err(Error::new(Kind::Unsupported, what).with_hint(hint))
+            }
+        }
+    }
+
     fn kill(&self) -> Result<i32, Error> {
+        self.refuse_pattern()?;
         let name = self.args.operands.get(1).map_or("TERM", String::as_str);
         let signal = sys::signal::parse(name)
             .ok_or_else(|| Error::invalid(format!("unknown signal {name:?}")))?;
@@ -260,6 +289,7 @@ impl Call<'_> {
 
     fn delete(&self) -> Result<i32, Error> {
         let mut warnings = Vec::new();
+        self.refuse_pattern()?;
         let force = self.args.has("force");
         let deleted = verbs::delete(&self.host, &self.id()?, force, &mut warnings);
         self.warn(&warnings);
@@ -304,13 +334,13 @@ impl Call<'_> {
 
     fn spec(&self) -> Result<i32, Error> {
         let bundle = self.args.get("bundle").unwrap_or(".");
-        let failed = |errno| Error::os(format!("writing {bundle}/config.json"), errno);
+        let name = self.args.get("file").unwrap_or("config.json");
+        let failed = |errno| Error::os(format!("writing {bundle}/{name}"), errno);
         let dir = fs::open_at(CWD, bundle, fs::O_PATH | fs::O_DIRECTORY, 0).map_err(failed)?;
         let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_EXCL;
-        let file = fs::open_at(&dir, "config.json", flags, 0o666).map_err(|errno| match errno {
+        let file = fs::open_at(&dir, name, flags, 0o666).map_err(|errno| match errno {
             sys::Errno::EEXIST => {
-                let what = "file config.json exists. Remove it first";
-                Error::new(Kind::Exists, what)
+                Error::new(Kind::Exists, format!("file {name} exists. Remove it first"))
             }
             errno => failed(errno),
         })?;

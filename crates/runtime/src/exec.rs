@@ -7,7 +7,7 @@
 use crate::cgroup::{Fallback, SubCgroups};
 use crate::channel::{self, Channel, Request};
 use crate::config::ContainerId;
-use crate::create::{announce, connect_socket, set_process_limits};
+use crate::create::{announce, connect_console, set_process_limits};
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::init::console;
 use crate::process::{self, Filter, Plan};
@@ -44,6 +44,8 @@ pub struct ExecOptions {
     pub ignore_paused: bool,
     /// Cgroups below the container's: `PATH` or `CONTROLLER[,CONTROLLER]:PATH`.
     pub cgroups: Vec<String>,
+    /// Leaves it to the container's first process as a child.
+    pub orphan: bool,
 }
 
 /// What became of it.
@@ -63,8 +65,9 @@ struct Job {
     own_users: bool,
     join: crate::cgroup::Join,
     sub: SubCgroups,
-    console: Option<Fd>,
+    console: Option<console::Outlet>,
     keyring: Option<String>,
+    orphan: bool,
 }
 
 /// Executes a process in container `id`.
@@ -139,7 +142,7 @@ fn prepare(
     plan.preserve_fds = options.preserve_fds + options.listen_fds;
     plan.listen_fds = options.listen_fds;
     for number in 3..3 + plan.preserve_fds as i32 {
-        if !sys::fs::is_open(BorrowedFd::from_raw(number)) {
+        if !sys::fs::is_open(BorrowedFd::from_raw(number), true) {
             return Err(Error::invalid(format!("--preserve-fds: descriptor {number} is not open")));
         }
     }
@@ -165,14 +168,7 @@ fn prepare(
         Some(plan) => plan.join(&sub, Some(record.pid))?,
         None => crate::cgroup::Join::default(),
     };
-    let console = match &options.console {
-        _ if !options.process.terminal => None,
-        Console::Inherit => None,
-        Console::Socket(path) => Some(connect_socket("--console-socket", path)?),
-        Console::Connected(fd) => {
-            Some(sys::fs::duplicate(fd, 3).attempt(|| "keeping the console socket")?)
-        }
-    };
+    let console = connect_console(options.process.terminal, &options.console)?;
     Ok(Job {
         plan,
         proc: Proc::open()?,
@@ -183,6 +179,7 @@ fn prepare(
         sub,
         console,
         keyring: record.new_keyring.then(|| record.id.clone()),
+        orphan: options.orphan,
     })
 }
 
@@ -273,6 +270,14 @@ fn become_process(job: &mut Job, mut channel: Channel) -> ! {
     p::exit(255)
 }
 
+/// Goes on in a child, whose new parent is the pid namespace's first process.
+fn leave_to_init() -> Result<()> {
+    if p::fork_plain().attempt(|| "starting the process")?.is_some() {
+        p::exit(0)
+    }
+    p::new_session().attempt(|| "starting a session")
+}
+
 fn enter(job: &mut Job, channel: &mut Channel) -> Result<Error> {
     // Limits and priorities are set from outside before anything of the container can run.
     channel.wait_for_go()?;
@@ -290,17 +295,19 @@ fn enter(job: &mut Job, channel: &mut Channel) -> Result<Error> {
         p::set_namespace(&job.init, job.namespaces)
             .attempt(|| "entering the container's namespaces")?;
     }
+    if job.orphan {
+        leave_to_init()?;
+    }
     if job.own_users || ids::euid() != 0 {
         // Root of the container, so that everything below is allowed there.
         let _ = ids::set_gid(0);
         let _ = ids::set_uid(0);
     }
     sys::fs::chdir("/").attempt(|| "entering the container's root")?;
-    if let Some(socket) = job.console.take() {
-        let (terminal, master) = console::open(None, job.plan.process.console_size.as_ref())?;
-        console::send(&socket, &master)?;
-        drop((socket, master));
-        terminal.connect(&job.plan.process)?;
+    if let Some(outlet) = job.console.take() {
+        let process = &job.plan.process;
+        console::provide(outlet, None, process.console_size.as_ref(), |_| Ok(()))?
+            .connect(process)?;
     }
     let mut on_listener = |fd| channel.send_listener(fd);
     let prepared = process::prepare(&job.plan, &job.proc, &mut on_listener)?;

@@ -55,6 +55,8 @@ pub enum Console {
     Inherit,
     /// Its outer end is sent to whoever listens at this path.
     Socket(String),
+    /// It is this terminal of the host's.
+    Device(String),
     /// Its outer end is sent over this connected socket.
     Connected(Fd),
 }
@@ -64,8 +66,10 @@ pub enum Console {
 pub struct Options {
     /// The bundle's directory.
     pub bundle: String,
-    /// The configuration; `None`: the bundle's `config.json`.
+    /// The configuration; `None`: it is read from the bundle.
     pub spec: Option<Spec>,
+    /// Its file, from the bundle's directory on; `None`: `config.json`.
+    pub config: Option<String>,
     /// Where a terminal goes.
     pub console: Console,
     /// File to write the init's id to.
@@ -82,6 +86,9 @@ pub struct Options {
     pub no_new_keyring: bool,
     /// Runs the program under an own first process that collects orphans.
     pub init: bool,
+    /// `start` makes the program's process, with its own descriptors, beside such a first process
+    /// (railcar's `--no-trigger`).
+    pub started_late: bool,
     /// `run` returns when the program runs.
     pub detach: bool,
     /// `run` does not remove the container at its end.

@@ -12,8 +12,8 @@ use sys::{CWD, fs};
 /// `SELINUX_MAGIC` of the file system at `/sys/fs/selinux`.
 const SELINUX_MAGIC: i64 = 0xf97c_ff8c;
 
-/// Whether AppArmor is on. A profile that is asked for where it is off is an error: the user
-/// would believe to be confined.
+/// Whether AppArmor is on. A profile or label that is asked for where its module is off is an
+/// error: the user would believe to be confined.
 pub fn apparmor_enabled() -> bool {
     fs::read_file(CWD, "/sys/module/apparmor/parameters/enabled", 16)
         .is_ok_and(|text| text.starts_with(b"Y"))
@@ -34,13 +34,20 @@ pub fn check(process: &Process) -> Result<()> {
             format!("process.apparmorProfile: {profile:?}: AppArmor is not enabled on the host"),
         ));
     }
+    let label = &process.selinux_label;
+    if !label.is_empty() && !selinux_enabled() {
+        return Err(Error::new(
+            Kind::Unsupported,
+            format!("process.selinuxLabel: {label:?}: SELinux is not enabled on the host"),
+        ));
+    }
     Ok(())
 }
 
 /// Sets what the next exec puts the process under.
 pub(crate) fn set_exec_label(proc: &Proc, process: &Process) -> Result<()> {
     let label = &process.selinux_label;
-    if !label.is_empty() && selinux_enabled() {
+    if !label.is_empty() {
         proc.write("thread-self/attr/exec", label)
             .map_err(|error| error.context(format!("process.selinuxLabel: {label:?}")))?;
     }

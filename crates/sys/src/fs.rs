@@ -354,10 +354,12 @@ pub fn set_cloexec(fd: impl AsFd, on: bool) -> Result<()> {
     unsafe { call!(__NR_fcntl, fd.fd(), F_SETFD, flags) }.map(drop)
 }
 
-/// Whether the descriptor is open.
-pub fn is_open(fd: impl AsFd) -> bool {
+/// Whether the descriptor is open. `survives_exec`: and does not close on exec, as all descriptors
+/// do that this crate opens.
+pub fn is_open(fd: impl AsFd, survives_exec: bool) -> bool {
     // SAFETY: no pointer is passed.
-    unsafe { call!(__NR_fcntl, fd.fd(), F_GETFD) }.is_ok()
+    let flags = unsafe { call!(__NR_fcntl, fd.fd(), F_GETFD) };
+    flags.is_ok_and(|flags| !survives_exec || flags as u32 & FD_CLOEXEC == 0)
 }
 
 /// Sets or clears `O_NONBLOCK`.

@@ -24,26 +24,34 @@ use sys::{AsFd, fs};
 /// about 1 MiB.
 pub const DOCUMENT_LIMIT_BYTES: usize = 16 << 20;
 
-/// Reads and checks `config.json` of the bundle that `bundle` is open on.
-pub fn load(bundle: impl AsFd, shown: &str) -> Result<Spec> {
-    let text = read_regular(bundle, "config.json").map_err(|error| {
+/// Reads and checks the configuration of the bundle that `bundle` is open on; `file` is usually
+/// `config.json`.
+pub fn load(bundle: impl AsFd, shown: &str, file: Option<&str>) -> Result<Spec> {
+    let file = file.unwrap_or("config.json");
+    let text = read_regular(bundle, file).map_err(|error| {
         let hint = "a bundle is a directory with config.json and a root file system; \
                     `tare-runtime spec` writes a config.json to begin with";
         error.context(format!("bundle {shown}")).with_hint(hint)
     })?;
     let spec: Spec =
-        oci::json::read(&text).map_err(|why| Error::invalid(format!("config.json: {why}")))?;
-    validate(&spec).map_err(|error| error.context("config.json"))?;
+        oci::json::read(&text).map_err(|why| Error::invalid(format!("{file}: {why}")))?;
+    validate(&spec).map_err(|error| error.context(file))?;
     Ok(spec)
 }
 
 /// Reads a process document (`exec --process`).
 pub fn load_process(path: &str) -> Result<Process> {
-    let text = read_regular(sys::CWD, path)?;
+    let text = read_given(path)?;
     let process: Process =
         oci::json::read(&text).map_err(|why| Error::invalid(format!("{path}: {why}")))?;
     validate_process(&process, "process").map_err(|error| error.context(path))?;
     Ok(process)
+}
+
+/// Reads what the user names on the command line, which may be a pipe (`<(...)`).
+pub fn read_given(path: &str) -> Result<Vec<u8>> {
+    let file = fs::open_read(path).attempt(|| format!("opening {path}"))?;
+    read_limited(&file, path)
 }
 
 /// Reads a regular file of bounded size. Anything else is refused without blocking on it.
@@ -54,7 +62,11 @@ pub fn read_regular(dir: impl AsFd, path: &str) -> Result<Vec<u8>> {
     if stat.st_mode & fs::S_IFMT != fs::S_IFREG {
         return Err(Error::invalid(format!("{path} is not a regular file")));
     }
-    fs::read_to_end(&file, DOCUMENT_LIMIT_BYTES).map_err(|errno| match errno {
+    read_limited(&file, path)
+}
+
+fn read_limited(file: &sys::Fd, path: &str) -> Result<Vec<u8>> {
+    fs::read_to_end(file, DOCUMENT_LIMIT_BYTES).map_err(|errno| match errno {
         sys::Errno::EFBIG => Error::invalid(format!(
             "{path} has more than {} MiB, which no configuration needs",
             DOCUMENT_LIMIT_BYTES >> 20

@@ -5,6 +5,7 @@ use crate::cgroup;
 use crate::config::{self, ContainerId, MountPlan, What};
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::init::Job;
+use crate::init::console::Outlet;
 use crate::process::{Filter, Plan};
 use crate::procfs::Proc;
 use crate::state::Record;
@@ -33,7 +34,7 @@ pub(super) fn prepare(
             config::validate(&spec)?;
             spec
         }
-        None => config::load(&bundle, &bundle_path)?,
+        None => config::load(&bundle, &bundle_path, options.config.as_deref())?,
     };
     // Taken apart, not copied: a configuration is mostly a system call profile.
     let mut linux = spec.linux.take().unwrap_or_default();
@@ -63,13 +64,22 @@ pub(super) fn prepare(
         hooks: spec.hooks.clone(),
         namespaces: linux.namespaces.iter().map(|namespace| namespace.kind).collect(),
         resources: Some(device_resources(&linux)),
-        init: options.init,
+        init: options.init || options.started_late,
+        started_late: options.started_late,
         new_keyring: !options.no_new_keyring,
         ..Record::default()
     };
     if let Some(seccomp) = &profile {
         record.listener_path.clone_from(&seccomp.listener_path);
         record.listener_metadata.clone_from(&seccomp.listener_metadata);
+    }
+    if options.started_late {
+        check_late_start(&linux, &record)?;
+        match &options.console {
+            Console::Socket(path) => record.console_socket.clone_from(path),
+            Console::Device(path) => record.console.clone_from(path),
+            Console::Inherit | Console::Connected(_) => {}
+        }
     }
     if !has(&linux, NamespaceKind::Mount) {
         record.shared_mounts = spec.mounts.iter().map(|mount| mount.destination.clone()).collect();
@@ -89,7 +99,10 @@ pub(super) fn prepare(
         record.filter_flags = plan.filter.as_ref().map_or(0, |filter| filter.flags);
     }
     let trees = prepare_trees(&bundle, &linux, &mounts, namespaces.own_users)?;
-    let console = connect_console(plan.process.terminal, &options.console)?;
+    let console = match options.started_late {
+        true => None,
+        false => connect_console(plan.process.terminal, &options.console)?,
+    };
     let time_offsets = linux.time_offsets.clone();
     spec.linux = Some(linux);
     let job = Job {
@@ -120,7 +133,8 @@ pub(super) fn prepare(
         fifo: None,
         no_pivot: options.no_pivot,
         new_keyring: !options.no_new_keyring,
-        reaper: options.init,
+        reaper: options.init || options.started_late,
+        started_late: options.started_late,
         wants_mapping: namespaces.new_users,
         waits_for_parent: systemd,
         overlaps,
@@ -185,7 +199,7 @@ fn process_plan(
     plan.preserve_fds = options.preserve_fds + options.listen_fds;
     plan.listen_fds = options.listen_fds;
     for number in 3..3 + plan.preserve_fds as i32 {
-        if !fs::is_open(sys::BorrowedFd::from_raw(number)) {
+        if !fs::is_open(sys::BorrowedFd::from_raw(number), true) {
             let what = format!("--preserve-fds: descriptor {number} is not open");
             return Err(Error::invalid(what));
         }
@@ -299,17 +313,46 @@ fn prepare_trees(
     Ok(trees)
 }
 
-fn connect_console(wanted: bool, console: &Console) -> Result<Option<Fd>> {
-    if !wanted {
-        return Ok(None);
-    }
+/// Opens what a process's terminal goes to, or comes from. Only a terminal of the host's serves a
+/// process that is configured without one.
+pub(crate) fn connect_console(wanted: bool, console: &Console) -> Result<Option<Outlet>> {
     match console {
-        Console::Inherit => Ok(None),
-        Console::Socket(path) => connect_socket("--console-socket", path).map(Some),
-        Console::Connected(fd) => {
-            fs::duplicate(fd, 3).attempt(|| "keeping the console socket").map(Some)
+        Console::Device(path) => {
+            let attempt = || format!("--console: opening {path}");
+            let flags = fs::O_RDWR | fs::O_NOCTTY | fs::O_NONBLOCK;
+            let device = fs::open_at(CWD, path, flags, 0).attempt(attempt)?;
+            if !sys::tty::is_terminal(&device) {
+                return Err(Error::invalid(format!("--console: {path} is not a terminal")));
+            }
+            fs::set_nonblocking(&device, false).attempt(attempt)?;
+            Ok(Some(Outlet::Device(device)))
         }
+        _ if !wanted => Ok(None),
+        Console::Inherit => Ok(None),
+        Console::Socket(path) => {
+            connect_socket("--console-socket", path).map(|socket| Some(Outlet::Socket(socket)))
+        }
+        Console::Connected(fd) => fs::duplicate(fd, 3)
+            .attempt(|| "keeping the console socket")
+            .map(|socket| Some(Outlet::Socket(socket))),
     }
+}
+
+/// What a process gets that `start` brings in from outside is what `exec` gives: the rest would be
+/// missing without a word.
+fn check_late_start(linux: &Linux, record: &Record) -> Result<()> {
+    let refused = if !has(linux, NamespaceKind::Pid) {
+        "needs a pid namespace, whose first process waits for start"
+    } else if linux.memory_policy.is_some() {
+        "linux.memoryPolicy would not reach the program"
+    } else if linux.personality.is_some() {
+        "linux.personality would not reach the program"
+    } else if !record.listener_path.is_empty() {
+        "linux.seccomp.listenerPath would get no listener"
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid(format!("--no-trigger: {refused}")).with_hint("create without it"))
 }
 
 /// Connects to the socket that `option` names. Long paths are reached through an open directory.

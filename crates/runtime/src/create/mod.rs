@@ -12,7 +12,7 @@ mod mapping;
 pub(crate) mod namespaces;
 mod run;
 
-pub(crate) use job::connect_socket;
+pub(crate) use job::{connect_console, connect_socket};
 pub(crate) use listener::forward as forward_listener;
 pub use run::run;
 

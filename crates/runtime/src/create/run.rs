@@ -62,7 +62,7 @@ fn prepare_terminal(options: &mut Options) -> Result<Option<sys::Fd>> {
         let attempt = || alloc::format!("opening the bundle {}", options.bundle);
         let flags = sys::fs::O_PATH | sys::fs::O_DIRECTORY;
         let bundle = sys::fs::open_at(sys::CWD, &options.bundle, flags, 0).attempt(attempt)?;
-        options.spec = Some(config::load(&bundle, &options.bundle)?);
+        options.spec = Some(config::load(&bundle, &options.bundle, options.config.as_deref())?);
     }
     let Some(process) = options.spec.as_mut().and_then(|spec| spec.process.as_mut()) else {
         return Ok(None);

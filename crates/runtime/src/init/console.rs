@@ -16,17 +16,50 @@ use sys::{CWD, Errno, Fd, fs, socket, tty};
 /// The container's end of its terminal.
 pub(crate) struct Terminal(Fd);
 
+/// Where a terminal goes, or comes from.
+#[derive(Debug)]
+pub(crate) enum Outlet {
+    /// A new one's outer end is sent over this socket.
+    Socket(Fd),
+    /// It is this one of the host's.
+    Device(Fd),
+}
+
 /// Makes the terminal, mounts it on `/dev/console`, and sends the other end away.
-pub(super) fn make(job: &Job, root: &RootDir, terminals: Option<&Fd>) -> Result<Option<Terminal>> {
-    let Some(socket) = &job.console else { return Ok(None) };
-    let (terminal, master) = open(terminals, job.plan.process.console_size.as_ref())?;
-    mount(root, &terminal.0)?;
-    send(socket, &master)?;
+pub(super) fn make(
+    job: &mut Job,
+    root: &RootDir,
+    terminals: Option<&Fd>,
+) -> Result<Option<Terminal>> {
+    let Some(outlet) = job.console.take() else { return Ok(None) };
+    let terminal = provide(outlet, terminals, job.plan.process.console_size.as_ref(), |slave| {
+        mount(root, slave)
+    })?;
     Ok(Some(terminal))
 }
 
+/// Gets the terminal from the outlet, or makes it and sends its outer end there. `prepare` is given
+/// the inner end of a new one before anybody outside knows of it.
+pub(crate) fn provide(
+    outlet: Outlet,
+    terminals: Option<&Fd>,
+    size: Option<&ConsoleSize>,
+    prepare: impl FnOnce(&Fd) -> Result<()>,
+) -> Result<Terminal> {
+    match outlet {
+        // Its mount is another namespace's and cannot be bound on /dev/console.
+        Outlet::Device(device) => Ok(Terminal(device)),
+        Outlet::Socket(socket) => {
+            let (terminal, master) = open(terminals, size)?;
+            prepare(&terminal.0)?;
+            send(&socket, &master)?;
+            Ok(terminal)
+        }
+    }
+}
+
 /// Makes a terminal in a devpts, or in `/dev/pts` of the current root; returns both ends.
-pub(crate) fn open(terminals: Option<&Fd>, size: Option<&ConsoleSize>) -> Result<(Terminal, Fd)> {
+fn open(terminals: Option<&Fd>, size: Option<&ConsoleSize>) -> Result<(Terminal, Fd)> {
     let attempt = || "opening a pseudo-terminal";
     let flags = fs::O_RDWR | fs::O_NOCTTY;
     let master = match terminals {
@@ -69,7 +102,7 @@ fn mount(root: &RootDir, slave: &Fd) -> Result<()> {
 }
 
 /// Sends the terminal's outer end over a console socket, with its name as runc does.
-pub(crate) fn send(socket: &Fd, master: &Fd) -> Result<()> {
+fn send(socket: &Fd, master: &Fd) -> Result<()> {
     socket::send(socket, b"/dev/ptmx", &[master.raw()])
         .map(drop)
         .attempt(|| "sending the terminal over the console socket")

@@ -59,13 +59,15 @@ pub(crate) struct Job {
     pub join: crate::cgroup::Join,
     /// Where the container's cgroups are, for a mount of type cgroup.
     pub cgroup: crate::cgroup::Plan,
-    /// Where the outer end of the terminal goes; `None`: the program has no terminal.
-    pub console: Option<Fd>,
+    /// Where the terminal goes or comes from; `None`: the program has none.
+    pub console: Option<console::Outlet>,
     /// `O_PATH` on the fifo that `start` opens; `None`: the parent says when to go.
     pub fifo: Option<Fd>,
     pub no_pivot: bool,
     pub new_keyring: bool,
     pub reaper: bool,
+    /// The reaper waits for a program that comes from outside.
+    pub started_late: bool,
     /// The state document for hooks.
     pub state: oci::runtime::State,
     /// The child's first message is a request to have its user namespace mapped.
@@ -154,6 +156,10 @@ fn start(job: &mut Job, prepared: process::Prepared, channel: &mut Channel) -> E
         Err(error) => return error,
     };
     let error = match run_start_hooks(job) {
+        Ok(()) if job.started_late => {
+            drop(reporter);
+            return reaper::wait_for_program(&job.plan, channel);
+        }
         Ok(()) if job.reaper => return reaper::run(&job.plan, prepared, channel, reporter),
         Ok(()) => process::execute(&job.plan, prepared, &mut |fd| channel.send_listener(fd)),
         Err(error) => error,

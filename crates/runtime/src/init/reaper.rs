@@ -8,6 +8,8 @@ use sys::wait::{self, Exit, POLLIN, PollFd};
 use sys::{BorrowedFd, Fd, process as p};
 
 const SIGCHLD: i32 = 17;
+/// All processes of the pid namespace but its first.
+const EVERYBODY: i32 = -1;
 /// Signals that are about this process itself, or that cannot be waited for.
 const OWN: [i32; 8] = [9, 19, 11, 7, 8, 4, 5, SIGCHLD];
 
@@ -22,12 +24,8 @@ pub(super) fn run(
     match fork_program(plan, prepared, channel, reporter.as_ref()) {
         Ok(child) => {
             // From here on the program alone holds them: their end says that it is executed.
-            channel.close();
             drop(reporter);
-            close_inherited(plan);
-            // The name that `ps` shows; only the look suffers without it.
-            let _ = p::set_name("tare-init");
-            p::exit(reap(child).map_or(1, Exit::shell_code))
+            stay(plan, channel, Some(child))
         }
         Err(error) => {
             super::report(&error, reporter.as_ref());
@@ -74,13 +72,38 @@ fn close_inherited(plan: &Plan) {
     }
 }
 
-fn reap(program: i32) -> Result<Exit> {
+/// Stays as the first process for a program that `start` brings in ([`Options::started_late`]),
+/// until it and everything else have ended. Returns only on error.
+///
+/// [`Options::started_late`]: crate::Options::started_late
+pub(super) fn wait_for_program(plan: &Plan, channel: &mut Channel) -> Error {
+    if let Err(errno) = signal::block(SignalSet::ALL) {
+        return Error::os("blocking signals", errno);
+    }
+    stay(plan, channel, None)
+}
+
+fn stay(plan: &Plan, channel: &mut Channel, program: Option<i32>) -> ! {
+    channel.close();
+    close_inherited(plan);
+    // The name that `ps` shows; only the look suffers without it.
+    let _ = p::set_name("tare-init");
+    p::exit(reap(program).map_or(1, Exit::shell_code))
+}
+
+/// Collects children until `program` has ended, or without one until the last has.
+fn reap(program: Option<i32>) -> Result<Exit> {
     let set = SignalSet(!SignalSet::of(&OWN).0 | SignalSet::of(&[SIGCHLD]).0);
     let signals = signal::signal_fd(set).attempt(|| "waiting for signals")?;
+    let mut last = None;
     loop {
-        while let Ok(Some((pid, exit))) = wait::child(-1, false) {
-            if pid == program {
-                return Ok(exit);
+        loop {
+            match (wait::child(-1, false), last) {
+                (Ok(Some((pid, exit))), _) if program == Some(pid) => return Ok(exit),
+                (Ok(Some((_, exit))), _) => last = Some(exit),
+                // No child is left.
+                (Err(_), Some(exit)) if program.is_none() => return Ok(exit),
+                _ => break,
             }
         }
         let mut fds = [PollFd::new(&signals, POLLIN)];
@@ -88,7 +111,7 @@ fn reap(program: i32) -> Result<Exit> {
         while let Ok(received) = signal::read_signal(&signals) {
             if received.signal != SIGCHLD {
                 // The program may have just ended; the next turn sees that.
-                let _ = p::kill(program, received.signal);
+                let _ = p::kill(program.unwrap_or(EVERYBODY), received.signal);
             }
         }
     }

@@ -48,6 +48,12 @@ oci::document! {
         rdt_class: String,
         /// Whether an own reaper is its first process.
         init: bool,
+        /// Whether `start` makes the program's process beside it.
+        started_late: bool,
+        /// The host's terminal that this process gets.
+        console: String,
+        /// Where the terminal of this process goes.
+        console_socket: String,
         /// Whether `exec`'d processes get a session keyring of their own.
         new_keyring: bool,
         /// The seccomp agent's socket and metadata, for exec.

@@ -10,7 +10,7 @@ use crate::cgroup::{KILL_DEADLINE_MS, REMOVE_DEADLINE_MS};
 use crate::config::ContainerId;
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::state::{self, ContainerDir, FIFO, Record};
-use crate::{Host, hooks};
+use crate::{Console, ExecOptions, Host, hooks};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -66,12 +66,34 @@ pub fn start(host: &Host, id: &ContainerId) -> Result<()> {
         }
     }
     open_gate(&dir, &record)?;
+    if record.started_late {
+        bring_in(host, id, &record).inspect_err(|_| {
+            let _ = process::kill(record.pid, SIGKILL);
+        })?;
+    }
     let Some(all) = &record.hooks else { return Ok(()) };
     let state = record.state(Status::Running);
     hooks::run_all("poststart", &all.poststart, &state).inspect_err(|_| {
         // Since 1.3 of the specification a failed poststart hook fails the container.
         let _ = process::kill(record.pid, SIGKILL);
     })
+}
+
+/// Makes the program's process beside the first process that waits for it.
+fn bring_in(host: &Host, id: &ContainerId, record: &Record) -> Result<()> {
+    let console = match (record.console.as_str(), record.console_socket.as_str()) {
+        ("", "") => Console::Inherit,
+        ("", socket) => Console::Socket(socket.into()),
+        (device, _) => Console::Device(device.into()),
+    };
+    let options = ExecOptions {
+        process: record.process.clone(),
+        console,
+        detach: true,
+        orphan: true,
+        ..ExecOptions::default()
+    };
+    crate::exec(host, id, options, &mut Vec::new()).map(drop)
 }
 
 /// Opens the fifo that the init waits on, and listens to it until exec closes it.

@@ -3,8 +3,11 @@
 mod agent;
 mod conformance;
 mod events;
+mod flags;
 mod host;
 mod life;
+mod options;
 mod pidfd;
 mod refusals;
 mod security;
+mod update;

@@ -1,0 +1,89 @@
+//! Every option of runc's and crun's is taken, or refused with a reason. What the options do is
+//! tested in `options`, `update`, `life`, `pidfd` and `events`.
+
+use e2e::{Bundle, stderr, stdout};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+const RUNC: &str = include_str!("../data/cli/runc.json");
+const CRUN: &str = include_str!("../data/cli/crun.json");
+
+/// What crun has and Tare refuses, and the beginning of the sentence.
+const REFUSED: [(&str, &str, &str); 2] = [
+    ("delete", "--regex", "--regex: containers are named one by one here"),
+    ("kill", "--regex", "--regex: containers are named one by one here"),
+];
+/// Verbs that do not exist yet.
+const ABSENT: [&str; 3] = ["checkpoint", "restore", "mounts"];
+
+/// (verb, name of the option, whether it takes a value).
+fn options(table: &str) -> Vec<(String, String, bool)> {
+    let verbs: BTreeMap<String, Value> = serde_json::from_str(table).expect("a table of verbs");
+    let mut all = Vec::new();
+    for (verb, about) in verbs {
+        if ABSENT.contains(&verb.as_str()) {
+            continue;
+        }
+        for (name, flag) in about["flags"].as_object().expect("flags") {
+            // crun's short form of exec --tty is optional, as the long one's value is.
+            let value = flag["value"].is_string() && name != "--tty";
+            all.push((verb.clone(), name.clone(), value));
+            if let Some(short) = flag["short"].as_str() {
+                all.push((verb.clone(), short.to_string(), value));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_option_of_runc_and_crun_is_known() {
+    let Some(bundle) = Bundle::new("every_option_of_runc_and_crun_is_known") else { return };
+    bundle.write();
+    for (verb, name, value) in [options(RUNC), options(CRUN)].concat() {
+        let option = if value { format!("{name}=x") } else { name.clone() };
+        let args: Vec<&str> = match verb.as_str() {
+            "(global)" => vec![&option, "list", "--quiet"],
+            verb => vec![verb, &option],
+        };
+        // Without its operands no verb does anything; `spec` finds a config.json.
+        let output = bundle.command(&args).current_dir(bundle.path("")).output().unwrap();
+        let text = stderr(&output);
+        for complaint in ["not defined", "needs an argument", "it is a switch"] {
+            assert!(!text.contains(complaint), "{args:?}: {text}");
+        }
+        if verb != "(global)" && name.starts_with("--") && name != "--usage" {
+            let help = stdout(&bundle.runtime(&[&verb, "--help"]));
+            assert!(help.contains(&format!(" {name} ")), "{name} is not in the help of {verb}");
+        }
+    }
+}
+
+#[test]
+fn every_verb_of_runc_and_crun_is_known() {
+    let Some(bundle) = Bundle::new("every_verb_of_runc_and_crun_is_known") else { return };
+    for table in [RUNC, CRUN] {
+        let table: Value = serde_json::from_str(table).unwrap();
+        for verb in table["(global)"]["sub"].as_array().unwrap() {
+            let verb = verb.as_str().unwrap();
+            if ABSENT.contains(&verb) {
+                continue;
+            }
+            let help = bundle.runtime(&[verb, "--help"]);
+            assert!(help.status.success(), "{verb}: {}", stderr(&help));
+        }
+    }
+}
+
+#[test]
+fn what_is_refused_says_why() {
+    let Some(mut bundle) = Bundle::new("what_is_refused_says_why") else { return };
+    bundle.args(&["sleep", "100"]).start();
+    let id = bundle.id().to_string();
+    for (verb, name, sentence) in REFUSED {
+        let output = bundle.runtime(&[verb, name, &id]);
+        assert!(stderr(&output).contains(sentence), "{verb} {name}: {}", stderr(&output));
+        assert_eq!(output.status.code(), Some(1), "{verb} {name}");
+    }
+    assert_eq!(bundle.status(), "running");
+}
