@@ -1,9 +1,8 @@
 //! What can go wrong, as a value that a caller can act on and a sentence that a user can read.
 
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::{String, ToString};
-use core::fmt;
+use core::fmt::{self, Write};
 use sys::Errno;
 
 /// Result of this crate's functions.
@@ -62,6 +61,7 @@ struct Inner {
 
 impl Error {
     /// An error without a kernel error number.
+    #[inline(never)]
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self::boxed(kind, None, message.into())
     }
@@ -73,18 +73,20 @@ impl Error {
     }
 
     /// The configuration or an argument is wrong.
+    #[inline(never)]
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Kind::Invalid, message)
     }
 
     /// The kernel refused: `attempt` says what ("mounting proc on /proc").
-    pub fn os(attempt: impl fmt::Display, errno: Errno) -> Self {
-        Self::refused(&attempt, errno)
+    #[inline(never)]
+    pub fn os(attempt: impl Into<String>, errno: Errno) -> Self {
+        Self::refused(attempt.into(), errno)
     }
 
     #[cold]
     #[inline(never)]
-    fn refused(attempt: &dyn fmt::Display, errno: Errno) -> Self {
+    fn refused(mut message: String, errno: Errno) -> Self {
         let kind = match errno {
             Errno::ENOENT | Errno::ESRCH => Kind::NotFound,
             Errno::EEXIST => Kind::Exists,
@@ -93,24 +95,25 @@ impl Error {
             Errno::EBUSY | Errno::EAGAIN => Kind::Busy,
             _ => Kind::Os,
         };
-        Self::boxed(kind, Some(errno), format!("{attempt}: {errno}"))
+        // Writing to a string cannot fail.
+        let _ = write!(message, ": {errno}");
+        Self::boxed(kind, Some(errno), message)
     }
 
     /// Adds what the user can do about it.
+    #[inline(never)]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
         self
     }
 
     /// Puts what was being attempted in front.
-    pub fn context(self, attempt: impl fmt::Display) -> Self {
-        self.in_context(&attempt)
-    }
-
-    #[cold]
     #[inline(never)]
-    fn in_context(mut self, attempt: &dyn fmt::Display) -> Self {
-        self.0.message = format!("{attempt}: {}", self.0.message);
+    pub fn context(mut self, attempt: impl Into<String>) -> Self {
+        let mut message = attempt.into();
+        message.push_str(": ");
+        message.push_str(&self.0.message);
+        self.0.message = message;
         self
     }
 
@@ -172,11 +175,11 @@ impl core::error::Error for Error {}
 /// Adds what was being attempted to the kernel's answer.
 pub trait Attempt<T> {
     /// `attempt` is only evaluated for an error.
-    fn attempt<D: fmt::Display>(self, attempt: impl FnOnce() -> D) -> Result<T>;
+    fn attempt<D: Into<String>>(self, attempt: impl FnOnce() -> D) -> Result<T>;
 }
 
 impl<T> Attempt<T> for sys::Result<T> {
-    fn attempt<D: fmt::Display>(self, attempt: impl FnOnce() -> D) -> Result<T> {
+    fn attempt<D: Into<String>>(self, attempt: impl FnOnce() -> D) -> Result<T> {
         self.map_err(|errno| Error::os(attempt(), errno))
     }
 }
