@@ -129,7 +129,7 @@ pub fn write_document(document: &dyn Document, writer: &mut Writer) {
     for (index, name) in schema.names.iter().enumerate() {
         let Some(field) = document.field(index) else { break };
         if always & 1 != 0 || !field.is_absent() {
-            writer.key(name);
+            writer.name(name);
             field.write(writer);
         }
         always >>= 1;
@@ -177,6 +177,8 @@ const fn spelled(name: &str, options: u8, into: &mut [u8]) -> usize {
     let bytes = name.as_bytes();
     let (mut length, mut index, mut upper) = (0, 0, false);
     while index < bytes.len() {
+        let plain = bytes[index] >= b' ' && bytes[index] != b'"' && bytes[index] != b'\\';
+        assert!(plain, "a name is written without escapes");
         if bytes[index] == b'_' && options & SNAKE == 0 {
             upper = true;
         } else {

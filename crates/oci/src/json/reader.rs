@@ -291,6 +291,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the string whose quote is next. Without escapes it is a part of the text.
+    #[inline]
     fn string_token(&mut self) -> Result<Cow<'a, str>, Failed> {
         let start = self.at + 1;
         self.at = start + plain_length(&self.text.as_bytes()[start..]);
@@ -299,12 +300,17 @@ impl<'a> Reader<'a> {
             self.at += 1;
             return Ok(Cow::Borrowed(plain));
         }
+        self.rest_of_string(plain).map(Cow::Owned)
+    }
+
+    /// Reads on where the first escape or mistake is.
+    fn rest_of_string(&mut self, plain: &str) -> Result<String, Failed> {
         let mut text = String::from(plain);
         loop {
             match self.byte() {
                 b'"' => {
                     self.at += 1;
-                    return Ok(Cow::Owned(text));
+                    return Ok(text);
                 }
                 b'\\' => {
                     self.at += 1;
@@ -481,21 +487,26 @@ fn shown(text: &str) -> &str {
 pub(super) fn plain_length(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES << 7;
-    let mut at = 0;
-    // Eight bytes at a time. A bit is set for each byte below the limit or equal to one of the
-    // two; a borrow can only set more of them behind the first one.
-    while let Some(chunk) = bytes[at..].first_chunk() {
-        let word = u64::from_le_bytes(*chunk);
-        let quote = word ^ (ONES * u64::from(b'"'));
-        let backslash = word ^ (ONES * u64::from(b'\\'));
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let equal = quote.wrapping_sub(ONES) & !quote | backslash.wrapping_sub(ONES) & !backslash;
-        let found = (control | equal) & HIGH;
+    // Eight bytes at a time. A difference has the high bit set where a byte was smaller, or zero;
+    // a borrow can only set more of them behind the first one.
+    let special = |word: u64| {
+        let quote = (word ^ (ONES * u64::from(b'"'))).wrapping_sub(ONES);
+        let backslash = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
+        let control = word.wrapping_sub(ONES * 0x20);
+        (quote | backslash | control) & !word & HIGH
+    };
+    let mut rest = bytes;
+    while let Some((chunk, tail)) = rest.split_first_chunk() {
+        let found = special(u64::from_le_bytes(*chunk));
         if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
+            return bytes.len() - rest.len() + found.trailing_zeros() as usize / 8;
         }
-        at += 8;
+        rest = tail;
     }
-    let rest = bytes[at..].iter();
-    at + rest.take_while(|&&byte| byte >= 0x20 && byte != b'"' && byte != b'\\').count()
+    // The bytes that are left, with blanks behind them.
+    let last = rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+    let padding = (ONES << (rest.len() * 8)) * u64::from(b' ');
+    let found = special(last | padding);
+    let plain = if found == 0 { rest.len() } else { found.trailing_zeros() as usize / 8 };
+    bytes.len() - rest.len() + plain
 }

@@ -62,9 +62,19 @@ impl Writer {
         self.text.push_str(if self.pretty { ": " } else { ":" });
     }
 
+    /// As [`Writer::key`], for a name that needs no escapes.
+    pub(super) fn name(&mut self, name: &str) {
+        self.element();
+        self.text.reserve(name.len() + "\"\": ".len());
+        self.text.push('"');
+        self.text.push_str(name);
+        self.text.push_str(if self.pretty { "\": " } else { "\":" });
+    }
+
     /// Writes a string.
     pub fn string(&mut self, text: &str) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        self.text.reserve(text.len() + "\"\"".len());
         self.text.push('"');
         let mut rest = text;
         loop {

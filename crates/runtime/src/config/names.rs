@@ -51,9 +51,9 @@ pub const CAPABILITIES: [&str; 41] = [
 
 /// Number of a capability; names are taken in either case, with or without `CAP_`.
 pub fn capability_number(name: &str) -> Option<u32> {
-    let matches = |known: &&str| {
-        known.eq_ignore_ascii_case(name) || known["CAP_".len()..].eq_ignore_ascii_case(name)
-    };
+    let (prefix, stem) = name.split_at_checked("CAP_".len()).unwrap_or(("", name));
+    let stem = if prefix.eq_ignore_ascii_case("CAP_") { stem } else { name };
+    let matches = |known: &&str| known["CAP_".len()..].eq_ignore_ascii_case(stem);
     CAPABILITIES.iter().position(matches).map(|index| index as u32)
 }
 
