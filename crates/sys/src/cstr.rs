@@ -3,24 +3,24 @@
 use crate::errno::{Errno, Result};
 use alloc::vec::Vec;
 
-/// Longest string that is copied to the stack; longer ones go through the heap.
-const STACK_BYTES: usize = 256;
-
 /// Calls `f` with `bytes` as a C string. A NUL inside is `EINVAL`: the kernel would silently see
 /// a shorter name.
 pub(crate) fn with_cstr<T>(bytes: &[u8], f: impl FnOnce(*const u8) -> Result<T>) -> Result<T> {
+    let string = terminated(bytes)?;
+    f(string.as_ptr())
+}
+
+/// It is on the heap, whose blocks are reused at once, and in one function: a buffer on the stack
+/// has to be cleared, and the code for both was there for every call that takes a path.
+#[inline(never)]
+fn terminated(bytes: &[u8]) -> Result<Vec<u8>> {
     if bytes.contains(&0) {
         return Err(Errno::EINVAL);
     }
-    if bytes.len() < STACK_BYTES {
-        let mut buffer = [0u8; STACK_BYTES];
-        buffer[..bytes.len()].copy_from_slice(bytes);
-        return f(buffer.as_ptr());
-    }
-    let mut buffer = Vec::with_capacity(bytes.len() + 1);
-    buffer.extend_from_slice(bytes);
-    buffer.push(0);
-    f(buffer.as_ptr())
+    let mut string = Vec::with_capacity(bytes.len() + 1);
+    string.extend_from_slice(bytes);
+    string.push(0);
+    Ok(string)
 }
 
 /// A NULL-terminated array of C strings, as `execve` takes it.
@@ -32,18 +32,19 @@ pub struct CStrings {
 impl CStrings {
     /// Copies `strings`. One with a NUL inside is `EINVAL`.
     pub fn new<S: AsRef<[u8]>>(strings: &[S]) -> Result<Self> {
-        let total: usize = strings.iter().map(|string| string.as_ref().len() + 1).sum();
-        let mut bytes = Vec::with_capacity(total);
-        let mut starts = Vec::with_capacity(strings.len());
-        for string in strings {
-            if string.as_ref().contains(&0) {
-                return Err(Errno::EINVAL);
-            }
-            starts.push(bytes.len());
-            bytes.extend_from_slice(string.as_ref());
-            bytes.push(0);
+        let mut all = Self { bytes: Vec::new(), starts: Vec::with_capacity(strings.len()) };
+        strings.iter().try_for_each(|string| all.push(string.as_ref())).map(|()| all)
+    }
+
+    #[inline(never)]
+    fn push(&mut self, string: &[u8]) -> Result<()> {
+        if string.contains(&0) {
+            return Err(Errno::EINVAL);
         }
-        Ok(Self { bytes, starts })
+        self.starts.push(self.bytes.len());
+        self.bytes.extend_from_slice(string);
+        self.bytes.push(0);
+        Ok(())
     }
 
     /// The array of pointers; valid as long as `self` is.
