@@ -31,6 +31,13 @@ pub(crate) unsafe fn syscall(nr: u32, args: [usize; 6]) -> Result<usize> {
     if (-4095..0).contains(&value) { Err(Errno(-value as i32)) } else { Ok(value as usize) }
 }
 
+/// Ends the process by a signal that the kernel forces upon it.
+pub(crate) fn trap() -> ! {
+    // SAFETY: the instruction is defined to be illegal; nothing behind it is executed. The signal
+    // can neither be blocked nor ignored, not even by the first process of a pid namespace.
+    unsafe { asm!("ud2", options(noreturn, nomem, nostack)) }
+}
+
 /// The arguments, and zero for those that are not given.
 #[inline]
 pub(crate) fn registers<const N: usize>(given: [usize; N]) -> [usize; 6] {
