@@ -5,7 +5,6 @@ use alloc::format;
 use alloc::string::ToString;
 use oci::runtime::Resources;
 use runtime::error::Error;
-use sys::{BorrowedFd, fs};
 
 const fn limit(name: &'static str, help: &'static str) -> Flag {
     Flag { name, short: None, value: Some("VALUE"), help }
@@ -43,12 +42,7 @@ pub const FLAGS: &[Flag] = &[
 /// The limits that the command line asks for.
 pub fn resources(args: &Args) -> Result<Resources, Error> {
     if let Some(path) = args.get("resources") {
-        let text = match path {
-            "-" => fs::read_to_end(BorrowedFd::from_raw(0), runtime::config::DOCUMENT_LIMIT_BYTES)
-                .map_err(|errno| Error::os("reading standard input", errno))?,
-            path => runtime::config::read_given(path)?,
-        };
-        return oci::json::read(&text).map_err(|why| Error::invalid(format!("{path}: {why}")));
+        return runtime::config::load_resources(path);
     }
     for name in ["l3-cache-schema", "mem-bw-schema"] {
         if args.get(name).is_some() {

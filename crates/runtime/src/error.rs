@@ -59,6 +59,39 @@ struct Inner {
     hint: Option<String>,
 }
 
+/// Longest message that is kept. Messages quote the configuration, which may hold strings of any
+/// length; of a longer one the start and the end are shown.
+const MESSAGE_LIMIT_BYTES: usize = 2048;
+const TAIL_BYTES: usize = 512;
+
+/// A message for a terminal and a log: one line of bounded length, without the control characters
+/// that a configuration or a hook may have put into it. The cut is in the middle, where the quoted
+/// value is.
+fn bounded(mut message: String) -> String {
+    if message.contains(char::is_control) {
+        let mut escaped = String::with_capacity(message.len());
+        for c in message.chars() {
+            match c.is_control() {
+                true => escaped.extend(c.escape_default()),
+                false => escaped.push(c),
+            }
+        }
+        message = escaped;
+    }
+    if message.len() > MESSAGE_LIMIT_BYTES {
+        let mut start = MESSAGE_LIMIT_BYTES - TAIL_BYTES;
+        while !message.is_char_boundary(start) {
+            start -= 1;
+        }
+        let mut end = message.len() - TAIL_BYTES;
+        while !message.is_char_boundary(end) {
+            end += 1;
+        }
+        message.replace_range(start..end, " [...] ");
+    }
+    message
+}
+
 impl Error {
     /// An error without a kernel error number.
     #[inline(never)]
@@ -69,7 +102,7 @@ impl Error {
     #[cold]
     #[inline(never)]
     fn boxed(kind: Kind, errno: Option<Errno>, message: String) -> Self {
-        Self(Box::new(Inner { kind, errno, message, hint: None }))
+        Self(Box::new(Inner { kind, errno, message: bounded(message), hint: None }))
     }
 
     /// The configuration or an argument is wrong.
@@ -113,7 +146,7 @@ impl Error {
         let mut message = attempt.into();
         message.push_str(": ");
         message.push_str(&self.0.message);
-        self.0.message = message;
+        self.0.message = bounded(message);
         self
     }
 
@@ -187,6 +220,26 @@ impl<T> Attempt<T> for sys::Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_messages_are_cut_in_the_middle() {
+        let short = "ä".repeat(MESSAGE_LIMIT_BYTES / 2);
+        assert_eq!(Error::invalid(short.clone()).to_string(), short);
+        for width in 0..4 {
+            let long = format!("{}process.cwd: {:?}", "x".repeat(width), "€".repeat(1 << 20));
+            let error = Error::invalid(format!("{long} is not absolute")).context("config.json");
+            let text = error.to_string();
+            assert!(text.len() <= MESSAGE_LIMIT_BYTES + 16, "{}", text.len());
+            assert!(text.starts_with("config.json: "), "{text}");
+            assert!(text.contains("process.cwd: ") && text.ends_with("is not absolute"), "{text}");
+        }
+    }
+
+    #[test]
+    fn messages_are_one_line() {
+        let error = Error::invalid("a\n\u{1b}[2J\u{85}").context("b\0");
+        assert_eq!(error.to_string(), "b\\u{0}: a\\n\\u{1b}[2J\\u{85}");
+    }
 
     #[test]
     fn errors_cross_processes_unchanged() {

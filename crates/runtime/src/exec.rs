@@ -139,13 +139,9 @@ fn prepare(
 ) -> Result<Job> {
     crate::lsm::check(&options.process)?;
     let mut plan = Plan::new(options.process.clone(), warnings)?;
-    plan.preserve_fds = options.preserve_fds + options.listen_fds;
+    plan.preserve_fds = create::planning::preserved(options.preserve_fds, options.listen_fds)?;
     plan.listen_fds = options.listen_fds;
-    for number in 3..3 + plan.preserve_fds as i32 {
-        if !sys::fs::is_open(BorrowedFd::from_raw(number), true) {
-            return Err(Error::invalid(format!("--preserve-fds: descriptor {number} is not open")));
-        }
-    }
+    create::check_descriptors(plan.preserve_fds)?;
     if let Some(bytes) = dir.load_filter()? {
         let filter = Filter::from_bytes(&bytes, record.filter_flags).ok_or_else(|| {
             Error::new(Kind::Corrupt, "the container's seccomp filter is damaged")

@@ -91,7 +91,9 @@ fn failure(exit: Exit, output: &[u8]) -> String {
 /// Collects the output until the hook has ended. A hook that is still running at its timeout is
 /// killed. Descendants may keep the pipe open, so the process is what counts.
 fn wait_for(child: process::Child, output: &Fd, timeout_s: Option<i64>) -> Result<(Exit, Vec<u8>)> {
-    let deadline = timeout_s.map(|seconds| time::monotonic_ms() + seconds.max(0) as u64 * 1000);
+    // The configuration's check keeps the number small; the record of an older version may not.
+    let limit_ms = |seconds: i64| (seconds.max(0) as u64).saturating_mul(1000);
+    let deadline = timeout_s.map(|seconds| time::monotonic_ms().saturating_add(limit_ms(seconds)));
     let mut kept = Vec::new();
     let mut open = true;
     loop {

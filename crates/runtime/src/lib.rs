@@ -16,6 +16,7 @@ pub mod error;
 mod exec;
 mod hooks;
 mod init;
+pub mod inputs;
 pub mod lsm;
 mod net;
 mod process;

@@ -32,7 +32,7 @@ pub use document::{Document, Names, ReadDocument, Schema};
 pub use document::{
     SNAKE, STRICT, is_absent_document, modes, read_document, table, table_size, write_document,
 };
-pub use reader::{DEPTH_LIMIT, Failed, Reader};
+pub use reader::{DEPTH_LIMIT, Failed, PARTS_LIMIT, Reader};
 pub use types::{Object, Raw};
 pub use writer::Writer;
 

@@ -19,6 +19,7 @@
 //!
 //! The systemd driver ([`systemd`]) has its own D-Bus client.
 
+mod check;
 mod convert;
 mod cpuset;
 mod create;
@@ -44,6 +45,8 @@ mod update;
 mod v1;
 mod v2;
 
+pub use check::check_resources;
+pub(crate) use check::rehearse;
 pub use create::{Created, Part};
 pub use devices::{default_device_rules, default_device_rules_without};
 pub use freeze::FREEZE_DEADLINE_MS;

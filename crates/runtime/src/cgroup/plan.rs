@@ -166,10 +166,10 @@ impl Plan {
     /// Whether a plan that was read from a record keeps the invariants.
     pub fn check(&self) -> Result<()> {
         for directory in &self.directories {
-            let parts = || directory.path.split('/');
-            let clean = parts().all(|part| !matches!(part, "" | "." | ".."));
-            if !clean || directory.path.contains('\0') || !directory.mount.starts_with('/') {
-                let path = directory.full_path();
+            let path = directory.full_path();
+            let mut parts = directory.path.split('/').chain(directory.mount.split('/').skip(1));
+            let clean = parts.all(|part| !matches!(part, "" | "." | ".."));
+            if !clean || path.contains('\0') || !directory.mount.starts_with('/') {
                 return Err(Error::invalid(format!("cgroup {path} is not a cgroup to make")));
             }
         }

@@ -22,6 +22,7 @@ impl Plan {
     /// controller that the container was started without makes a new v1 cgroup here and moves the
     /// container into it.
     pub fn update(&self, resources: &Resources) -> Result<Vec<String>> {
+        super::check_resources(resources, self.version)?;
         let mut warnings = warnings(resources, self.version);
         if self.version != Version::V2 && !resources.unified.is_empty() {
             let message = "invalid configuration: linux.resources.unified needs cgroup v2";

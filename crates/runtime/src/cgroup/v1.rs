@@ -219,10 +219,7 @@ fn blkio(dir: &Dir, io: &BlockIo) -> Result<()> {
 /// Limits pages in use and, since Linux 5.7, reserved ones. `suffix` differs with the version.
 pub(super) fn hugetlb(dir: &Dir, limits: &[HugepageLimit], suffix: &str) -> Result<()> {
     for HugepageLimit { page_size, limit } in limits {
-        if page_size.contains(['/', '\0']) {
-            let shown = page_size.escape_debug();
-            return Err(Error::invalid(format!("hugepageLimits: \"{shown}\" is not a page size")));
-        }
+        super::check::check_page_size(page_size)?;
         let value = limit.to_string();
         dir.write(&format!("hugetlb.{page_size}{suffix}"), &value)?;
         let reserved = format!("hugetlb.{page_size}.rsvd{suffix}");

@@ -1,5 +1,6 @@
 //! Reading a bundle's configuration and checking it before anything is made.
 
+mod bounds;
 mod mounts;
 mod names;
 mod validate;
@@ -17,7 +18,7 @@ use crate::error::{Attempt, Error, Result};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use oci::runtime::{Process, Spec};
+use oci::runtime::{Process, Resources, Spec};
 use sys::{AsFd, fs};
 
 /// Largest document that is read: the biggest real configurations (thousands of mounts) have
@@ -33,25 +34,52 @@ pub fn load(bundle: impl AsFd, shown: &str, file: Option<&str>) -> Result<Spec> 
                     `tare-runtime spec` writes a config.json to begin with";
         error.context(format!("bundle {shown}")).with_hint(hint)
     })?;
-    let spec: Spec =
-        oci::json::read(&text).map_err(|why| Error::invalid(format!("{file}: {why}")))?;
-    validate(&spec).map_err(|error| error.context(file))?;
+    read(&text).map_err(|error| error.context(file))
+}
+
+/// Reads and checks the text of a `config.json`.
+pub fn read(text: &[u8]) -> Result<Spec> {
+    let spec: Spec = oci::json::read(text).map_err(Error::invalid)?;
+    validate(&spec)?;
     Ok(spec)
 }
 
 /// Reads a process document (`exec --process`).
 pub fn load_process(path: &str) -> Result<Process> {
-    let text = read_given(path)?;
-    let process: Process =
-        oci::json::read(&text).map_err(|why| Error::invalid(format!("{path}: {why}")))?;
-    validate_process(&process, "process").map_err(|error| error.context(path))?;
+    read_process(&read_given(path)?).map_err(|error| error.context(path))
+}
+
+/// Reads and checks the text of a process document.
+pub fn read_process(text: &[u8]) -> Result<Process> {
+    let process: Process = oci::json::read(text).map_err(Error::invalid)?;
+    validate_process(&process, "process")?;
     Ok(process)
 }
 
-/// Reads what the user names on the command line, which may be a pipe (`<(...)`).
-pub fn read_given(path: &str) -> Result<Vec<u8>> {
-    let file = fs::open_read(path).attempt(|| format!("opening {path}"))?;
-    read_limited(&file, path)
+/// Reads the limits that `update` sets: a file, or `-` for standard input.
+pub fn load_resources(path: &str) -> Result<Resources> {
+    let text = match path {
+        "-" => fs::read_to_end(sys::BorrowedFd::from_raw(0), DOCUMENT_LIMIT_BYTES)
+            .map_err(|errno| too_large_or("standard input", errno))?,
+        path => read_given(path)?,
+    };
+    read_resources(&text).map_err(|error| error.context(path))
+}
+
+/// Reads the text of a document with limits. What they are worth depends on the container's
+/// cgroup ([`crate::cgroup::check_resources`]).
+pub fn read_resources(text: &[u8]) -> Result<Resources> {
+    oci::json::read(text).map_err(Error::invalid)
+}
+
+fn too_large_or(name: &str, errno: sys::Errno) -> Error {
+    match errno {
+        sys::Errno::EFBIG => Error::invalid(format!(
+            "{name} has more than {} MiB, which no configuration needs",
+            DOCUMENT_LIMIT_BYTES >> 20
+        )),
+        errno => Error::os(format!("reading {name}"), errno),
+    }
 }
 
 /// Reads a regular file of bounded size. Anything else is refused without blocking on it.
@@ -62,17 +90,20 @@ pub fn read_regular(dir: impl AsFd, path: &str) -> Result<Vec<u8>> {
     if stat.st_mode & fs::S_IFMT != fs::S_IFREG {
         return Err(Error::invalid(format!("{path} is not a regular file")));
     }
+    if usize::try_from(stat.st_size).is_ok_and(|size| size > DOCUMENT_LIMIT_BYTES) {
+        return Err(too_large_or(path, sys::Errno::EFBIG));
+    }
+    read_limited(&file, path)
+}
+
+/// Reads what the user names on the command line, which may be a pipe (`<(...)`).
+fn read_given(path: &str) -> Result<Vec<u8>> {
+    let file = fs::open_read(path).attempt(|| format!("opening {path}"))?;
     read_limited(&file, path)
 }
 
 fn read_limited(file: &sys::Fd, path: &str) -> Result<Vec<u8>> {
-    fs::read_to_end(file, DOCUMENT_LIMIT_BYTES).map_err(|errno| match errno {
-        sys::Errno::EFBIG => Error::invalid(format!(
-            "{path} has more than {} MiB, which no configuration needs",
-            DOCUMENT_LIMIT_BYTES >> 20
-        )),
-        errno => Error::os(format!("reading {path}"), errno),
-    })
+    fs::read_to_end(file, DOCUMENT_LIMIT_BYTES).map_err(|errno| too_large_or(path, errno))
 }
 
 /// A container's name: 1 to 1024 of `[A-Za-z0-9_+-.]`, and no directory's name. It is used as a

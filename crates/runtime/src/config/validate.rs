@@ -1,8 +1,8 @@
 //! What has to be true of a configuration before anything is made. Every refusal names the field.
 
 use super::{
-    io_class, limit_number, memory_mode, memory_policy_flags, personality_value, plan_mount,
-    scheduler_flags, scheduler_policy,
+    bounds, io_class, limit_number, memory_mode, memory_policy_flags, personality_value,
+    plan_mount, scheduler_flags, scheduler_policy,
 };
 use crate::error::{Error, Result};
 use alloc::format;
@@ -29,6 +29,7 @@ pub fn validate(spec: &Spec) -> Result<()> {
     if root.path.is_empty() {
         return Err(missing("root.path"));
     }
+    bounds::check(spec)?;
     if let Some(process) = &spec.process {
         validate_process(process, "process")?;
     }
@@ -79,14 +80,22 @@ pub fn validate_process(process: &Process, field: &str) -> Result<()> {
         let cwd = &process.cwd;
         return Err(Error::invalid(format!("{field}.cwd: {cwd:?} is not an absolute path")));
     }
-    for (name, list) in [("args", &process.args), ("env", &process.env)] {
-        if let Some(at) = list.iter().position(|text| text.contains('\0')) {
-            return Err(Error::invalid(format!("{field}.{name}[{at}]: has a NUL character")));
+    bounds::check_process(process, field)?;
+    if let Some(size) = &process.console_size {
+        let largest = u64::from(u16::MAX);
+        if size.height > largest || size.width > largest {
+            return Err(Error::invalid(format!("{field}.consoleSize: more than {largest}")));
         }
     }
     if let Some(at) = process.env.iter().position(|text| !text.contains('=')) {
         let text = &process.env[at];
         return Err(Error::invalid(format!("{field}.env[{at}]: {text:?} is not NAME=value")));
+    }
+    if let Some(affinity) = &process.exec_cpu_affinity {
+        for (name, list) in [("initial", &affinity.initial), ("final", &affinity.final_)] {
+            crate::process::parse_list(list)
+                .map_err(|why| Error::invalid(format!("{field}.execCPUAffinity.{name}: {why}")))?;
+        }
     }
     check_limits(process, field)?;
     if let Some(score) = process.oom_score_adj.filter(|score| !(-1000..=1000).contains(score)) {
@@ -156,19 +165,7 @@ fn check_hooks(spec: &Spec) -> Result<()> {
         ("poststart", &hooks.poststart),
         ("poststop", &hooks.poststop),
     ];
-    for (kind, list) in kinds {
-        for (index, hook) in list.iter().enumerate() {
-            let field = format!("hooks.{kind}[{index}]");
-            if !hook.path.starts_with('/') {
-                let path = &hook.path;
-                return Err(Error::invalid(format!("{field}.path: {path:?} is not absolute")));
-            }
-            if hook.timeout.is_some_and(|timeout| timeout <= 0) {
-                return Err(Error::invalid(format!("{field}.timeout: must be above 0 seconds")));
-            }
-        }
-    }
-    Ok(())
+    kinds.into_iter().try_for_each(|(kind, list)| bounds::check_hooks(kind, list))
 }
 
 fn check_linux(linux: &Linux) -> Result<()> {
@@ -200,7 +197,8 @@ fn check_linux(linux: &Linux) -> Result<()> {
         [("maskedPaths", &linux.masked_paths), ("readonlyPaths", &linux.readonly_paths)]
     {
         for (index, path) in paths.iter().enumerate() {
-            if !path.starts_with('/') || path.contains('\0') {
+            bounds::check_path(&format!("linux.{name}[{index}]"), path)?;
+            if !path.starts_with('/') {
                 let what = format!("linux.{name}[{index}]: {path:?} is not an absolute path");
                 return Err(Error::invalid(what));
             }
@@ -233,6 +231,8 @@ fn check_linux(linux: &Linux) -> Result<()> {
     if let Some(policy) = &linux.memory_policy {
         memory_mode(&policy.mode)?;
         memory_policy_flags(&policy.flags)?;
+        crate::process::parse_list(&policy.nodes)
+            .map_err(|why| Error::invalid(format!("linux.memoryPolicy.nodes: {why}")))?;
     }
     if let Some(rdt) = &linux.intel_rdt {
         let name = &rdt.clos_id;

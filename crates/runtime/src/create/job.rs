@@ -1,19 +1,19 @@
 //! From options and a bundle to everything that the init needs.
 
+use super::planning::{self, Around, Planned, compile_filter, has};
 use super::{idmap, namespaces};
 use crate::cgroup;
 use crate::config::{self, ContainerId, MountPlan, What};
-use crate::error::{Attempt, Error, Kind, Result};
+use crate::error::{Attempt, Error, Result};
 use crate::init::Job;
 use crate::init::console::Outlet;
-use crate::process::{Filter, Plan};
 use crate::procfs::Proc;
 use crate::state::Record;
 use crate::{Console, Host, Options};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
-use oci::runtime::{Linux, NamespaceKind, Resources, Spec};
+use oci::runtime::{Linux, NamespaceKind};
 use sys::{CWD, Fd, fs, ids, socket};
 
 pub(super) struct Prepared {
@@ -36,60 +36,27 @@ pub(super) fn prepare(
         }
         None => config::load(&bundle, &bundle_path, options.config.as_deref())?,
     };
-    // Taken apart, not copied: a configuration is mostly a system call profile.
-    let mut linux = spec.linux.take().unwrap_or_default();
-    // An empty object is no profile (as runc has it); its defaults would kill every program.
-    let empty = oci::runtime::Seccomp::default();
-    let mut profile = linux.seccomp.take().filter(|profile| *profile != empty);
-    refuse_unsupported(&linux)?;
-    let mut plan = process_plan(&mut spec, &linux, &options, warnings)?;
-    crate::lsm::check(&plan.process)?;
-    let mounts = plan_mounts(&spec, &bundle_path)?;
+    let layout = cgroup::Layout::detect()?;
+    let around = Around { host, id, options: &options, layout: &layout, bundle: &bundle_path };
+    let planned = planning::plan(&mut spec, around, warnings)?;
+    check_descriptors(planned.process.preserve_fds)?;
+    crate::lsm::check(&planned.process.process)?;
     let rootfs_path = spec.root.as_ref().map_or("", |root| root.path.as_str());
     let rootfs = fs::open_at(&bundle, rootfs_path, fs::O_PATH | fs::O_DIRECTORY, 0)
         .attempt(|| format!("root.path: opening {rootfs_path:?}"))?;
     let rootfs_path = real_path(&rootfs)?;
-    let cgroup = plan_cgroup(host, id, &spec, &linux, &mounts)?;
+    let mut record = planned.record(&spec, around, &rootfs_path);
+    let Planned { linux, mut profile, process: mut plan, mounts, cgroup, .. } = planned;
     let namespaces = namespaces::read(&linux)?;
     plan.groups_denied = namespaces.new_users && mapping_denies_groups(&linux);
-    let mut record = Record {
-        version: Record::VERSION,
-        oci_version: spec.oci_version.clone(),
-        id: id.to_string(),
-        bundle: bundle_path,
-        rootfs: rootfs_path.clone(),
-        owner: ids::euid(),
-        annotations: spec.annotations.clone(),
-        process: plan.process.clone(),
-        hooks: spec.hooks.clone(),
-        namespaces: linux.namespaces.iter().map(|namespace| namespace.kind).collect(),
-        resources: Some(device_resources(&linux)),
-        init: options.init || options.started_late,
-        started_late: options.started_late,
-        new_keyring: !options.no_new_keyring,
-        ..Record::default()
-    };
-    if let Some(seccomp) = &profile {
-        record.listener_path.clone_from(&seccomp.listener_path);
-        record.listener_metadata.clone_from(&seccomp.listener_metadata);
-    }
     if options.started_late {
         check_late_start(&linux, &record)?;
-        match &options.console {
-            Console::Socket(path) => record.console_socket.clone_from(path),
-            Console::Device(path) => record.console.clone_from(path),
-            Console::Inherit | Console::Connected(_) => {}
-        }
     }
-    if !has(&linux, NamespaceKind::Mount) {
-        record.shared_mounts = spec.mounts.iter().map(|mount| mount.destination.clone()).collect();
-    }
-    record.cgroup = cgroup.clone();
-    let systemd = cgroup.as_ref().is_some_and(|plan| plan.unit.is_some());
+    let systemd = cgroup.unit.is_some();
     let own_mounts = has(&linux, NamespaceKind::Mount);
     // With v1 hierarchies, making the cgroups takes as long as making the mounts, so both happen at
     // once. (From a user namespace the init could not open their files.)
-    let overlaps = cgroup.as_ref().is_some_and(|plan| plan.version != cgroup::Version::V2)
+    let overlaps = cgroup.version != cgroup::Version::V2
         && !systemd
         && !namespaces.own_users
         && namespaces.joined.is_empty()
@@ -120,15 +87,7 @@ pub(super) fn prepare(
         own_mounts,
         own_users: namespaces.own_users,
         join: cgroup::Join::default(),
-        cgroup: cgroup.unwrap_or(cgroup::Plan {
-            version: cgroup::Version::V1,
-            directories: Vec::new(),
-            unit: None,
-            rootless: false,
-            explicit: false,
-            user_namespace: false,
-            owner: None,
-        }),
+        cgroup,
         console,
         fifo: None,
         no_pivot: options.no_pivot,
@@ -145,22 +104,15 @@ pub(super) fn prepare(
     Ok(Prepared { job, record })
 }
 
-fn has(linux: &Linux, kind: NamespaceKind) -> bool {
-    linux.namespaces.iter().any(|namespace| namespace.kind == kind)
-}
-
-/// What the configuration may hold and this program cannot do yet is refused: to go on without it
-/// would give less than was asked for.
-fn refuse_unsupported(linux: &Linux) -> Result<()> {
-    let refused = if !linux.net_devices.is_empty() {
-        "linux.netDevices"
-    } else if linux.intel_rdt.is_some() {
-        "linux.intelRdt"
-    } else {
-        return Ok(());
-    };
-    let what = format!("{refused}: this version cannot apply it");
-    Err(Error::new(Kind::Unsupported, what).with_hint("remove the field from config.json"))
+/// Whether the descriptors that are handed on are there.
+pub(crate) fn check_descriptors(count: u32) -> Result<()> {
+    for number in 3..3 + count as i32 {
+        if !fs::is_open(sys::BorrowedFd::from_raw(number), true) {
+            let what = format!("--preserve-fds: descriptor {number} is not open");
+            return Err(Error::invalid(what));
+        }
+    }
+    Ok(())
 }
 
 /// Opens the bundle; returns its absolute path too.
@@ -176,102 +128,6 @@ fn open_bundle(path: &str) -> Result<(Fd, String)> {
 fn real_path(dir: &Fd) -> Result<String> {
     let path = fs::read_link(CWD, crate::procfs::fd_path(dir)).attempt(|| "finding a path")?;
     Ok(String::from_utf8_lossy(&path).into_owned())
-}
-
-fn process_plan(
-    spec: &mut Spec,
-    linux: &Linux,
-    options: &Options,
-    warnings: &mut Vec<String>,
-) -> Result<Plan> {
-    let process = spec.process.take().ok_or_else(|| Error::invalid("process: is missing"))?;
-    if process.terminal && matches!(options.console, Console::Inherit) {
-        return Err(Error::invalid("process.terminal: a terminal needs somewhere to go")
-            .with_hint("give --console-socket, or run in the foreground on a terminal"));
-    }
-    if !process.terminal && matches!(options.console, Console::Socket(_)) {
-        let what = "--console-socket: process.terminal is false, so there is no terminal to send";
-        return Err(Error::invalid(what));
-    }
-    let mut plan = Plan::new(process, warnings)?;
-    plan.memory_policy = linux.memory_policy.clone();
-    plan.personality = linux.personality.clone();
-    plan.preserve_fds = options.preserve_fds + options.listen_fds;
-    plan.listen_fds = options.listen_fds;
-    for number in 3..3 + plan.preserve_fds as i32 {
-        if !fs::is_open(sys::BorrowedFd::from_raw(number), true) {
-            let what = format!("--preserve-fds: descriptor {number} is not open");
-            return Err(Error::invalid(what));
-        }
-    }
-    Ok(plan)
-}
-
-/// Compiles a filter.
-pub(crate) fn compile_filter(
-    profile: &oci::runtime::Seccomp,
-    warnings: &mut Vec<String>,
-) -> Result<Filter> {
-    let mut program = crate::seccomp::compile(profile, crate::seccomp::NATIVE)
-        .map_err(|error| Error::invalid(error.to_string()))?;
-    warnings.append(&mut program.warnings);
-    let convert = |i: &crate::seccomp::Instruction| sys::seccomp::Instruction {
-        code: i.code,
-        jt: i.jt,
-        jf: i.jf,
-        k: i.k,
-    };
-    let instructions = program.instructions.iter().map(convert).collect();
-    Ok(Filter { instructions, flags: program.flags })
-}
-
-fn plan_mounts(spec: &Spec, bundle: &str) -> Result<Vec<MountPlan>> {
-    let plan = |(index, mount)| {
-        let mut plan = config::plan_mount(mount, &format!("mounts[{index}]"))?;
-        if let What::Bind { source, .. } = &mut plan.what
-            && !source.starts_with('/')
-        {
-            *source = format!("{bundle}/{source}");
-        }
-        Ok(plan)
-    };
-    spec.mounts.iter().enumerate().map(plan).collect()
-}
-
-/// The limits, with the device rules that every container gets behind the configured ones.
-fn device_resources(linux: &Linux) -> Resources {
-    let mut resources = linux.resources.clone().unwrap_or_default();
-    resources.devices.extend(cgroup::default_device_rules());
-    resources
-}
-
-fn plan_cgroup(
-    host: &Host,
-    id: &ContainerId,
-    spec: &Spec,
-    linux: &Linux,
-    mounts: &[MountPlan],
-) -> Result<Option<cgroup::Plan>> {
-    let layout = cgroup::Layout::detect()?;
-    let resources = device_resources(linux);
-    let request = cgroup::Request {
-        id: id.as_str(),
-        cgroups_path: &linux.cgroups_path,
-        resources: &resources,
-        annotations: &spec.annotations,
-        driver: if host.systemd_cgroup {
-            cgroup::Driver::Systemd
-        } else {
-            cgroup::Driver::Cgroupfs
-        },
-        rootless: host.rootless,
-        user_namespace: host.rootless,
-        shown: mounts.iter().any(|mount| mount.what == What::Cgroup),
-        owner: None,
-        bus_address: host.bus_address.as_deref(),
-        uid: ids::euid(),
-    };
-    cgroup::Plan::new(&layout, &request).map(Some)
 }
 
 /// A single id that an unprivileged user maps denies setgroups.

@@ -10,9 +10,10 @@ pub(crate) mod job;
 pub(crate) mod listener;
 mod mapping;
 pub(crate) mod namespaces;
+pub(crate) mod planning;
 mod run;
 
-pub(crate) use job::{connect_console, connect_socket};
+pub(crate) use job::{check_descriptors, connect_console, connect_socket};
 pub(crate) use listener::forward as forward_listener;
 pub use run::run;
 
@@ -217,7 +218,7 @@ fn make_meanwhile(
 ) -> Result<()> {
     let mut made = channel::Made::default();
     if let Some(profile) = job.profile.take() {
-        let filter = job::compile_filter(&profile, warnings)?;
+        let filter = planning::compile_filter(&profile, warnings)?;
         dir.save_filter(&filter.to_bytes())?;
         record.filter_flags = filter.flags;
         made.filter = Some(filter);

@@ -69,6 +69,11 @@ pub(crate) fn set_affinity(field: &str, list: &str) -> Result<()> {
 pub fn parse_list(text: &str) -> core::result::Result<Vec<u64>, alloc::string::String> {
     /// More CPUs and nodes than Linux can be built for.
     const LIMIT: u32 = 16384;
+    /// Each of the kernel's most CPUs (8192) by itself takes 40 KB.
+    const LIMIT_BYTES: usize = 64 << 10;
+    if text.len() > LIMIT_BYTES {
+        return Err(format!("a list of more than {LIMIT_BYTES} bytes"));
+    }
     let mut mask: Vec<u64> = Vec::new();
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let number = |text: &str| text.trim().parse::<u32>().ok().filter(|&n| n < LIMIT);
@@ -100,5 +105,7 @@ mod tests {
         for bad in ["a", "3-1", "-1", "1-", "16384", "0-99999999999"] {
             assert!(parse_list(bad).is_err(), "{bad}");
         }
+        assert!(parse_list(&"0-16383,".repeat(8192)).is_ok());
+        assert!(parse_list(&"0-16383,".repeat(8193)).is_err());
     }
 }

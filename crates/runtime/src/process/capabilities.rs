@@ -19,6 +19,9 @@ pub struct CapabilityPlan {
     pub ambient: u64,
 }
 
+/// As many unknown names are shown as there may be new ones in a few years.
+const SHOWN_LIMIT: usize = 32;
+
 impl CapabilityPlan {
     /// Reads the names. An unknown one is a warning: it may be of a newer kernel.
     pub fn new(configured: Option<&Capabilities>, warnings: &mut Vec<String>) -> Self {
@@ -42,6 +45,9 @@ impl CapabilityPlan {
         for name in all.into_iter().flatten() {
             if capability_number(name).is_none() && !unknown.contains(&name.as_str()) {
                 unknown.push(name);
+            }
+            if unknown.len() > SHOWN_LIMIT {
+                break;
             }
         }
         if !unknown.is_empty() {

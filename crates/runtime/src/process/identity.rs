@@ -81,7 +81,7 @@ pub(super) fn look_up(uid: u32, wanted: bool) -> Result<Option<String>> {
     Ok(Some(home.unwrap_or_else(|| "/".to_string())))
 }
 
-fn home_of(passwd: &[u8], uid: u32) -> Option<String> {
+pub(crate) fn home_of(passwd: &[u8], uid: u32) -> Option<String> {
     passwd.split(|&byte| byte == b'\n').find_map(|line| {
         let mut fields = core::str::from_utf8(line).ok()?.split(':');
         let found: u32 = fields.nth(2)?.parse().ok()?;

@@ -9,9 +9,11 @@ mod capabilities;
 mod identity;
 mod program;
 
-pub(crate) use attributes::set_affinity;
+pub(crate) use attributes::{parse_list, set_affinity};
 pub use capabilities::CapabilityPlan;
+pub(crate) use identity::home_of;
 pub use program::Program;
+pub(crate) use program::environment;
 
 use crate::config;
 use crate::error::{Attempt, Error, Result};

@@ -19,17 +19,8 @@ pub struct Program {
 /// The configured environment with the container's additions, and whether `HOME` is missing.
 /// `LISTEN_PID` is the id that the program sees itself under, which is its own: 1 in a new pid
 /// namespace.
-pub(super) fn environment(process: &Process, listen_fds: u32) -> (Vec<String>, bool) {
-    let mut env: Vec<String> = Vec::with_capacity(process.env.len() + 3);
-    for variable in &process.env {
-        // The last assignment of a name wins, and is the only one that is handed on.
-        let name = variable.split_once('=').map_or(variable.as_str(), |(name, _)| name);
-        let same = |known: &String| known.split_once('=').is_some_and(|(known, _)| known == name);
-        match env.iter_mut().find(|known| same(known)) {
-            Some(known) => known.clone_from(variable),
-            None => env.push(variable.clone()),
-        }
-    }
+pub(crate) fn environment(process: &Process, listen_fds: u32) -> (Vec<String>, bool) {
+    let mut env = last_assignments(&process.env);
     if listen_fds > 0 {
         env.retain(|known| !known.starts_with("LISTEN_FDS=") && !known.starts_with("LISTEN_PID="));
         env.push(format!("LISTEN_FDS={listen_fds}"));
@@ -45,6 +36,21 @@ pub(super) fn environment(process: &Process, listen_fds: u32) -> (Vec<String>, b
         None => true,
     };
     (env, missing)
+}
+
+/// The last assignment of each name, in the place of its first one.
+fn last_assignments(variables: &[String]) -> Vec<String> {
+    let name = |index: usize| {
+        let variable = variables[index].as_str();
+        variable.split_once('=').map_or(variable, |(name, _)| name)
+    };
+    let mut order: Vec<usize> = (0..variables.len()).collect();
+    oci::sort_by(&mut order, |&a, &b| name(a).cmp(name(b)).then(a.cmp(&b)));
+    let mut last: Vec<Option<usize>> = alloc::vec![None; variables.len()];
+    for same in order.chunk_by(|&a, &b| name(a) == name(b)) {
+        last[same[0]] = same.last().copied();
+    }
+    last.into_iter().flatten().map(|index| variables[index].clone()).collect()
 }
 
 impl Program {

@@ -150,16 +150,10 @@ impl ContainerDir {
             Error::new(Kind::Corrupt, what)
                 .with_hint(format!("`delete --force {}` removes what is left of it", self.id))
         })?;
-        let damaged = |why: String| {
+        Record::parse(&text, &self.id).map_err(|why| {
             Error::new(Kind::Corrupt, format!("state of container {}: {why}", self.id))
                 .with_hint(format!("`delete --force {}` removes what is left of it", self.id))
-        };
-        let record: Record = oci::json::read(&text).map_err(damaged)?;
-        if record.version != Record::VERSION {
-            let found = record.version;
-            return Err(damaged(format!("has format {found}, this program reads format 1")));
-        }
-        Ok(record)
+        })
     }
 
     /// Replaces the record.

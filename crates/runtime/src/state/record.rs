@@ -1,5 +1,6 @@
 //! What is kept of a container between the processes that handle it.
 
+use crate::config::ContainerId;
 use crate::procfs;
 use alloc::format;
 use alloc::string::String;
@@ -68,6 +69,25 @@ oci::document! {
 impl Record {
     /// Format written by this program.
     pub const VERSION: u32 = 1;
+
+    /// Reads the text of a container's record and checks what later steps rely on: a record that
+    /// was damaged must not make them kill or remove anything else.
+    pub fn parse(text: &[u8], id: &ContainerId) -> core::result::Result<Self, String> {
+        let record: Self = oci::json::read(text)?;
+        if record.version != Self::VERSION {
+            return Err(format!("has format {}, this program reads format 1", record.version));
+        }
+        if record.id != id.as_str() {
+            return Err(format!("is that of container {:?}", record.id));
+        }
+        if record.pid < 0 {
+            return Err(format!("pid: {} is not a process", record.pid));
+        }
+        if let Some(plan) = &record.cgroup {
+            plan.check().map_err(|error| format!("{error}"))?;
+        }
+        Ok(record)
+    }
 
     /// Whether the container's first process lives.
     pub fn is_alive(&self) -> bool {

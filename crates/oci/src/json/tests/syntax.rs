@@ -1,7 +1,7 @@
 //! RFC 8259, case by case.
 
 use super::Tree;
-use crate::json::{DEPTH_LIMIT, Raw, read, write};
+use crate::json::{DEPTH_LIMIT, PARTS_LIMIT, Raw, read, write};
 use serde_json::{Value, json};
 
 fn good(text: &str, expected: Value) {
@@ -102,6 +102,20 @@ fn everything_else_is_refused() {
     {
         bad(text.as_bytes(), half);
     }
+}
+
+#[test]
+fn the_number_of_parts_is_bounded() {
+    let limit = PARTS_LIMIT as usize;
+    for (part, each) in [("0,", 1), ("[],", 2), ("{},", 2)] {
+        // The last element and the closing bracket are two more.
+        let list = |count: usize| format!("[{}0]", part.repeat(count));
+        assert!(read::<Raw>(list((limit - 2) / each).as_bytes()).is_ok(), "{part}");
+        let error = read::<Raw>(list((limit - 2) / each + 1).as_bytes()).unwrap_err();
+        assert!(error.contains("more members and elements than any"), "{error}");
+    }
+    let text = format!("[\"{}\"]", ",".repeat(2 * limit));
+    assert!(read::<Raw>(text.as_bytes()).is_ok());
 }
 
 #[test]

@@ -262,6 +262,24 @@ impl Unit {
     }
 }
 
+/// Works out what would be sent for limits, for the oldest and the newest systemd.
+pub(super) fn rehearse(resources: &Resources, version: super::Version) -> Result<()> {
+    for systemd in [229, u32::MAX] {
+        properties::oom_policy(version, resources, systemd)?;
+        let context = Context { version, systemd, devices: true };
+        let list = properties::of_resources(&context, &mut resources.clone(), &mut Vec::new())?;
+        let call = wire::Call {
+            destination: "",
+            path: "/",
+            interface: "",
+            member: "",
+            arguments: alloc::vec![array(&list)],
+        };
+        call.encode(1);
+    }
+    Ok(())
+}
+
 /// `a(sv)`.
 fn array(properties: &[Property]) -> Value {
     let one = |(name, value): &Property| {

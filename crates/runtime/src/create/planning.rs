@@ -1,0 +1,219 @@
+//! What a configuration comes to before anything is opened or made.
+//!
+//! *Invariant: nothing here has an effect.* The only look at the machine is the one that tells
+//! whether the cgroup's place is taken; everything else depends on the arguments alone, so that a
+//! million configurations can be planned without making one container ([`crate::inputs`]).
+
+use crate::cgroup;
+use crate::config::{self, ContainerId, MountPlan, What};
+use crate::error::{Error, Kind, Result};
+use crate::process::{Filter, Plan};
+use crate::state::Record;
+use crate::{Console, Host, Options};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use oci::runtime::{Linux, NamespaceKind, Resources, Seccomp, Spec};
+use sys::ids;
+
+/// Most descriptors that are handed on: the kernel's default for the most that a process may have
+/// (`fs.nr_open`).
+const DESCRIPTORS_LIMIT: u32 = 1 << 20;
+
+/// What the plan depends on beside the configuration.
+#[derive(Clone, Copy)]
+pub(crate) struct Around<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) id: &'a ContainerId,
+    pub(crate) options: &'a Options,
+    pub(crate) layout: &'a cgroup::Layout,
+    /// The bundle's absolute path, which relative sources count from.
+    pub(crate) bundle: &'a str,
+}
+
+/// A container that only has to be made.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) linux: Linux,
+    /// The system call profile, which is compiled when there is time for it.
+    pub(crate) profile: Option<Seccomp>,
+    pub(crate) process: Plan,
+    pub(crate) mounts: Vec<MountPlan>,
+    pub(crate) cgroup: cgroup::Plan,
+    pub(crate) resources: Resources,
+}
+
+/// Plans a configuration that [`config::validate`] has passed. `process` and `linux` are taken out
+/// of it, not copied: a configuration is mostly a system call profile.
+pub(crate) fn plan(
+    spec: &mut Spec,
+    around: Around<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<Planned> {
+    let mut linux = spec.linux.take().unwrap_or_default();
+    // An empty object is no profile (as runc has it); its defaults would kill every program.
+    let profile = linux.seccomp.take().filter(|profile| *profile != Seccomp::default());
+    refuse_unsupported(&linux)?;
+    let process = process_plan(spec, &linux, around.options, warnings)?;
+    let mounts = plan_mounts(spec, around.bundle)?;
+    let resources = device_resources(&linux);
+    cgroup::check_resources(&resources, around.layout.version)?;
+    let cgroup = plan_cgroup(around, spec, &linux, &resources, &mounts)?;
+    Ok(Planned { linux, profile, process, mounts, cgroup, resources })
+}
+
+impl Planned {
+    /// What is recorded of the container before anything is made.
+    pub(crate) fn record(&self, spec: &Spec, around: Around<'_>, rootfs: &str) -> Record {
+        let Self { linux, process, cgroup, resources, .. } = self;
+        let mut record = Record {
+            version: Record::VERSION,
+            oci_version: spec.oci_version.clone(),
+            id: around.id.to_string(),
+            bundle: around.bundle.into(),
+            rootfs: rootfs.into(),
+            owner: ids::euid(),
+            annotations: spec.annotations.clone(),
+            process: process.process.clone(),
+            hooks: spec.hooks.clone(),
+            namespaces: linux.namespaces.iter().map(|namespace| namespace.kind).collect(),
+            resources: Some(resources.clone()),
+            init: around.options.init || around.options.started_late,
+            started_late: around.options.started_late,
+            new_keyring: !around.options.no_new_keyring,
+            cgroup: Some(cgroup.clone()),
+            ..Record::default()
+        };
+        if let Some(seccomp) = &self.profile {
+            record.listener_path.clone_from(&seccomp.listener_path);
+            record.listener_metadata.clone_from(&seccomp.listener_metadata);
+        }
+        if around.options.started_late {
+            match &around.options.console {
+                Console::Socket(path) => record.console_socket.clone_from(path),
+                Console::Device(path) => record.console.clone_from(path),
+                Console::Inherit | Console::Connected(_) => {}
+            }
+        }
+        if !has(linux, NamespaceKind::Mount) {
+            let destinations = spec.mounts.iter().map(|mount| mount.destination.clone());
+            record.shared_mounts = destinations.collect();
+        }
+        record
+    }
+}
+
+pub(crate) fn has(linux: &Linux, kind: NamespaceKind) -> bool {
+    linux.namespaces.iter().any(|namespace| namespace.kind == kind)
+}
+
+/// What the configuration may hold and this program cannot do yet is refused: to go on without it
+/// would give less than was asked for.
+fn refuse_unsupported(linux: &Linux) -> Result<()> {
+    let refused = if !linux.net_devices.is_empty() {
+        "linux.netDevices"
+    } else if linux.intel_rdt.is_some() {
+        "linux.intelRdt"
+    } else {
+        return Ok(());
+    };
+    let what = format!("{refused}: this version cannot apply it");
+    Err(Error::new(Kind::Unsupported, what).with_hint("remove the field from config.json"))
+}
+
+fn process_plan(
+    spec: &mut Spec,
+    linux: &Linux,
+    options: &Options,
+    warnings: &mut Vec<String>,
+) -> Result<Plan> {
+    let process = spec.process.take().ok_or_else(|| Error::invalid("process: is missing"))?;
+    if process.terminal && matches!(options.console, Console::Inherit) {
+        return Err(Error::invalid("process.terminal: a terminal needs somewhere to go")
+            .with_hint("give --console-socket, or run in the foreground on a terminal"));
+    }
+    if !process.terminal && matches!(options.console, Console::Socket(_)) {
+        let what = "--console-socket: process.terminal is false, so there is no terminal to send";
+        return Err(Error::invalid(what));
+    }
+    let mut plan = Plan::new(process, warnings)?;
+    plan.memory_policy = linux.memory_policy.clone();
+    plan.personality = linux.personality.clone();
+    plan.preserve_fds = preserved(options.preserve_fds, options.listen_fds)?;
+    plan.listen_fds = options.listen_fds;
+    Ok(plan)
+}
+
+/// How many descriptors are handed on.
+pub(crate) fn preserved(preserve_fds: u32, listen_fds: u32) -> Result<u32> {
+    preserve_fds.checked_add(listen_fds).filter(|&sum| sum <= DESCRIPTORS_LIMIT).ok_or_else(|| {
+        let what = format!("--preserve-fds: more than {DESCRIPTORS_LIMIT} descriptors");
+        Error::invalid(what)
+    })
+}
+
+/// Compiles a filter.
+pub(crate) fn compile_filter(
+    profile: &oci::runtime::Seccomp,
+    warnings: &mut Vec<String>,
+) -> Result<Filter> {
+    let mut program = crate::seccomp::compile(profile, crate::seccomp::NATIVE)
+        .map_err(|error| Error::invalid(error.to_string()))?;
+    warnings.append(&mut program.warnings);
+    let convert = |i: &crate::seccomp::Instruction| sys::seccomp::Instruction {
+        code: i.code,
+        jt: i.jt,
+        jf: i.jf,
+        k: i.k,
+    };
+    let instructions = program.instructions.iter().map(convert).collect();
+    Ok(Filter { instructions, flags: program.flags })
+}
+
+fn plan_mounts(spec: &Spec, bundle: &str) -> Result<Vec<MountPlan>> {
+    let plan = |(index, mount)| {
+        let mut plan = config::plan_mount(mount, &format!("mounts[{index}]"))?;
+        if let What::Bind { source, .. } = &mut plan.what
+            && !source.starts_with('/')
+        {
+            *source = format!("{bundle}/{source}");
+        }
+        Ok(plan)
+    };
+    spec.mounts.iter().enumerate().map(plan).collect()
+}
+
+/// The limits, with the device rules that every container gets behind the configured ones.
+fn device_resources(linux: &Linux) -> Resources {
+    let mut resources = linux.resources.clone().unwrap_or_default();
+    resources.devices.extend(cgroup::default_device_rules());
+    resources
+}
+
+fn plan_cgroup(
+    around: Around<'_>,
+    spec: &Spec,
+    linux: &Linux,
+    resources: &Resources,
+    mounts: &[MountPlan],
+) -> Result<cgroup::Plan> {
+    let host = around.host;
+    let request = cgroup::Request {
+        id: around.id.as_str(),
+        cgroups_path: &linux.cgroups_path,
+        resources,
+        annotations: &spec.annotations,
+        driver: if host.systemd_cgroup {
+            cgroup::Driver::Systemd
+        } else {
+            cgroup::Driver::Cgroupfs
+        },
+        rootless: host.rootless,
+        user_namespace: host.rootless,
+        shown: mounts.iter().any(|mount| mount.what == What::Cgroup),
+        owner: None,
+        bus_address: host.bus_address.as_deref(),
+        uid: ids::euid(),
+    };
+    cgroup::Plan::new(around.layout, &request)
+}
