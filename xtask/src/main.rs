@@ -10,6 +10,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   test   build the programs, then run every test
   bench  measure beside the peers: `cargo xtask bench runtime`
+  fuzz   feed damaged inputs to the runtime: [--count N] [--seed S] [--input NAME] [--case NUMBER]
   tidy   check the project's laws: unsafe, dependency edges, licences, files, words
 ";
 
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     match command.as_str() {
         "test" => test(),
         "bench" => bench::run(&arguments),
+        "fuzz" => fuzz(&arguments),
         "tidy" => report(&tidy::findings()),
         _ => {
             say(USAGE);
@@ -42,6 +44,13 @@ fn report(findings: &[String]) -> ExitCode {
     }
     say(&format!("tidy: {} findings\n", findings.len()));
     if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Damaged inputs by the million (`tests/mutation`), with checks of arithmetic.
+fn fuzz(arguments: &[String]) -> ExitCode {
+    let run = ["run", "--quiet", "--locked", "--profile", "fuzz", "--package", "mutation", "--"];
+    let status = Command::new(env!("CARGO")).args(run).args(arguments).status();
+    if status.is_ok_and(|status| status.success()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The end-to-end tests start the built programs, which `cargo test` alone would not build. The

@@ -1,0 +1,201 @@
+//! Damaged inputs by the million.
+//!
+//! Real documents and files (`fuzz/corpus`) are changed at random, with their structure in view:
+//! members are dropped, doubled, renamed, moved and given other types; numbers go to the borders
+//! of their types and beyond; strings get odd characters; lists and depths become huge; bytes are
+//! lost. Each result is fed to the runtime's reader and to everything that follows from it before
+//! the first effect ([`Input::feed`]). A case is made from the seed and its number alone, so that
+//! a failure can be had again.
+
+mod change;
+mod random;
+mod tree;
+
+pub use change::{change, change_bytes};
+pub use random::Random;
+pub use tree::Node;
+
+use runtime::inputs::{Input, Outcome};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Longest time for one case. Reading the largest that is made takes some 10 ms; what grows with
+/// the square of its size would take minutes.
+pub const CASE_LIMIT: Duration = Duration::from_secs(10);
+
+/// What cases are made from.
+pub struct Corpus {
+    input: Input,
+    documents: Vec<Node>,
+    files: Vec<Vec<u8>>,
+    known: Vec<(String, Node)>,
+}
+
+/// What a run found.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Tally {
+    /// Inputs that were taken.
+    pub taken: u64,
+    /// Inputs that were refused with a sentence.
+    pub refused: u64,
+    /// The longest time that a case took, and its number.
+    pub slowest: (Duration, u64),
+}
+
+impl Tally {
+    /// Both together.
+    pub fn with(self, other: Self) -> Self {
+        Self {
+            taken: self.taken + other.taken,
+            refused: self.refused + other.refused,
+            slowest: self.slowest.max(other.slowest),
+        }
+    }
+}
+
+/// The directory of the corpus.
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus")
+}
+
+impl Corpus {
+    /// Reads the corpus of one kind of input.
+    pub fn load(input: Input) -> Result<Self, String> {
+        let folder = directory().join(input.name());
+        let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+        let mut paths: Vec<PathBuf> = Vec::new();
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            paths.push(entry.map_err(failed)?.path());
+        }
+        // The order of a directory is anything; cases have to be the same everywhere.
+        paths.sort();
+        let mut corpus =
+            Self { input, documents: Vec::new(), files: Vec::new(), known: Vec::new() };
+        for path in paths {
+            let bytes = std::fs::read(&path).map_err(failed)?;
+            if let Ok(value) = serde_json::from_slice(&bytes) {
+                let document = Node::new(&value);
+                document.members(&mut corpus.known);
+                corpus.documents.push(document);
+            }
+            corpus.files.push(bytes);
+        }
+        match corpus.files.is_empty() {
+            true => Err(format!("{}: is empty", folder.display())),
+            false => Ok(corpus),
+        }
+    }
+
+    /// The files as they are.
+    pub fn files(&self) -> &[Vec<u8>] {
+        &self.files
+    }
+
+    /// Case `number` of the run `seed`.
+    pub fn case(&self, seed: u64, number: u64) -> Vec<u8> {
+        let mut random = Random::new(seed, number);
+        let mut bytes = if self.documents.is_empty() {
+            random.pick(&self.files).clone()
+        } else {
+            let mut document = random.pick(&self.documents).clone();
+            for _ in 0..1 + random.below(3) {
+                change(&mut document, &self.known, &mut random);
+            }
+            document.text().into_bytes()
+        };
+        let damaged = self.documents.is_empty() || random.one_in(6);
+        for _ in 0..if damaged { 1 + random.below(4) } else { 0 } {
+            change_bytes(&mut bytes, &mut random);
+        }
+        bytes
+    }
+
+    /// Feeds one case. `Err` says what does not hold that must.
+    pub fn feed(&self, seed: u64, number: u64) -> Result<Tally, String> {
+        let case = self.case(seed, number);
+        let start = Instant::now();
+        let outcome = self.input.feed(&case)?;
+        let time = start.elapsed();
+        if time > CASE_LIMIT {
+            return Err(format!("took {time:?}"));
+        }
+        let mut tally = Tally { slowest: (time, number), ..Tally::default() };
+        match outcome {
+            Outcome::Taken => tally.taken = 1,
+            Outcome::Refused(_) => tally.refused = 1,
+        }
+        Ok(tally)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As many as take a few seconds without optimisation; `cargo xtask fuzz` runs a million.
+    const CASES: u64 = 10_000;
+
+    fn check(input: Input) {
+        let corpus = Corpus::load(input).unwrap();
+        for file in corpus.files() {
+            let outcome = input.feed(file).unwrap();
+            assert!(matches!(outcome, Outcome::Taken), "{}: {outcome:?}", input.name());
+        }
+        let mut tally = Tally::default();
+        for number in 0..CASES {
+            let fed = corpus.feed(1, number);
+            tally =
+                tally.with(fed.unwrap_or_else(|why| panic!("{} {number}: {why}", input.name())));
+        }
+        // Cases that are all refused at the door would test nothing behind it.
+        assert!(tally.taken * 20 > CASES, "{}: {tally:?}", input.name());
+    }
+
+    #[test]
+    fn damaged_configurations_are_taken_or_refused() {
+        check(Input::Config);
+    }
+
+    #[test]
+    fn damaged_process_documents_are_taken_or_refused() {
+        check(Input::Process);
+    }
+
+    #[test]
+    fn damaged_resources_are_taken_or_refused() {
+        check(Input::Resources);
+    }
+
+    #[test]
+    fn damaged_records_are_taken_or_refused() {
+        check(Input::Record);
+    }
+
+    #[test]
+    fn damaged_filters_user_lists_and_mount_lists_are_read() {
+        check(Input::Filter);
+        check(Input::Passwd);
+        check(Input::Mountinfo);
+    }
+
+    #[test]
+    fn a_case_is_always_the_same() {
+        let corpus = Corpus::load(Input::Config).unwrap();
+        for number in 0..200 {
+            assert_eq!(corpus.case(7, number), corpus.case(7, number));
+        }
+        assert_ne!(corpus.case(7, 1), corpus.case(8, 1));
+    }
+
+    #[test]
+    fn names_twice_and_odd_numbers_are_written() {
+        let member = |name: &str, token: &str| (name.to_string(), Node::Token(token.to_string()));
+        let node = Node::Object(vec![
+            member("a", "1e999"),
+            member("a", "0x1"),
+            ("b".to_string(), Node::Array(vec![Node::Array(vec![]), Node::Object(vec![])])),
+        ]);
+        assert_eq!(node.text(), r#"{"a":1e999,"a":0x1,"b":[[],{}]}"#);
+        assert_eq!(node.size(), 6);
+    }
+}
