@@ -1,6 +1,7 @@
 //! `cargo xtask COMMAND`: the project's own commands.
 
 mod bench;
+mod dropin;
 mod tidy;
 
 use std::io::Write;
@@ -11,6 +12,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test   build the programs, then run every test
   bench  measure beside the peers: `cargo xtask bench runtime`
   fuzz   feed damaged inputs to the runtime: [--count N] [--seed S] [--input NAME] [--case NUMBER]
+  dropin let podman, buildah and containerd use tare-runtime (they must be installed)
   tidy   check the project's laws: unsafe, dependency edges, licences, files, words
 ";
 
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
         "test" => test(),
         "bench" => bench::run(&arguments),
         "fuzz" => fuzz(&arguments),
+        "dropin" => dropin::run(),
         "tidy" => report(&tidy::findings()),
         _ => {
             say(USAGE);

@@ -39,8 +39,8 @@ pub struct Request<'a> {
     pub rootless: bool,
     /// This program runs in a user namespace: device rules cannot be set.
     pub user_namespace: bool,
-    /// The container mounts cgroups: hierarchies that programs look at are used, as those that are
-    /// not would show the caller's figures.
+    /// The container mounts cgroups, or an engine reads its figures there: hierarchies that programs
+    /// look at are used, as those that are not would show the caller's figures.
     pub shown: bool,
     /// Host user that will own the container's cgroup (v2): the root of a container with its own
     /// user and cgroup namespace and a writable cgroup mount.

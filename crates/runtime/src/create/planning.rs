@@ -210,7 +210,9 @@ fn plan_cgroup(
         },
         rootless: host.rootless,
         user_namespace: host.rootless,
-        shown: mounts.iter().any(|mount| mount.what == What::Cgroup),
+        // An engine that names the cgroup reads the container's figures there.
+        shown: !linux.cgroups_path.is_empty()
+            || mounts.iter().any(|mount| mount.what == What::Cgroup),
         owner: None,
         bus_address: host.bus_address.as_deref(),
         uid: ids::euid(),
