@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use oci::runtime::{Hook, IdMapping, Linux, NamespaceKind, Process, Spec};
+use oci::runtime::{Hook, IdMapping, Linux, Map, NamespaceKind, Process, Spec};
 
 /// Checks a whole configuration.
 pub fn validate(spec: &Spec) -> Result<()> {
@@ -359,7 +359,20 @@ fn check_net_devices(linux: &Linux) -> Result<()> {
     if !has(linux, NamespaceKind::Network) {
         return Err(Error::invalid("linux.netDevices: there is no network namespace"));
     }
+    let mut inner_names: Map<()> = Map::new();
     for (name, device) in &linux.net_devices {
+        let inner = if device.name.is_empty() { name } else { &device.name };
+        if inner.contains('%') {
+            if inner.matches('%').count() != 1 || !inner.contains("%d") {
+                let what =
+                    format!("linux.netDevices: {inner:?}: a template has one %d and no other %");
+                return Err(Error::invalid(what));
+            }
+        } else if inner_names.contains_key(inner) {
+            let what = format!("linux.netDevices: {inner:?}: two devices would have this name");
+            return Err(Error::invalid(what));
+        }
+        inner_names.insert(inner.clone(), ());
         for (field, name) in [("", name), (".name", &device.name)] {
             if (field.is_empty() || !name.is_empty()) && !is_interface_name(name) {
                 return Err(Error::invalid(format!(
@@ -448,6 +461,32 @@ mod tests {
             &with("net/../kernel/core_pattern", r#"{"type":"network"}"#),
             "linux.sysctl: \"net/../kernel/core_pattern\" is not a sysctl's name",
         );
+    }
+
+    #[test]
+    fn network_devices_need_a_namespace_and_names() {
+        let with = |devices: &str, namespaces: &str| {
+            format!(r#""linux":{{"netDevices":{{{devices}}},"namespaces":[{namespaces}]}}"#)
+        };
+        let own = r#"{"type":"network"}"#;
+        check(&with(r#""eth0":{}"#, ""), "linux.netDevices: there is no network namespace");
+        check(&with(r#""eth0":{"name":"net%d"},"eth1":{"name":"net%d"}"#, own), "");
+        check(
+            &with(r#""a":{"name":"b"},"b":{}"#, own),
+            "linux.netDevices: \"b\": two devices would have this name",
+        );
+        for name in ["%s", "a%d%d", "a%", "%dd%"] {
+            check(
+                &with(&format!(r#""a":{{"name":"{name}"}}"#), own),
+                &format!("linux.netDevices: {name:?}: a template has one %d and no other %"),
+            );
+        }
+        for name in ["a/b", "a b", "a:b", "..", "sixteen-bytes-xx"] {
+            check(
+                &with(&format!(r#""a":{{"name":"{name}"}}"#), own),
+                &format!("linux.netDevices.name: {name:?} is not the name of a network device"),
+            );
+        }
     }
 
     #[test]

@@ -54,12 +54,15 @@ pub(super) fn prepare(
     }
     let systemd = cgroup.unit.is_some();
     let own_mounts = has(&linux, NamespaceKind::Mount);
+    // What the parent does to the init and its namespaces before the init goes on.
+    let host_work = !linux.net_devices.is_empty();
     // With v1 hierarchies, making the cgroups takes as long as making the mounts, so both happen at
     // once. (From a user namespace the init could not open their files.)
     let overlaps = cgroup.version != cgroup::Version::V2
         && !systemd
         && !namespaces.own_users
         && namespaces.joined.is_empty()
+        && !host_work
         && namespaces.new & sys::process::CLONE_NEWTIME == 0;
     if !overlaps && let Some(profile) = profile.take() {
         plan.filter = Some(compile_filter(&profile, warnings)?);
@@ -95,7 +98,7 @@ pub(super) fn prepare(
         reaper: options.init || options.started_late,
         started_late: options.started_late,
         wants_mapping: namespaces.new_users,
-        waits_for_parent: systemd,
+        waits_for_parent: systemd || host_work,
         overlaps,
         profile,
         asks_for_cgroup: false,

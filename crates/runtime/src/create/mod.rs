@@ -173,6 +173,7 @@ fn serve(
                     warnings.append(&mut created.warnings);
                     dir.save(record)?;
                 }
+                move_devices(job, child.pid)?;
                 channel.answer()?;
                 if !waits_in_fifo && !job.asks_for_cgroup && !has_runtime_hooks(job) {
                     return dir.save(record);
@@ -299,6 +300,16 @@ pub(crate) fn set_process_limits(
         })?;
     }
     Ok(())
+}
+
+/// Before the hooks and sysctls, which may be about these devices.
+fn move_devices(job: &Job, pid: i32) -> Result<()> {
+    let Some(linux) = job.spec.linux.as_ref().filter(|linux| !linux.net_devices.is_empty()) else {
+        return Ok(());
+    };
+    let target = fs::open_at(&job.proc, format!("{pid}/ns/net"), fs::O_RDONLY, 0)
+        .attempt(|| "linux.netDevices: opening the container's network namespace")?;
+    crate::net::move_devices(&linux.net_devices, &target)
 }
 
 fn run_runtime_hooks(job: &Job, record: &Record) -> Result<()> {

@@ -143,6 +143,7 @@ fn meet_init(job: &mut Job, helper: &Child, parent_end: &Channel) -> Result<Chil
             }
             Some(Request::Map) => {
                 super::mapping::write(job, helper.pid)?;
+                job.wants_mapping = false;
                 parent_end.answer()?;
             }
             Some(Request::Failed(error)) => return Err(error),
@@ -206,10 +207,16 @@ fn join_and_clone(
         write_offsets(&job.time_offsets)?;
         now &= !p::CLONE_NEWTIME;
     }
+    // The init may not speak before the parent knows of it: it waits for the end of this pipe.
+    let (read_end, write_end) = fs::pipe().attempt(|| "making a pipe to the init")?;
     let how = Clone { namespaces: now, cgroup, sibling: true };
     let (child, attach) = clone_into(job, how)?;
     job.asks_for_cgroup = attach;
-    let Some(child) = child else { return Ok(()) };
+    let Some(child) = child else {
+        drop(write_end);
+        let _ = fs::read(&read_end, &mut [0u8; 1]);
+        return Ok(());
+    };
     if attach {
         channel.ask(&Request::Attach)?;
     }

@@ -53,7 +53,7 @@ pub(crate) fn plan(
     let mut linux = spec.linux.take().unwrap_or_default();
     // An empty object is no profile (as runc has it); its defaults would kill every program.
     let profile = linux.seccomp.take().filter(|profile| *profile != Seccomp::default());
-    refuse_unsupported(&linux)?;
+    refuse_unsupported(around.host, &linux)?;
     let process = process_plan(spec, &linux, around.options, warnings)?;
     let mounts = plan_mounts(spec, around.bundle)?;
     let resources = device_resources(&linux);
@@ -78,6 +78,7 @@ impl Planned {
             hooks: spec.hooks.clone(),
             namespaces: linux.namespaces.iter().map(|namespace| namespace.kind).collect(),
             resources: Some(resources.clone()),
+            net_devices: linux.net_devices.clone(),
             init: around.options.init || around.options.started_late,
             started_late: around.options.started_late,
             new_keyring: !around.options.no_new_keyring,
@@ -107,17 +108,18 @@ pub(crate) fn has(linux: &Linux, kind: NamespaceKind) -> bool {
     linux.namespaces.iter().any(|namespace| namespace.kind == kind)
 }
 
-/// What the configuration may hold and this program cannot do yet is refused: to go on without it
-/// would give less than was asked for.
-fn refuse_unsupported(linux: &Linux) -> Result<()> {
-    let refused = if !linux.net_devices.is_empty() {
-        "linux.netDevices"
-    } else if linux.intel_rdt.is_some() {
-        "linux.intelRdt"
-    } else {
+/// What the configuration may hold and cannot be done is refused: to go on without it would give
+/// less than was asked for.
+fn refuse_unsupported(host: &Host, linux: &Linux) -> Result<()> {
+    if host.rootless && !linux.net_devices.is_empty() {
+        let what = "linux.netDevices: a rootless caller cannot move devices of the host";
+        return Err(Error::new(Kind::Unsupported, what)
+            .with_hint("run as root, or remove the field from config.json"));
+    }
+    if linux.intel_rdt.is_none() {
         return Ok(());
-    };
-    let what = format!("{refused}: this version cannot apply it");
+    }
+    let what = "linux.intelRdt: this version cannot apply it";
     Err(Error::new(Kind::Unsupported, what).with_hint("remove the field from config.json"))
 }
 

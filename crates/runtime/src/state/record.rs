@@ -5,7 +5,7 @@ use crate::procfs;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use oci::runtime::{Hooks, Map, NamespaceKind, Process, Resources, State, Status};
+use oci::runtime::{Hooks, Map, NamespaceKind, NetDevice, Process, Resources, State, Status};
 
 oci::document! {
     /// The record of a container. Fields that are added get a default, so that a newer program reads
@@ -43,6 +43,8 @@ oci::document! {
         cgroup: Option<crate::cgroup::Plan>,
         /// The limits in force, as created or last updated.
         resources: Option<Resources>,
+        /// Network devices that move into it, by their names on the host.
+        net_devices: Map<NetDevice>,
         /// Resource control groups that were made for it and have to be removed.
         rdt_groups: Vec<String>,
         /// The class (closID) that it was put in.

@@ -169,6 +169,6 @@ fn linux_features() -> LinuxFeatures {
         intel_rdt: Some(RdtFeatures { enabled: Some(false), ..RdtFeatures::default() }),
         memory_policy: Some(MemoryPolicyFeatures { modes: list(&MODES), flags: list(&MODE_FLAGS) }),
         mount_extensions: Some(MountExtensions { idmap: switch(true) }),
-        net_devices: switch(false),
+        net_devices: switch(true),
     }
 }

@@ -2,6 +2,7 @@
 
 mod agent;
 mod conformance;
+mod devices;
 mod events;
 mod flags;
 mod host;
