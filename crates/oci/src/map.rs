@@ -3,35 +3,60 @@
 use crate::json::{Failed, FromJson, Reader, ToJson, Writer};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 use core::cmp::Ordering;
 
-/// A map from strings, sorted by them. It is one block of pairs: the documents have few members,
-/// and a tree's code for every type of value would take more room than all documents together.
+/// A map, sorted by its keys, which are strings in every document. It is one block of pairs: there
+/// are few members, and a tree's code for every type of value would take more room than all
+/// documents together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Map<T = String>(Vec<(String, T)>);
+pub struct Map<T = String, K = String>(Vec<(K, T)>);
 
-impl<T> Map<T> {
+impl<T, K: Ord> Map<T, K> {
     /// An empty map.
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
     /// Adds a member; one with the same key is replaced.
-    pub fn insert(&mut self, key: String, value: T) {
+    pub fn insert(&mut self, key: K, value: T) {
         match self.find(&key) {
             Ok(index) => self.0[index].1 = value,
             Err(index) => self.0.insert(index, (key, value)),
         }
     }
 
+    /// The value of a key, which becomes a member if it is none.
+    pub fn or_default(&mut self, key: K) -> &mut T
+    where
+        T: Default,
+    {
+        let index = self.find(&key).unwrap_or_else(|index| {
+            self.0.insert(index, (key, T::default()));
+            index
+        });
+        &mut self.0[index].1
+    }
+
     /// The value of a key.
-    pub fn get(&self, key: &str) -> Option<&T> {
+    pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&T>
+    where
+        K: Borrow<Q>,
+    {
         self.find(key).ok().map(|index| &self.0[index].1)
     }
 
     /// Whether there is a value of a key.
-    pub fn contains_key(&self, key: &str) -> bool {
+    pub fn contains_key<Q: Ord + ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
         self.find(key).is_ok()
+    }
+
+    /// Keeps the members that fulfil a condition.
+    pub fn retain(&mut self, mut condition: impl FnMut(&K, &mut T) -> bool) {
+        self.0.retain_mut(|(key, value)| condition(key, value));
     }
 
     /// Whether there is no member.
@@ -45,41 +70,43 @@ impl<T> Map<T> {
     }
 
     /// The members in the order of their keys.
-    pub fn iter(&self) -> Iter<'_, T> {
+    pub fn iter(&self) -> Iter<'_, T, K> {
         self.0.iter().map(|(key, value)| (key, value))
     }
 
     /// The keys in their order.
-    pub fn keys(&self) -> impl Iterator<Item = &String> {
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
         self.0.iter().map(|(key, _)| key)
     }
 
-    fn find(&self, key: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(known, _)| known.as_str().cmp(key))
+    fn find<Q: Ord + ?Sized>(&self, key: &Q) -> Result<usize, usize>
+    where
+        K: Borrow<Q>,
+    {
+        self.0.binary_search_by(|(known, _)| known.borrow().cmp(key))
     }
 }
 
 /// Iterator over the members of a [`Map`].
-type Iter<'a, T> =
-    core::iter::Map<core::slice::Iter<'a, (String, T)>, fn(&(String, T)) -> (&String, &T)>;
+type Iter<'a, T, K> = core::iter::Map<core::slice::Iter<'a, (K, T)>, fn(&(K, T)) -> (&K, &T)>;
 
-impl<T> Default for Map<T> {
+impl<T, K: Ord> Default for Map<T, K> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<'a, T> IntoIterator for &'a Map<T> {
-    type Item = (&'a String, &'a T);
-    type IntoIter = Iter<'a, T>;
+impl<'a, T, K: Ord> IntoIterator for &'a Map<T, K> {
+    type Item = (&'a K, &'a T);
+    type IntoIter = Iter<'a, T, K>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
     }
 }
 
-impl<T> FromIterator<(String, T)> for Map<T> {
-    fn from_iter<I: IntoIterator<Item = (String, T)>>(members: I) -> Self {
+impl<T, K: Ord> FromIterator<(K, T)> for Map<T, K> {
+    fn from_iter<I: IntoIterator<Item = (K, T)>>(members: I) -> Self {
         let mut map = Self::new();
         members.into_iter().for_each(|(key, value)| map.insert(key, value));
         map
@@ -203,6 +230,14 @@ mod tests {
         for (key, _) in &pairs {
             assert_eq!(map.get(key), tree.get(key));
         }
+        let (mut map_kept, mut tree_kept) = (map.clone(), tree);
+        map_kept.retain(|_, value| *value % 3 == 0);
+        tree_kept.retain(|_, value| *value % 3 == 0);
+        for (key, _) in pairs.iter().step_by(5) {
+            *map_kept.or_default(key.clone()) += 1;
+            *tree_kept.entry(key.clone()).or_default() += 1;
+        }
+        assert!(map_kept.iter().eq(tree_kept.iter()));
         assert!(!map.contains_key("x") && map.contains_key(&pairs[0].0));
         let members: Vec<_> =
             pairs.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();

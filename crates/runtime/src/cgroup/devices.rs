@@ -6,11 +6,10 @@
 
 use super::tree::Dir;
 use crate::error::{Error, Kind, Result};
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use oci::runtime::DeviceRule;
+use oci::runtime::{DeviceRule, Map};
 use sys::Errno;
 
 /// What may be done with a device: bits of [`READ`], [`WRITE`] and [`MKNOD`]. The values are
@@ -40,7 +39,7 @@ pub(super) enum DeviceKind {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rules {
     pub(super) default_allow: bool,
-    pub(super) exceptions: BTreeMap<Match, Access>,
+    pub(super) exceptions: Map<Access, Match>,
 }
 
 /// One step from a state to another, as `devices.allow` or `devices.deny` takes it.
@@ -70,7 +69,7 @@ impl Rules {
         let kind = match rule.kind.as_str() {
             // `a` is every device and every access, whatever else the rule says.
             "" | "a" => {
-                *self = Self { default_allow: rule.allow, exceptions: BTreeMap::new() };
+                *self = Self { default_allow: rule.allow, exceptions: Map::new() };
                 return Ok(());
             }
             "b" => DeviceKind::Block,
@@ -91,7 +90,7 @@ impl Rules {
         if rule.allow == self.default_allow {
             self.take_back(which, access)
         } else {
-            *self.exceptions.entry(which).or_default() |= access;
+            *self.exceptions.or_default(which) |= access;
             Ok(())
         }
     }
@@ -104,21 +103,19 @@ impl Rules {
             Match { minor: None, ..which },
             Match { major: None, minor: None, ..which },
         ] {
-            let overlap = self.exceptions.get(&wider).is_some_and(|other| other & access != 0);
-            if wider != which && overlap {
+            let other = self.exceptions.get(&wider).copied().unwrap_or(0);
+            if wider != which && other & access != 0 {
                 return Err(format!(
                     "cannot punch a hole for \"{}\" in the wildcard rule \"{}\"",
                     line(&which, access),
-                    line(&wider, self.exceptions[&wider])
+                    line(&wider, other)
                 ));
             }
         }
-        if let Some(left) = self.exceptions.get_mut(&which) {
-            *left &= !access;
-            if *left == 0 {
-                self.exceptions.remove(&which);
-            }
-        }
+        self.exceptions.retain(|known, left| {
+            *left &= if *known == which { !access } else { Access::MAX };
+            *left != 0
+        });
         Ok(())
     }
 
@@ -130,7 +127,7 @@ impl Rules {
             let (kind, major, minor, access) =
                 (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
             let kind = match kind {
-                "a" => return Some(Self { default_allow: true, exceptions: BTreeMap::new() }),
+                "a" => return Some(Self { default_allow: true, exceptions: Map::new() }),
                 "b" => DeviceKind::Block,
                 "c" => DeviceKind::Char,
                 _ => return None,
@@ -140,7 +137,7 @@ impl Rules {
                 text => text.parse().ok().map(Some),
             };
             let which = Match { major: number(major)?, minor: number(minor)?, kind };
-            *state.exceptions.entry(which).or_default() |= parse_access(access)?;
+            *state.exceptions.or_default(which) |= parse_access(access)?;
         }
         Some(state)
     }
@@ -148,7 +145,7 @@ impl Rules {
     /// The writes that make this state from `current`, with as little disturbance as possible:
     /// "deny all" would make a running process fail for a moment. `None`: the state is unknown.
     pub(super) fn writes_from(&self, current: Option<&Self>) -> Vec<Write> {
-        let none = BTreeMap::new();
+        let none = Map::new();
         let mut writes = Vec::new();
         let kept = match current {
             // A list of "allow all" does not show what it denies.
@@ -161,7 +158,7 @@ impl Rules {
         let step = |allow, which: &Match, access: Access| {
             (access != 0).then(|| Write { allow, text: line(which, access) })
         };
-        let of = |map: &BTreeMap<Match, Access>, which| map.get(which).copied().unwrap_or(0);
+        let of = |map: &Map<Access, Match>, which| map.get(which).copied().unwrap_or(0);
         let lost = kept.iter().filter_map(|(which, &access)| {
             step(self.default_allow, which, access & !of(&self.exceptions, which))
         });
