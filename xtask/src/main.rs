@@ -2,6 +2,7 @@
 
 mod bench;
 mod dropin;
+mod test;
 mod tidy;
 
 use std::io::Write;
@@ -9,7 +10,7 @@ use std::process::{Command, ExitCode};
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
-  test   build the programs, then run every test
+  test   build the programs, then run every test: [--strict] makes a skipped test a failure
   bench  measure beside the peers: `cargo xtask bench runtime`
   fuzz   feed damaged inputs to the runtime: [--count N] [--seed S] [--input NAME] [--case NUMBER]
   dropin let podman, buildah and containerd use tare-runtime (they must be installed)
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(2).collect();
     let command = std::env::args().nth(1).unwrap_or_default();
     match command.as_str() {
-        "test" => test(),
+        "test" => test::run(&arguments),
         "bench" => bench::run(&arguments),
         "fuzz" => fuzz(&arguments),
         "dropin" => dropin::run(),
@@ -54,28 +55,4 @@ fn fuzz(arguments: &[String]) -> ExitCode {
     let run = ["run", "--quiet", "--locked", "--profile", "fuzz", "--package", "mutation", "--"];
     let status = Command::new(env!("CARGO")).args(run).args(arguments).status();
     if status.is_ok_and(|status| status.success()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// The end-to-end tests start the built programs, which `cargo test` alone would not build. The
-/// run of all other tests comes last, so that the output ends with its summary.
-fn test() -> ExitCode {
-    let mut steps: Vec<&[&str]> = vec![
-        &["build", "--locked", "--package", "tare", "--package", "tare-runtime"],
-        &["test", "--workspace", "--locked", "--doc"],
-    ];
-    let nextest = Command::new(env!("CARGO")).args(["nextest", "--version"]).output();
-    if nextest.is_ok_and(|output| output.status.success()) {
-        steps.push(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);
-    } else {
-        steps.push(&["test", "--workspace", "--locked", "--no-fail-fast", "--lib", "--bins"]);
-        steps.push(&["test", "--package", "e2e", "--locked", "--tests"]);
-    }
-    for arguments in steps {
-        let status = Command::new(env!("CARGO")).args(arguments).status();
-        if !status.is_ok_and(|status| status.success()) {
-            say(&format!("failed: cargo {}\n", arguments.join(" ")));
-            return ExitCode::FAILURE;
-        }
-    }
-    ExitCode::SUCCESS
 }

@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Which crates of the workspace each crate may depend on: one way only.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("oci", &[]),
     ("sys", &[]),
     ("rt", &["sys"]),
-    ("pkg", &[]),
-    ("runtime", &["oci", "sys"]),
+    ("pkg", &["skips"]),
+    ("runtime", &["oci", "skips", "sys"]),
     ("tare-runtime", &["oci", "rt", "runtime", "sys"]),
     ("tare", &["oci", "pkg", "runtime", "sys"]),
-    ("e2e", &["sys"]),
+    ("e2e", &["skips", "sys"]),
     ("floor", &["rt", "sys"]),
     ("mutation", &["runtime"]),
+    ("skips", &[]),
+    ("xtask", &["oci", "runtime", "sys"]),
 ];
 /// What `tare-runtime` links. Derived visitors of `serde` were a quarter of its code.
 const SMALL: [&str; 5] = ["oci", "sys", "rt", "runtime", "tare-runtime"];
@@ -106,7 +108,7 @@ fn check_packages(findings: &mut Vec<String>) {
         }
         for dependency in package["dependencies"].as_array().into_iter().flatten() {
             let to = dependency["name"].as_str().unwrap_or("");
-            let allowed = edges.get(name).is_none_or(|allowed| allowed.contains(&to));
+            let allowed = edges.get(name).is_some_and(|allowed| allowed.contains(&to));
             if names.contains(&to) && !allowed {
                 findings.push(format!("{name} must not depend on {to}"));
             }

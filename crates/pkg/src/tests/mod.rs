@@ -27,9 +27,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
 /// Reports that a test cannot run here.
-#[allow(clippy::print_stderr, reason = "the harness shows it with --nocapture, as all SKIPs")]
 fn skip(reason: &str) {
-    eprintln!("SKIP: {reason}");
+    // The harness names a test's thread after it.
+    skips::skip(std::thread::current().name().unwrap_or("a test of pkg"), reason);
 }
 
 /// Whether binutils and the loader of the machine that tests build for are there.

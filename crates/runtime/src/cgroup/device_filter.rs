@@ -244,7 +244,7 @@ mod tests {
                 Ok(_) => {}
                 Err(Errno::EPERM | Errno::ENOSYS | Errno::EACCES) => {
                     let test = "the_verifier_takes_the_programs";
-                    super::super::tests::say(&format!("SKIP {test}: bpf(2) is not permitted"));
+                    super::super::tests::skip(test, "bpf(2) is not permitted");
                     return;
                 }
                 Err(errno) => panic!("{list:?}: {errno}"),

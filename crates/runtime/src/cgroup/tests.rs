@@ -53,7 +53,4 @@ fn used(plan: &Plan) -> Vec<String> {
     used.map(|d| format!("{} {}", d.controllers.join(","), d.path)).collect()
 }
 
-/// Tells what could not be tested.
-pub(super) fn say(text: &str) {
-    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{text}\n"));
-}
+pub(super) use skips::skip;

@@ -228,7 +228,7 @@ fn v2_joins_and_signals_by_files() {
 fn v2_gives_the_cgroup_to_its_owner() {
     use std::os::unix::fs::MetadataExt;
     if sys::ids::euid() != 0 {
-        return say("SKIP v2_gives_the_cgroup_to_its_owner: not root");
+        return skip("v2_gives_the_cgroup_to_its_owner", "not root");
     }
     let tree = Tree::new("owner");
     let files = ["cgroup.procs", "cgroup.subtree_control", "pids.max", "cgroup.controllers"];

@@ -44,7 +44,7 @@ impl Drop for Guard {
 fn plan(test: &str, json: &str, all: bool) -> Option<Guard> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let skip = |why: &str| {
-        say(&format!("SKIP {test}: {why}"));
+        skip(test, why);
         None
     };
     let layout = Layout::detect().unwrap();
@@ -208,14 +208,14 @@ fn device_programs_hold() {
     let allow_all = resources(r#"{"devices":[{"allow":true,"type":"a","access":"rwm"}]}"#);
     let created = guard.plan.create(&allow_all).unwrap();
     let Some(unified) = guard.plan.unified().filter(|directory| directory.used) else {
-        say("SKIP device_programs_hold: no unified hierarchy");
+        skip("device_programs_hold", "no unified hierarchy");
         return;
     };
     let dir = tree::Dir::open(unified).unwrap();
     let deny_all = devices::Rules::default();
     match device_filter::attach(&dir, &deny_all, true) {
         Err(error) if error.kind() == Kind::Denied || error.kind() == Kind::Unsupported => {
-            say(&format!("SKIP device_programs_hold: {error}"));
+            skip("device_programs_hold", &error.to_string());
             return;
         }
         result => result.unwrap(),
@@ -509,7 +509,7 @@ static V2_TURN: Mutex<()> = Mutex::new(());
 fn unified_plan(test: &str, json: &str) -> Option<Guard> {
     let layout = Layout::detect().unwrap();
     let Some(unified) = layout.unified.as_ref().filter(|_| sys::ids::euid() == 0) else {
-        say(&format!("SKIP {test}: no unified hierarchy, or not root"));
+        skip(test, "no unified hierarchy, or not root");
         return None;
     };
     let mountinfo = format!("1 0 0:1 / {} rw - cgroup2 cgroup2 rw\n", unified.mount);
@@ -568,7 +568,7 @@ fn v2_exec_follows_an_init_that_moved() {
     let available = std::fs::read_to_string(format!("{own}/cgroup.controllers")).unwrap();
     // Controllers that are enabled below a cgroup keep processes out of it.
     let Some(controller) = available.split_whitespace().next() else {
-        say("SKIP v2_exec_follows_an_init_that_moved: no controller is available");
+        skip("v2_exec_follows_an_init_that_moved", "no controller is available");
         return;
     };
     std::fs::create_dir(format!("{own}/init")).unwrap();
