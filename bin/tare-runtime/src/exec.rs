@@ -32,6 +32,18 @@ pub fn options(args: &Args, env: &Environment<'_>, record: &Record) -> Result<Ex
     })
 }
 
+/// The CPUs that the process starts on, in the words of runc's log.
+pub fn initial_affinity(process: &Process) -> Option<String> {
+    let affinity = process.exec_cpu_affinity.as_ref()?;
+    let mask = runtime::parse_list(&affinity.initial).ok()?;
+    let (last, rest) = mask.split_last()?;
+    let mut text = format!("nsexec: affinity: {last:#x}");
+    for word in rest.iter().rev() {
+        text.push_str(&format!("{word:016x}"));
+    }
+    Some(text)
+}
+
 fn process(args: &Args, record: &Record) -> Result<Process, Error> {
     let program: Vec<String> = args.operands[1..].to_vec();
     if program.is_empty() {

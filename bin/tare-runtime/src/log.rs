@@ -63,7 +63,7 @@ impl Log {
         self.write("error", &message);
         if self.file.is_some() {
             // Callers read the log; whoever stands at the terminal sees it too.
-            self.stderr(&format!("tare-runtime: {error}\n"));
+            self.stderr(&format!("tare-runtime: error: {error}\n"));
             if let Some(hint) = error.hint() {
                 self.stderr(&format!("hint: {hint}\n"));
             }
@@ -93,7 +93,6 @@ impl Log {
                 oci::json::write(&record) + "\n"
             }
             (false, Some(_)) => format!("time={time:?} level={level} msg={message:?}\n"),
-            (false, None) if level == "error" => format!("tare-runtime: {message}\n"),
             (false, None) => format!("tare-runtime: {level}: {message}\n"),
         };
         match &self.file {

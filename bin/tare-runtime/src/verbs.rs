@@ -249,6 +249,9 @@ impl Call<'_> {
         self.close_others()?;
         let (_, record, _) = verbs::look_up(&self.host, &id)?;
         let options = exec::options(&self.args, self.env, &record)?;
+        if let Some(affinity) = exec::initial_affinity(&options.process) {
+            self.log.debug(&affinity);
+        }
         let mut warnings = Vec::new();
         let executed = runtime::exec(&self.host, &id, options, &mut warnings);
         self.warn(&warnings);

@@ -30,6 +30,7 @@ pub mod verbs;
 
 pub use create::{create, run};
 pub use exec::{ExecOptions, Executed, exec};
+pub use process::parse_list;
 
 use alloc::string::String;
 use oci::runtime::Spec;

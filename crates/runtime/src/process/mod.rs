@@ -9,7 +9,8 @@ mod capabilities;
 mod identity;
 mod program;
 
-pub(crate) use attributes::{parse_list, set_affinity};
+pub use attributes::parse_list;
+pub(crate) use attributes::set_affinity;
 pub use capabilities::CapabilityPlan;
 pub(crate) use identity::home_of;
 pub use program::Program;
