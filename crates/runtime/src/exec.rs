@@ -141,6 +141,8 @@ fn prepare(
     let mut plan = Plan::new(options.process.clone(), warnings)?;
     plan.preserve_fds = create::planning::preserved(options.preserve_fds, options.listen_fds)?;
     plan.listen_fds = options.listen_fds;
+    plan.memory_policy = record.memory_policy.clone();
+    plan.personality = record.personality.clone();
     create::check_descriptors(plan.preserve_fds)?;
     if let Some(bytes) = dir.load_filter()? {
         let filter = Filter::from_bytes(&bytes, record.filter_flags).ok_or_else(|| {

@@ -85,6 +85,15 @@ pub fn fd_path(fd: impl AsFd) -> String {
     format!("/proc/self/fd/{}", fd.fd())
 }
 
+/// Id of the mount that an open file is on; 0: there is no procfs to ask.
+pub(crate) fn mount_id(fd: impl AsFd) -> u64 {
+    let path = format!("/proc/self/fdinfo/{}", fd.fd());
+    let text = fs::read_file(CWD, path, LIMIT_BYTES).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let id = text.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+    id.and_then(|id| id.trim().parse().ok()).unwrap_or(0)
+}
+
 /// What the kernel says of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcessStat {

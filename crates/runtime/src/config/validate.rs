@@ -198,9 +198,9 @@ fn check_linux(linux: &Linux) -> Result<()> {
     {
         for (index, path) in paths.iter().enumerate() {
             bounds::check_path(&format!("linux.{name}[{index}]"), path)?;
-            if !path.starts_with('/') {
-                let what = format!("linux.{name}[{index}]: {path:?} is not an absolute path");
-                return Err(Error::invalid(what));
+            // Relative ones count from the root, as with other runtimes.
+            if path.is_empty() {
+                return Err(Error::invalid(format!("linux.{name}[{index}]: is empty")));
             }
         }
         if !paths.is_empty() && !has(linux, NamespaceKind::Mount) {

@@ -54,6 +54,9 @@ pub(super) fn prepare(
     }
     let systemd = cgroup.unit.is_some();
     let own_mounts = has(&linux, NamespaceKind::Mount);
+    if !own_mounts {
+        record.shared_root = crate::procfs::mount_id(&rootfs);
+    }
     // What the parent does to the init and its namespaces before the init goes on.
     let host_work = !linux.net_devices.is_empty();
     // With v1 hierarchies, making the cgroups takes as long as making the mounts, so both happen at
@@ -202,10 +205,6 @@ pub(crate) fn connect_console(wanted: bool, console: &Console) -> Result<Option<
 fn check_late_start(linux: &Linux, record: &Record) -> Result<()> {
     let refused = if !has(linux, NamespaceKind::Pid) {
         "needs a pid namespace, whose first process waits for start"
-    } else if linux.memory_policy.is_some() {
-        "linux.memoryPolicy would not reach the program"
-    } else if linux.personality.is_some() {
-        "linux.personality would not reach the program"
     } else if !record.listener_path.is_empty() {
         "linux.seccomp.listenerPath would get no listener"
     } else {

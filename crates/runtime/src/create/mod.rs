@@ -358,7 +358,7 @@ pub(crate) fn destroy(spawned: &Spawned, warnings: &mut Vec<String>) {
 /// Takes back what creation made; what cannot be taken back is a warning, because an error is
 /// being reported already.
 fn clean_up(dir: &ContainerDir, record: &Record, warnings: &mut Vec<String>) {
-    crate::init::rootfs::unmount_shared(&record.rootfs, &record.shared_mounts);
+    crate::init::rootfs::unmount_shared(record);
     if let Some(plan) = &record.cgroup {
         let failed = plan.remove(crate::cgroup::REMOVE_DEADLINE_MS);
         warnings.extend(failed.into_iter().map(|error| format!("cleaning up: {error}")));

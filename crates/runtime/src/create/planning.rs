@@ -83,6 +83,8 @@ impl Planned {
             started_late: around.options.started_late,
             new_keyring: !around.options.no_new_keyring,
             cgroup: Some(cgroup.clone()),
+            memory_policy: linux.memory_policy.clone(),
+            personality: linux.personality.clone(),
             ..Record::default()
         };
         if let Some(seccomp) = &self.profile {

@@ -184,7 +184,12 @@ fn run_start_hooks(job: &Job) -> Result<()> {
     let mut state = job.state.clone();
     state.status = oci::runtime::Status::Created;
     state.pid = sys::process::id();
-    crate::hooks::run_all("startContainer", &hooks.start_container, &state)
+    let mut all = hooks.start_container.clone();
+    for hook in all.iter_mut().filter(|hook| hook.env.is_empty()) {
+        // Not in the specification, but what other runtimes give them.
+        hook.env.clone_from(&job.plan.process.env);
+    }
+    crate::hooks::run_all("startContainer", &all, &state)
 }
 
 /// Tells the parent that everything is made, and waits until somebody opens the fifo.

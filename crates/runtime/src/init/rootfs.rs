@@ -42,16 +42,15 @@ fn fill(job: &mut Job, root: &RootDir, channel: &mut Channel) -> Result<Option<T
 }
 
 /// A container without a mount namespace of its own shares the caller's: its mounts are made there,
-/// below its root directory, and unmounted when it is deleted ([`unmount_shared`]).
+/// on and below its root directory, and unmounted when it is deleted ([`unmount_shared`]).
 pub(super) fn enter_shared(job: &mut Job, channel: &mut Channel) -> Result<Option<Terminal>> {
-    if job.spec.root.as_ref().is_some_and(|root| root.readonly) {
-        let what = "root.readonly: without a mount namespace the caller's mount would change";
-        return Err(Error::invalid(what));
-    }
     let attempt = || "entering the root file system";
-    let rootfs = fs::duplicate(&job.rootfs, 3).attempt(attempt)?;
-    let terminal = fill(job, &RootDir::new(rootfs), channel)?;
-    fs::chdir_fd(&job.rootfs).attempt(attempt)?;
+    let root = RootDir::new(bind_root(job)?);
+    let terminal = fill(job, &root, channel)?;
+    if job.spec.root.as_ref().is_some_and(|root| root.readonly) {
+        make_read_only(root.fd())?;
+    }
+    fs::chdir_fd(root.fd()).attempt(attempt)?;
     fs::chroot(".").attempt(|| "changing the root directory")?;
     fs::chdir("/").attempt(attempt)?;
     Ok(terminal)
@@ -59,14 +58,23 @@ pub(super) fn enter_shared(job: &mut Job, channel: &mut Channel) -> Result<Optio
 
 /// Takes away what a container without a mount namespace mounted, by destination, the last first.
 /// What was never mounted, or is gone, is not there to be unmounted.
-pub(crate) fn unmount_shared(rootfs: &str, destinations: &[alloc::string::String]) {
-    let Ok(root) = fs::open_at(CWD, rootfs, fs::O_PATH | fs::O_DIRECTORY, 0) else { return };
+pub(crate) fn unmount_shared(record: &crate::state::Record) {
+    if record.shared_root == 0 {
+        return;
+    }
+    let flags = fs::O_PATH | fs::O_DIRECTORY;
+    let Ok(root) = fs::open_at(CWD, &record.rootfs, flags, 0) else { return };
+    if crate::procfs::mount_id(&root) == record.shared_root {
+        // The root directory is on the mount that it was on before.
+        return;
+    }
     let root = RootDir::new(root);
-    for destination in destinations.iter().rev() {
+    for destination in record.shared_mounts.iter().rev() {
         let Ok(mounted) = root.open(destination, fs::O_PATH | fs::O_NOFOLLOW) else { continue };
         // EINVAL: nothing is mounted there.
         let _ = m::unmount(crate::procfs::fd_path(&mounted), m::MNT_DETACH);
     }
+    let _ = m::unmount(crate::procfs::fd_path(root.fd()), m::MNT_DETACH);
 }
 
 /// The root directory as this mount namespace has it: the parent's descriptor lies in the parent's
@@ -96,12 +104,16 @@ fn set_propagation(job: &Job) -> Result<()> {
 
 /// Makes the root directory a mount of its own, on top of itself.
 fn attach_root(job: &Job) -> Result<Fd> {
-    let attempt = || "mounting the root file system";
     if matches!(configured_propagation(job), "shared" | "rshared") {
         // pivot_root refuses a new root that is shared, or whose parent is; the copy of a private
         // mount is private.
         make_parent_private(&job.rootfs)?;
     }
+    bind_root(job)
+}
+
+fn bind_root(job: &Job) -> Result<Fd> {
+    let attempt = || "mounting the root file system";
     match m::clone_tree(&job.rootfs, "", true) {
         Ok(tree) => {
             m::attach(&tree, &job.rootfs).attempt(attempt)?;

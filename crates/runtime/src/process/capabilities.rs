@@ -51,7 +51,9 @@ impl CapabilityPlan {
             }
         }
         if !unknown.is_empty() {
-            warnings.push(format!("ignoring unknown or unavailable capabilities: {unknown:?}"));
+            // As runc writes a list.
+            let unknown = unknown.join(" ").escape_debug().collect::<String>();
+            warnings.push(format!("ignoring unknown or unavailable capabilities: [{unknown}]"));
         }
         plan
     }
@@ -109,12 +111,12 @@ mod tests {
     fn unknown_names_are_one_warning() {
         let sets = Capabilities {
             bounding: vec!["CAP_CHOWN".into(), "CAP_FUTURE".into()],
-            effective: vec!["CAP_FUTURE".into(), "CAP_BPF".into()],
+            effective: vec!["CAP_FUTURE".into(), "CAP_BPF".into(), "CAP\n".into()],
             ..Capabilities::default()
         };
         let mut warnings = Vec::new();
         let plan = CapabilityPlan::new(Some(&sets), &mut warnings);
         assert_eq!((plan.bounding, plan.effective, plan.ambient), (1, 1 << 39, 0));
-        assert_eq!(warnings, [r#"ignoring unknown or unavailable capabilities: ["CAP_FUTURE"]"#]);
+        assert_eq!(warnings, [r"ignoring unknown or unavailable capabilities: [CAP_FUTURE CAP\n]"]);
     }
 }

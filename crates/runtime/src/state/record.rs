@@ -5,7 +5,10 @@ use crate::procfs;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use oci::runtime::{Hooks, Map, NamespaceKind, NetDevice, Process, Resources, State, Status};
+use oci::runtime::{
+    Hooks, Map, MemoryPolicy, NamespaceKind, NetDevice, Personality, Process, Resources, State,
+    Status,
+};
 
 oci::document! {
     /// The record of a container. Fields that are added get a default, so that a newer program reads
@@ -39,6 +42,13 @@ oci::document! {
         namespaces: Vec<NamespaceKind>,
         /// Without a mount namespace: destinations below the root to unmount when it is deleted.
         shared_mounts: Vec<String>,
+        /// Without a mount namespace: the mount that the root directory is on, below the one that is
+        /// made for the container.
+        shared_root: u64,
+        /// For exec: NUMA policy and execution domain.
+        memory_policy: Option<MemoryPolicy>,
+        /// See above.
+        personality: Option<Personality>,
         /// Its cgroups: written before they are made.
         cgroup: Option<crate::cgroup::Plan>,
         /// The limits in force, as created or last updated.

@@ -126,6 +126,9 @@ fn open_gate(dir: &ContainerDir, record: &Record) -> Result<()> {
     if message.is_empty() {
         return Ok(());
     }
+    // Whoever deletes the container next finds it stopped.
+    let mut fds = [sys::wait::PollFd::new(&init, sys::wait::POLLIN)];
+    let _ = sys::wait::poll(&mut fds, Some(DELETE_DEADLINE_MS));
     Err(Error::decode(&message))
 }
 
@@ -243,7 +246,7 @@ pub(crate) fn remove(
         let failed = plan.remove(REMOVE_DEADLINE_MS);
         failures.extend(failed.into_iter().map(|error| format!("{error}")));
     }
-    crate::init::rootfs::unmount_shared(&record.rootfs, &record.shared_mounts);
+    crate::init::rootfs::unmount_shared(record);
     if failures.is_empty() {
         dir.remove()?;
     }

@@ -2,6 +2,8 @@
 
 use e2e::{Bundle, stderr, stdout};
 use serde_json::json;
+use std::path::Path;
+use std::process::Stdio;
 
 /// A profile from before `faccessat2`, `close_range`, `clone3` and `execveat`, which is in force
 /// while the container's process is still being set up.
@@ -139,8 +141,9 @@ fn a_shared_mount_namespace_is_left_as_it_was() {
     let output = bundle.sh("ls /proc/self/exe && cat /proc/sys/kernel/hostname");
     assert_eq!(stdout(&output), "/proc/self/exe\ntare\n", "{}", stderr(&output));
     bundle.config["root"]["readonly"] = json!(true);
-    let read_only = bundle.run();
-    assert!(stderr(&read_only).contains("root.readonly"), "{}", stderr(&read_only));
+    let output = bundle.sh("echo >/file");
+    assert!(stderr(&output).contains("Read-only file system"), "{}", stderr(&output));
+    std::fs::write(Path::new(bundle.path("rootfs")).join("file"), "the caller's").unwrap();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains(bundle.path("rootfs")), "{mounts}");
 }
@@ -151,4 +154,125 @@ fn a_root_may_be_shared_below_a_shared_mount() {
     bundle.config["linux"]["rootfsPropagation"] = json!("shared");
     let output = bundle.sh("grep -o 'shared:' /proc/self/mountinfo | busybox head -n 1");
     assert_eq!(stdout(&output), "shared:\n", "{}", stderr(&output));
+}
+
+/// The caller's own mount of the root stays, whoever unmounted what the runtime made on it.
+#[test]
+fn the_callers_mount_of_the_root_outlives_a_container_that_shares_it() {
+    let test = "the_callers_mount_of_the_root_outlives_a_container_that_shares_it";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    let kinds = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+    kinds.retain(|kind| kind["type"] != "mount");
+    bundle.config["linux"]["maskedPaths"] = json!([]);
+    bundle.config["linux"]["readonlyPaths"] = json!([]);
+    bundle.args(&["sleep", "100"]).write();
+    let (rootfs, dir, id) = (bundle.path("rootfs"), bundle.path(""), bundle.id().to_string());
+    let run = |program: &str, args: &[&str]| {
+        let status = std::process::Command::new(program).args(args).status().unwrap();
+        assert!(status.success(), "{program} {args:?}");
+    };
+    let mounted = || {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        mounts.lines().filter(|line| line.split(' ').nth(4) == Some(rootfs)).count()
+    };
+    run("mount", &["--bind", rootfs, rootfs]);
+    for unmount_early in [false, true] {
+        // Standard output goes to the container, which would keep a pipe open.
+        let mut create = bundle.command(&["create", "-b", dir, &id]);
+        assert!(create.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+        assert_eq!(mounted(), 2);
+        if unmount_early {
+            run("umount", &["-l", rootfs]);
+        }
+        let delete = bundle.runtime(&["delete", "--force", &id]);
+        assert_eq!((stderr(&delete).as_str(), mounted()), ("", 1));
+    }
+    run("umount", &["-l", rootfs]);
+}
+
+#[test]
+fn exec_keeps_the_execution_domain_and_says_where_it_starts() {
+    let Some(mut bundle) = Bundle::new("exec_keeps_the_execution_domain_and_says_where_it_starts")
+    else {
+        return;
+    };
+    bundle.config["linux"]["personality"] = json!({"domain": "LINUX32"});
+    bundle.config["process"]["execCPUAffinity"] = json!({"initial": "0"});
+    bundle.args(&["sleep", "100"]).start();
+    let id = bundle.id().to_string();
+    let output = bundle.runtime(&["--debug", "exec", &id, "busybox", "uname", "-m"]);
+    assert_eq!(
+        stdout(&output),
+        "i686
+",
+        "{}",
+        stderr(&output)
+    );
+    assert!(
+        stderr(&output).contains(
+            "nsexec: affinity: 0x1
+"
+        ),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn relative_paths_are_masked_from_the_root() {
+    let Some(mut bundle) = Bundle::new("relative_paths_are_masked_from_the_root") else { return };
+    bundle.config["linux"]["readonlyPaths"] = json!(["not_there", "proc/sys"]);
+    bundle.config["linux"]["maskedPaths"] = json!(["not_there", "proc/uptime"]);
+    let output = bundle.sh("cat /proc/uptime; grep -o ' /proc/sys ro' /proc/self/mountinfo");
+    assert_eq!(
+        (stdout(&output).as_str(), stderr(&output).as_str()),
+        (
+            " /proc/sys ro
+",
+            ""
+        )
+    );
+}
+
+#[test]
+fn start_hooks_inherit_the_programs_environment_unless_they_have_their_own() {
+    let test = "start_hooks_inherit_the_programs_environment_unless_they_have_their_own";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    bundle.config["root"]["readonly"] = json!(false);
+    bundle.config["process"]["env"] = json!(["PATH=/bin", "ONE=two"]);
+    let script = "echo ${ONE-unset} >>/hooks";
+    let hook = json!({"path": "/bin/busybox", "args": ["busybox", "sh", "-c", script]});
+    let mut own = hook.clone();
+    own["env"] = json!(["TWO=three"]);
+    bundle.config["hooks"] = json!({"startContainer": [hook, own]});
+    let output = bundle.sh("cat /hooks");
+    assert_eq!(
+        (stdout(&output).as_str(), stderr(&output).as_str()),
+        (
+            "two
+unset
+",
+            ""
+        )
+    );
+}
+
+/// Scripts look for the word in what goes wrong; after a failed start the container has stopped.
+#[test]
+fn an_error_is_called_one_and_leaves_a_stopped_container() {
+    let Some(mut bundle) = Bundle::new("an_error_is_called_one_and_leaves_a_stopped_container")
+    else {
+        return;
+    };
+    let hook = json!({"path": "/bin/busybox", "args": ["busybox", "false"]});
+    bundle.config["hooks"] = json!({"startContainer": [hook]});
+    bundle.args(&["true"]).write();
+    let (dir, id) = (bundle.path(""), bundle.id().to_string());
+    // Standard output goes to the container, which would keep a pipe open.
+    let mut create = bundle.command(&["create", "-b", dir, &id]);
+    assert!(create.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+    let start = bundle.runtime(&["start", &id]);
+    assert!(stderr(&start).starts_with("tare-runtime: error: "), "{}", stderr(&start));
+    let delete = bundle.runtime(&["delete", &id]);
+    assert_eq!((delete.status.code(), stderr(&delete).as_str()), (Some(0), ""));
 }
