@@ -4,6 +4,7 @@ mod bench;
 mod dropin;
 mod test;
 mod tidy;
+mod vm;
 
 use std::io::Write;
 use std::process::{Command, ExitCode};
@@ -14,6 +15,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench  measure beside the peers: `cargo xtask bench runtime`
   fuzz   feed damaged inputs to the runtime: [--count N] [--seed S] [--input NAME] [--case NUMBER]
   dropin let podman, buildah and containerd use tare-runtime (they must be installed)
+  vm     run the tests in a virtual machine with cgroup v2 and systemd
   tidy   check the project's laws: unsafe, dependency edges, licences, files, words
 ";
 
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(&arguments),
         "fuzz" => fuzz(&arguments),
         "dropin" => dropin::run(),
+        "vm" => vm::run(),
         "tidy" => report(&tidy::findings()),
         _ => {
             say(USAGE);

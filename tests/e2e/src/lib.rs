@@ -15,6 +15,11 @@ pub fn is_root() -> bool {
     sys::ids::euid() == 0
 }
 
+/// Whether the containers' cgroups are made by systemd.
+pub fn uses_systemd() -> bool {
+    std::env::var_os("TARE_E2E_SYSTEMD").is_some()
+}
+
 /// A built program of the workspace.
 pub fn program(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("the test's own path");
@@ -63,7 +68,10 @@ impl Bundle {
         let text = std::fs::read(bundle.dir.join("config.json")).expect("reading config.json");
         bundle.config = serde_json::from_slice(&text).expect("spec writes JSON");
         bundle.config["process"]["terminal"] = json!(false);
-        bundle.config["linux"]["cgroupsPath"] = json!(format!("/{}", bundle.name));
+        bundle.config["linux"]["cgroupsPath"] = match uses_systemd() {
+            true => json!(format!("system.slice:tare:{}", bundle.name)),
+            false => json!(format!("/{}", bundle.name)),
+        };
         Some(bundle)
     }
 
@@ -97,7 +105,11 @@ impl Bundle {
     /// A call of the runtime that is not started yet.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(program("tare-runtime"));
-        command.arg("--root").arg(self.dir.join("state")).args(args).stdin(Stdio::null());
+        command.arg("--root").arg(self.dir.join("state"));
+        if uses_systemd() {
+            command.arg("--systemd-cgroup");
+        }
+        command.args(args).stdin(Stdio::null());
         command
     }
 
@@ -145,8 +157,12 @@ impl Bundle {
     /// What is left of the container: state, cgroups.
     pub fn leftovers(&self) -> Vec<PathBuf> {
         let state = self.dir.join("state").join(&self.name);
-        let cgroups = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
-        let cgroups = cgroups.map(|entry| entry.path().join(&self.name));
+        let root = PathBuf::from("/sys/fs/cgroup");
+        let hierarchies = std::fs::read_dir(&root).into_iter().flatten().flatten();
+        let mut places: Vec<PathBuf> = hierarchies.map(|entry| entry.path()).collect();
+        places.push(root);
+        let names = [self.name.clone(), format!("system.slice/tare-{}.scope", self.name)];
+        let cgroups = places.iter().flat_map(|place| names.iter().map(|name| place.join(name)));
         cgroups.chain([state]).filter(|path| path.exists()).collect()
     }
 }

@@ -12,6 +12,11 @@ const USAGE: &str = "usage: cargo xtask bench runtime [--rounds N] [--idle-ms N]
   floor: the bare system calls that the same container needs. Needs root.
 ";
 
+/// Whether a program is on the `PATH`.
+pub(crate) fn is_installed(name: &str) -> bool {
+    runtime::on_path(name).is_some()
+}
+
 /// Runs the benchmark that `arguments` name.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
     let result = match arguments.first().map(String::as_str) {

@@ -141,7 +141,7 @@ fn enter_mount_namespace() -> Result<(), String> {
     sys::mount::mount("tmpfs", STATE, "tmpfs", 0, "mode=755").map_err(failed)
 }
 
-fn on_path(name: &str) -> Option<PathBuf> {
+pub(super) fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.is_file())
 }
