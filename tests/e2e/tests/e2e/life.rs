@@ -86,16 +86,25 @@ fn limits_are_set_and_updated() {
         json!({"memory": {"limit": 64 << 20}, "pids": {"limit": 30}});
     bundle.args(&["sleep", "100"]).start();
     let id = bundle.id().to_string();
+    let is_v2 = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").is_file();
+    let (memory, pids) = match (is_v2, e2e::uses_systemd()) {
+        (true, false) => (format!("{id}/memory.max"), format!("{id}/pids.max")),
+        (true, true) => {
+            let scope = format!("system.slice/tare-{id}.scope");
+            (format!("{scope}/memory.max"), format!("{scope}/pids.max"))
+        }
+        (false, _) => (format!("memory/{id}/memory.limit_in_bytes"), format!("pids/{id}/pids.max")),
+    };
     let read = |file: &str| {
-        let path = format!("/sys/fs/cgroup/{}", file.replace("ID", &id));
+        let path = format!("/sys/fs/cgroup/{file}");
         std::fs::read_to_string(path).unwrap().trim().to_string()
     };
-    assert_eq!(read("memory/ID/memory.limit_in_bytes"), (64 << 20).to_string());
-    assert_eq!(read("pids/ID/pids.max"), "30");
+    assert_eq!(read(&memory), (64 << 20).to_string());
+    assert_eq!(read(&pids), "30");
     let update = bundle.runtime(&["update", "--memory", "32m", "--pids-limit", "20", &id]);
     assert!(update.status.success(), "{}", stderr(&update));
-    assert_eq!(read("memory/ID/memory.limit_in_bytes"), (32 << 20).to_string());
-    assert_eq!(read("pids/ID/pids.max"), "20");
+    assert_eq!(read(&memory), (32 << 20).to_string());
+    assert_eq!(read(&pids), "20");
 }
 
 #[test]
