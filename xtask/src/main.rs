@@ -2,6 +2,7 @@
 
 mod bench;
 mod dropin;
+mod suite;
 mod test;
 mod tidy;
 mod vm;
@@ -15,6 +16,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench  measure beside the peers: `cargo xtask bench runtime`
   fuzz   feed damaged inputs to the runtime: [--count N] [--seed S] [--input NAME] [--case NUMBER]
   dropin let podman, buildah and containerd use tare-runtime (they must be installed)
+  suite  run another project's conformance suite: runtime-tools, runc, contest, crun
   vm     run the tests in a virtual machine with cgroup v2 and systemd
   tidy   check the project's laws: unsafe, dependency edges, licences, files, words
 ";
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(&arguments),
         "fuzz" => fuzz(&arguments),
         "dropin" => dropin::run(),
+        "suite" => suite::run(&arguments),
         "vm" => vm::run(),
         "tidy" => report(&tidy::findings()),
         _ => {
