@@ -111,9 +111,9 @@ fn find(dir: &Path, prefix: &str) -> Result<PathBuf, String> {
 fn install(root: &Path, programs: &Path) -> std::io::Result<()> {
     let deps = root.join("opt/tare/deps");
     fs::create_dir_all(&deps)?;
-    command(env!("CARGO"), &["build", "--locked", "-p", "tare", "-p", "tare-runtime"])
-        .map_err(std::io::Error::other)?;
-    for program in ["tare", "tare-runtime"] {
+    let build = ["build", "--locked", "-p", "tare", "-p", "tare-runtime", "-p", "e2e", "--bins"];
+    command(env!("CARGO"), &build).map_err(std::io::Error::other)?;
+    for program in ["tare", "tare-runtime", "watched"] {
         fs::copy(programs.join(program), root.join("opt/tare").join(program))?;
     }
     for (name, test) in test_programs()? {

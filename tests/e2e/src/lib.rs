@@ -1,12 +1,17 @@
 //! The harness of the end-to-end tests: bundles of its own, a state root of its own, and a guard
 //! that removes whatever a test made.
 
+pub mod watch;
+
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use watch::{Verdict, Watched};
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
+/// The attacker's program; empty without a C compiler.
+static ATTACK: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/attack"));
 
 pub use skips::skip;
 
@@ -104,7 +109,10 @@ impl Bundle {
 
     /// A call of the runtime that is not started yet.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(program("tare-runtime"));
+        self.complete(Command::new(program("tare-runtime")), args)
+    }
+
+    fn complete(&self, mut command: Command, args: &[&str]) -> Command {
         command.arg("--root").arg(self.dir.join("state"));
         if uses_systemd() {
             command.arg("--systemd-cgroup");
@@ -116,6 +124,39 @@ impl Bundle {
     /// Calls the runtime.
     pub fn runtime(&self, args: &[&str]) -> Output {
         self.command(args).output().expect("starting the runtime")
+    }
+
+    /// Calls the runtime with every system call decided by `decide`. What it and the container say
+    /// goes to the file `said` of the bundle.
+    pub fn watched(
+        &self,
+        args: &[&str],
+        decide: impl FnMut(usize, &sys::seccomp::Notice) -> Verdict + Send + 'static,
+    ) -> Watched {
+        let said = std::fs::File::create(self.dir.join("said")).expect("making a file");
+        let mut command = self.complete(watch::command("tare-runtime"), args);
+        command.stdout(said.try_clone().expect("copying a descriptor")).stderr(said);
+        Watched::start(&mut command, decide)
+    }
+
+    /// What the last [`Bundle::watched`] call said.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.dir.join("said")).unwrap_or_default()
+    }
+
+    /// Puts the attacker's program into the root as `/bin/attack`, and beside it as `attack` for
+    /// whoever attacks from outside. `false`: it could not be built; said by SKIP.
+    pub fn arm(&self, test: &str) -> bool {
+        if ATTACK.is_empty() {
+            skip(test, "needs a C compiler");
+            return false;
+        }
+        for place in [self.path("attack"), self.path("rootfs/bin/attack")] {
+            std::fs::write(place, ATTACK).expect("writing the attacker's program");
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(place, mode).expect("making it a program");
+        }
+        true
     }
 
     /// Runs a shell script in a container and returns what came of it.
@@ -154,16 +195,21 @@ impl Bundle {
         value["status"].as_str().unwrap_or("none").to_string()
     }
 
-    /// What is left of the container: state, cgroups.
+    /// What is left of the container: state, cgroups, mounts.
     pub fn leftovers(&self) -> Vec<PathBuf> {
-        let state = self.dir.join("state").join(&self.name);
+        let state = std::fs::read_dir(self.dir.join("state")).into_iter().flatten().flatten();
+        let state = state.map(|entry| entry.path());
         let root = PathBuf::from("/sys/fs/cgroup");
         let hierarchies = std::fs::read_dir(&root).into_iter().flatten().flatten();
         let mut places: Vec<PathBuf> = hierarchies.map(|entry| entry.path()).collect();
         places.push(root);
         let names = [self.name.clone(), format!("system.slice/tare-{}.scope", self.name)];
         let cgroups = places.iter().flat_map(|place| names.iter().map(|name| place.join(name)));
-        cgroups.chain([state]).filter(|path| path.exists()).collect()
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+        let points: Vec<PathBuf> =
+            points.map(PathBuf::from).filter(|point| point.starts_with(&self.dir)).collect();
+        state.chain(cgroups.filter(|path| path.exists())).chain(points).collect()
     }
 }
 
@@ -172,6 +218,19 @@ impl Drop for Bundle {
         self.runtime(&["delete", "--force", &self.name.clone()]);
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+/// What a runtime without protection would do: a script of the host's in a mount namespace of its
+/// own. Attacks are tried on it to see that they work.
+pub fn unprotected(script: &str) -> Output {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", script]);
+    command.stdin(Stdio::null()).output().expect("starting unshare")
+}
+
+/// How many rounds a race goes: `TARE_E2E_ROUNDS`, which the long commands set, or `usual`.
+pub fn rounds(usual: usize) -> usize {
+    std::env::var("TARE_E2E_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 /// Standard output as text.
