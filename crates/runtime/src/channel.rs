@@ -101,6 +101,11 @@ impl Channel {
         self.socket.as_ref().ok_or_else(|| Error::os("talking to the init", Errno::EPIPE))
     }
 
+    /// This end's descriptor.
+    pub(crate) fn number(&self) -> Option<i32> {
+        self.socket.as_ref().map(Fd::raw)
+    }
+
     /// Closes this end.
     pub(crate) fn close(&mut self) {
         self.socket = None;

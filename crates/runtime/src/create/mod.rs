@@ -87,6 +87,16 @@ pub(crate) fn spawn(
     }
 }
 
+/// Keeps whoever can see the init out of it from its first moment on: another container in the same
+/// pid namespace could look into it before it has entered its own root (CVE-2016-9962). Another user
+/// than root could not write the mapping of a hidden process, so there the init hides itself.
+fn hide() -> Result<()> {
+    if sys::ids::euid() != 0 {
+        return Ok(());
+    }
+    sys::process::set_dumpable(false).attempt(|| "hiding from other containers")
+}
+
 fn makes_unified(plan: &cgroup::Plan) -> bool {
     plan.directories.iter().any(|directory| directory.is_unified() && directory.used)
 }
@@ -116,6 +126,7 @@ fn start_init(
     // the root file system without looking up its path again.
     let here = fs::open_at(CWD, ".", fs::O_PATH | fs::O_DIRECTORY, 0);
     fs::chdir_fd(&job.rootfs).attempt(|| "entering the root file system")?;
+    hide()?;
     let forked = namespaces::fork(job, &parent_end, &mut child_end);
     let Some(mut child) = forked? else {
         let Some(end) = child_end else { sys::process::exit(1) };

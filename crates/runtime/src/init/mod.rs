@@ -105,6 +105,8 @@ fn set_up(job: &mut Job, channel: &mut Channel) -> Result<process::Prepared> {
     if job.wants_mapping || job.waits_for_parent {
         channel.ask(&Request::Map)?;
     }
+    // Until exec makes it the container's program, and for ever where it stays as the reaper.
+    p::set_dumpable(false).attempt(|| "hiding from other containers")?;
     if job.own_users {
         become_root()?;
     }
@@ -158,9 +160,11 @@ fn start(job: &mut Job, prepared: process::Prepared, channel: &mut Channel) -> E
     let error = match run_start_hooks(job) {
         Ok(()) if job.started_late => {
             drop(reporter);
-            return reaper::wait_for_program(&job.plan, channel);
+            return reaper::wait_for_program(&job.plan, &job.proc, channel);
         }
-        Ok(()) if job.reaper => return reaper::run(&job.plan, prepared, channel, reporter),
+        Ok(()) if job.reaper => {
+            return reaper::run(&job.plan, &job.proc, prepared, channel, reporter);
+        }
         Ok(()) => process::execute(&job.plan, prepared, &mut |fd| channel.send_listener(fd)),
         Err(error) => error,
     };

@@ -3,6 +3,7 @@
 use crate::channel::Channel;
 use crate::error::{Attempt, Error, Result};
 use crate::process::{self, Plan, Prepared};
+use crate::procfs::Proc;
 use sys::signal::{self, SignalSet};
 use sys::wait::{self, Exit, POLLIN, PollFd};
 use sys::{BorrowedFd, Fd, process as p};
@@ -17,11 +18,16 @@ const OWN: [i32; 8] = [9, 19, 11, 7, 8, 4, 5, SIGCHLD];
 /// error.
 pub(super) fn run(
     plan: &Plan,
+    proc: &Proc,
     prepared: Prepared,
     channel: &mut Channel,
     reporter: Option<Fd>,
 ) -> Error {
-    match fork_program(plan, prepared, channel, reporter.as_ref()) {
+    let kept = [channel.number(), reporter.as_ref().map(Fd::raw)];
+    // Before there is anybody who could look.
+    let started = close_all(proc, 3 + plan.preserve_fds as i32, kept)
+        .and_then(|()| fork_program(plan, prepared, channel, reporter.as_ref()));
+    match started {
         Ok(child) => {
             // From here on the program alone holds them: their end says that it is executed.
             drop(reporter);
@@ -65,6 +71,18 @@ fn start_session() -> Result<()> {
     }
 }
 
+/// Closes every descriptor from `first` on. This process never executes anything, so "close on
+/// exec" does not rid it of the host's directories, and whoever may look into the first process of
+/// its container would get out through them.
+fn close_all(proc: &Proc, first: i32, kept: [Option<i32>; 2]) -> Result<()> {
+    for number in process::open_descriptors(proc)? {
+        if number >= first && !kept.contains(&Some(number)) {
+            drop(Fd::from_raw(number));
+        }
+    }
+    Ok(())
+}
+
 /// The program alone keeps what was handed to the container.
 fn close_inherited(plan: &Plan) {
     for number in 3..3 + plan.preserve_fds as i32 {
@@ -76,7 +94,10 @@ fn close_inherited(plan: &Plan) {
 /// until it and everything else have ended. Returns only on error.
 ///
 /// [`Options::started_late`]: crate::Options::started_late
-pub(super) fn wait_for_program(plan: &Plan, channel: &mut Channel) -> Error {
+pub(super) fn wait_for_program(plan: &Plan, proc: &Proc, channel: &mut Channel) -> Error {
+    if let Err(error) = close_all(proc, 3, [channel.number(), None]) {
+        return error;
+    }
     if let Err(errno) = signal::block(SignalSet::ALL) {
         return Error::os("blocking signals", errno);
     }

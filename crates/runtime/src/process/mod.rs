@@ -127,7 +127,7 @@ pub fn prepare(plan: &Plan, proc: &Proc, on_listener: OnListener<'_>) -> Result<
     let (env, home_needed) = program::environment(process, plan.listen_fds);
     let user = identity::look_up(process.user.uid, home_needed)?;
     make_working_directory(&process.cwd)?;
-    close_on_exec(3 + plan.preserve_fds)?;
+    close_on_exec(3 + plan.preserve_fds, proc)?;
     let mut filter_pending = process.no_new_privileges && plan.filter.is_some();
     let mut found = None;
     if process.no_new_privileges {
@@ -178,27 +178,29 @@ fn try_execute(plan: &Plan, prepared: Prepared, on_listener: OnListener<'_>) -> 
 
 /// What the caller left open does not reach the program. Descriptors that are opened after this
 /// close on exec by themselves.
-fn close_on_exec(first: u32) -> Result<()> {
+fn close_on_exec(first: u32, proc: &Proc) -> Result<()> {
     match fs::cloexec_from(first) {
-        // A filter around this process may answer EPERM for what it does not know.
-        Err(sys::Errno::ENOSYS | sys::Errno::EINVAL | sys::Errno::EPERM) => cloexec_each(first),
+        // Kernels before 5.11. A filter around this process may answer EPERM for what it does not
+        // know.
+        Err(sys::Errno::ENOSYS | sys::Errno::EINVAL | sys::Errno::EPERM) => {
+            for number in open_descriptors(proc)?.into_iter().filter(|&n| n >= first as i32) {
+                // A descriptor that is gone by now is as good as closed.
+                let _ = fs::set_cloexec(sys::BorrowedFd::from_raw(number), true);
+            }
+            Ok(())
+        }
         result => result.attempt(|| "closing inherited descriptors"),
     }
 }
 
-/// For kernels before 5.11: one descriptor at a time, by what `/proc` lists.
-fn cloexec_each(first: u32) -> Result<()> {
-    let attempt = || "closing inherited descriptors";
+/// The numbers of this process's descriptors. The container may have another `/proc`, or none.
+pub(crate) fn open_descriptors(proc: &Proc) -> Result<Vec<i32>> {
+    let attempt = || "listing inherited descriptors";
     let flags = fs::O_RDONLY | fs::O_DIRECTORY;
-    let dir = fs::open_at(sys::CWD, "/proc/self/fd", flags, 0).attempt(attempt)?;
-    for entry in fs::read_dir(dir.borrow()).attempt(attempt)? {
-        let number = core::str::from_utf8(&entry.name).ok().and_then(|name| name.parse().ok());
-        if let Some(number) = number.filter(|&number: &i32| number >= first as i32) {
-            // A descriptor that is gone by now is as good as closed.
-            let _ = fs::set_cloexec(sys::BorrowedFd::from_raw(number), true);
-        }
-    }
-    Ok(())
+    let dir = fs::open_at(proc, "self/fd", flags, 0).attempt(attempt)?;
+    let entries = fs::read_dir(dir.borrow()).attempt(attempt)?;
+    let number = |entry: fs::DirEntry| core::str::from_utf8(&entry.name).ok()?.parse().ok();
+    Ok(entries.into_iter().filter_map(number).collect())
 }
 
 fn install(filter: &Filter, on_listener: OnListener<'_>) -> Result<()> {
