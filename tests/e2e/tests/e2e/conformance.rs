@@ -276,3 +276,17 @@ fn an_error_is_called_one_and_leaves_a_stopped_container() {
     let delete = bundle.runtime(&["delete", &id]);
     assert_eq!((delete.status.code(), stderr(&delete).as_str()), (Some(0), ""));
 }
+
+/// Whoever has seen a program's last output may delete its container.
+#[test]
+fn a_container_is_deleted_in_its_last_moments_but_not_before() {
+    let test = "a_container_is_deleted_in_its_last_moments_but_not_before";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    let id = bundle.id().to_string();
+    for (sleep, refused) in [("0.02", false), ("100", true)] {
+        bundle.args(&["busybox", "sleep", sleep]).start();
+        let delete = bundle.runtime(&["delete", &id]);
+        assert_eq!(stderr(&delete).contains("not stopped: running"), refused, "{sleep}");
+        assert_eq!(delete.status.success(), !refused, "{}", stderr(&delete));
+    }
+}
