@@ -72,7 +72,7 @@ pub(super) fn build(
         },
         "root": {"path": text(rootfs)?, "readonly": true},
         "hostname": arguments.hostname.as_deref().unwrap_or(name),
-        "mounts": mounts(arguments, root)?,
+        "mounts": mounts(arguments, root, rootfs)?,
         "linux": {
             "namespaces": namespaces(arguments, root),
             "maskedPaths": MASKED,
@@ -122,7 +122,7 @@ fn namespaces(arguments: &Run, root: bool) -> Vec<Value> {
     kinds.iter().map(|kind| json!({"type": kind})).collect()
 }
 
-fn mounts(arguments: &Run, root: bool) -> Result<Vec<Value>, Failure> {
+fn mounts(arguments: &Run, root: bool, rootfs: &Path) -> Result<Vec<Value>, Failure> {
     let mount = |to: &str, kind: &str, options: &[&str]| json!({"destination": to, "type": kind, "source": kind, "options": options});
     let mut pts = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
     if root {
@@ -143,7 +143,13 @@ fn mounts(arguments: &Run, root: bool) -> Result<Vec<Value>, Failure> {
             ("/var/tmp", "mode=1777"),
             ("/root", "mode=700"),
         ] {
-            mounts.push(mount(to, "tmpfs", &["nosuid", "nodev", mode]));
+            let mut options = vec!["nosuid", "nodev", mode];
+            // A program that lies there must not be hidden.
+            let packed = rootfs.join(to.trim_start_matches('/'));
+            if packed.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+                options.push("tmpcopyup");
+            }
+            mounts.push(mount(to, "tmpfs", &options));
         }
     }
     for text in &arguments.volume {

@@ -64,3 +64,19 @@ fn exit_codes_are_dockers() {
     check(&["run", "-m", "much", "host:sh"], 125, "\"much\" is not a size");
     check(&["run", "--name", "a/b", "host:sh"], 125, "invalid container id format");
 }
+
+/// `/tmp` and its like are fresh in the container, and still hold what was packed from there.
+#[test]
+fn a_script_in_a_temporary_directory_runs() {
+    if !is_root() {
+        return skip("a_script_in_a_temporary_directory_runs", "needs root");
+    }
+    let script = format!("/tmp/tare-e2e-script-{}", std::process::id());
+    std::fs::write(&script, "#!/usr/bin/env sh\necho from $0; echo x > /tmp/new && echo new\n")
+        .unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&script, mode).unwrap();
+    let output = tare(&["run", &format!("host:{script}")]);
+    std::fs::remove_file(&script).unwrap();
+    assert_eq!(stdout(&output), format!("from {script}\nnew\n"), "{}", stderr(&output));
+}
