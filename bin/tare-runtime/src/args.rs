@@ -163,9 +163,8 @@ impl<'a> Environment<'a> {
     /// The value of a variable, if it is set and not empty.
     pub fn get(&self, name: &str) -> Option<&'static str> {
         self.0.iter().find_map(|variable| {
-            let variable: &'static str = core::str::from_utf8(variable).ok()?;
-            let (found, value) = variable.split_once('=')?;
-            (found == name && !value.is_empty()).then_some(value)
+            let value = variable.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+            core::str::from_utf8(value).ok().filter(|value| !value.is_empty())
         })
     }
 }

@@ -1,11 +1,12 @@
 //! How much a configuration may hold, and what no string of it may have.
 //!
 //! The kernel would refuse most of this itself, but later, from inside the container, and without
-//! a word about the field.
+//! a word about the field. What a field is called is only written out for an error.
 
 use crate::error::{Error, Result};
 use alloc::format;
 use alloc::string::String;
+use core::fmt::Arguments;
 use oci::runtime::{Hook, Linux, Process, Spec};
 
 /// Longest string that execve(2) takes (`MAX_ARG_STRLEN` less its end).
@@ -24,7 +25,7 @@ const TIMEOUT_LIMIT_S: i64 = 366 * 24 * 3600;
 const PATH_LIMIT_BYTES: usize = 4095;
 
 /// Refuses a list that is too long.
-pub(super) fn check_count(field: &str, count: usize, limit: usize) -> Result<()> {
+pub(super) fn check_count(field: Arguments<'_>, count: usize, limit: usize) -> Result<()> {
     match count <= limit {
         true => Ok(()),
         false => Err(Error::invalid(format!("{field}: has {count} entries, at most {limit}"))),
@@ -32,15 +33,15 @@ pub(super) fn check_count(field: &str, count: usize, limit: usize) -> Result<()>
 }
 
 /// Refuses what the kernel cannot take as a string.
-pub(super) fn check_text(field: &str, text: &str) -> Result<()> {
-    match text.contains('\0') {
+pub(super) fn check_text(field: Arguments<'_>, text: &str) -> Result<()> {
+    match text.as_bytes().contains(&0) {
         true => Err(Error::invalid(format!("{field}: has a NUL character"))),
         false => Ok(()),
     }
 }
 
 /// Refuses what the kernel cannot take as a path.
-pub(super) fn check_path(field: &str, path: &str) -> Result<()> {
+pub(super) fn check_path(field: Arguments<'_>, path: &str) -> Result<()> {
     check_text(field, path)?;
     match path.len() <= PATH_LIMIT_BYTES {
         true => Ok(()),
@@ -54,56 +55,56 @@ pub(super) fn check_path(field: &str, path: &str) -> Result<()> {
 /// Everything but the process.
 pub(super) fn check(spec: &Spec) -> Result<()> {
     if let Some(root) = &spec.root {
-        check_path("root.path", &root.path)?;
+        check_path(format_args!("root.path"), &root.path)?;
     }
-    check_text("hostname", &spec.hostname)?;
-    check_text("domainname", &spec.domainname)?;
-    check_count("mounts", spec.mounts.len(), MOUNTS_LIMIT)?;
+    check_text(format_args!("hostname"), &spec.hostname)?;
+    check_text(format_args!("domainname"), &spec.domainname)?;
+    check_count(format_args!("mounts"), spec.mounts.len(), MOUNTS_LIMIT)?;
     for (index, mount) in spec.mounts.iter().enumerate() {
-        check_path(&format!("mounts[{index}].destination"), &mount.destination)?;
-        check_path(&format!("mounts[{index}].source"), &mount.source)?;
-        check_text(&format!("mounts[{index}].type"), &mount.kind)?;
+        check_path(format_args!("mounts[{index}].destination"), &mount.destination)?;
+        check_path(format_args!("mounts[{index}].source"), &mount.source)?;
+        check_text(format_args!("mounts[{index}].type"), &mount.kind)?;
         for option in &mount.options {
-            check_text(&format!("mounts[{index}].options"), option)?;
+            check_text(format_args!("mounts[{index}].options"), option)?;
         }
     }
     spec.linux.as_ref().map_or(Ok(()), check_linux)
 }
 
 fn check_linux(linux: &Linux) -> Result<()> {
-    check_count("linux.maskedPaths", linux.masked_paths.len(), MOUNTS_LIMIT)?;
-    check_count("linux.readonlyPaths", linux.readonly_paths.len(), MOUNTS_LIMIT)?;
+    check_count(format_args!("linux.maskedPaths"), linux.masked_paths.len(), MOUNTS_LIMIT)?;
+    check_count(format_args!("linux.readonlyPaths"), linux.readonly_paths.len(), MOUNTS_LIMIT)?;
     for (index, namespace) in linux.namespaces.iter().enumerate() {
         let path = namespace.path.as_deref().unwrap_or("");
-        check_path(&format!("linux.namespaces[{index}].path"), path)?;
+        check_path(format_args!("linux.namespaces[{index}].path"), path)?;
     }
     for (index, device) in linux.devices.iter().enumerate() {
-        check_path(&format!("linux.devices[{index}].path"), &device.path)?;
+        check_path(format_args!("linux.devices[{index}].path"), &device.path)?;
     }
     for (name, value) in &linux.sysctl {
-        check_text(&format!("linux.sysctl: {name:?}"), name)?;
-        check_text(&format!("linux.sysctl: {name:?}"), value)?;
+        check_text(format_args!("linux.sysctl: {name:?}"), name)?;
+        check_text(format_args!("linux.sysctl: {name:?}"), value)?;
     }
-    check_text("linux.mountLabel", &linux.mount_label)?;
-    check_path("linux.cgroupsPath", &linux.cgroups_path)
+    check_text(format_args!("linux.mountLabel"), &linux.mount_label)?;
+    check_path(format_args!("linux.cgroupsPath"), &linux.cgroups_path)
 }
 
 /// The strings and lists of a process.
 pub(super) fn check_process(process: &Process, field: &str) -> Result<()> {
-    check_arguments(&format!("{field}.args"), &process.args)?;
-    check_arguments(&format!("{field}.env"), &process.env)?;
-    check_path(&format!("{field}.cwd"), &process.cwd)?;
+    check_arguments(format_args!("{field}.args"), &process.args)?;
+    check_arguments(format_args!("{field}.env"), &process.env)?;
+    check_path(format_args!("{field}.cwd"), &process.cwd)?;
     let groups = process.user.additional_gids.len();
-    check_count(&format!("{field}.user.additionalGids"), groups, GROUPS_LIMIT)?;
-    check_text(&format!("{field}.apparmorProfile"), &process.apparmor_profile)?;
-    check_text(&format!("{field}.selinuxLabel"), &process.selinux_label)
+    check_count(format_args!("{field}.user.additionalGids"), groups, GROUPS_LIMIT)?;
+    check_text(format_args!("{field}.apparmorProfile"), &process.apparmor_profile)?;
+    check_text(format_args!("{field}.selinuxLabel"), &process.selinux_label)
 }
 
-fn check_arguments(field: &str, list: &[String]) -> Result<()> {
+fn check_arguments(field: Arguments<'_>, list: &[String]) -> Result<()> {
     let mut total: usize = 0;
     for (index, text) in list.iter().enumerate() {
-        if text.len() > ARGUMENT_LIMIT_BYTES || text.contains('\0') {
-            check_text(&format!("{field}[{index}]"), text)?;
+        if text.len() > ARGUMENT_LIMIT_BYTES || text.as_bytes().contains(&0) {
+            check_text(format_args!("{field}[{index}]"), text)?;
             let limit = ARGUMENT_LIMIT_BYTES;
             let what = format!("{field}[{index}]: has more than the {limit} bytes of one argument");
             return Err(Error::invalid(what));
@@ -120,16 +121,16 @@ fn check_arguments(field: &str, list: &[String]) -> Result<()> {
 
 /// The hooks of one kind.
 pub(super) fn check_hooks(kind: &str, hooks: &[Hook]) -> Result<()> {
-    check_count(&format!("hooks.{kind}"), hooks.len(), HOOKS_LIMIT)?;
+    check_count(format_args!("hooks.{kind}"), hooks.len(), HOOKS_LIMIT)?;
     for (index, hook) in hooks.iter().enumerate() {
-        let field = format!("hooks.{kind}[{index}]");
+        let field = format_args!("hooks.{kind}[{index}]");
         if !hook.path.starts_with('/') {
             let path = &hook.path;
             return Err(Error::invalid(format!("{field}.path: {path:?} is not absolute")));
         }
-        check_path(&format!("{field}.path"), &hook.path)?;
-        check_arguments(&format!("{field}.args"), &hook.args)?;
-        check_arguments(&format!("{field}.env"), &hook.env)?;
+        check_path(format_args!("{field}.path"), &hook.path)?;
+        check_arguments(format_args!("{field}.args"), &hook.args)?;
+        check_arguments(format_args!("{field}.env"), &hook.env)?;
         match hook.timeout {
             Some(..=0) => {
                 return Err(Error::invalid(format!("{field}.timeout: must be above 0 seconds")));
@@ -156,7 +157,7 @@ mod tests {
 
     #[test]
     fn arguments_are_bounded_as_execve_bounds_them() {
-        let check = |list: &[String]| refused(check_arguments("process.env", list));
+        let check = |list: &[String]| refused(check_arguments(format_args!("process.env"), list));
         assert_eq!(check(&["A=b".to_string(), String::new()]), "");
         assert_eq!(check(&["x".repeat(ARGUMENT_LIMIT_BYTES)]), "");
         assert_eq!(
@@ -176,12 +177,15 @@ mod tests {
 
     #[test]
     fn paths_are_bounded_as_the_kernel_bounds_them() {
-        assert_eq!(refused(check_path("root.path", &"x".repeat(4095))), "");
+        assert_eq!(refused(check_path(format_args!("root.path"), &"x".repeat(4095))), "");
         assert_eq!(
-            refused(check_path("root.path", &"x".repeat(4096))),
+            refused(check_path(format_args!("root.path"), &"x".repeat(4096))),
             "root.path: is a path of more than 4095 bytes"
         );
-        assert_eq!(refused(check_path("root.path", "a\0b")), "root.path: has a NUL character");
+        assert_eq!(
+            refused(check_path(format_args!("root.path"), "a\0b")),
+            "root.path: has a NUL character"
+        );
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn check_limits(process: &Process, field: &str) -> Result<()> {
     // There are 16 kinds of limit.
     let mut seen: Vec<&str> = Vec::new();
     for (index, limit) in process.rlimits.iter().enumerate() {
-        let field = format!("{field}.rlimits[{index}]");
+        let field = format_args!("{field}.rlimits[{index}]");
         if limit_number(&limit.kind).is_none() {
             let kind = &limit.kind;
             return Err(Error::invalid(format!("{field}.type: {kind:?} is not a limit")));
@@ -172,7 +172,7 @@ fn check_linux(linux: &Linux) -> Result<()> {
     // There are 8 kinds of namespace.
     let mut seen: Vec<NamespaceKind> = Vec::new();
     for (index, namespace) in linux.namespaces.iter().enumerate() {
-        let field = format!("linux.namespaces[{index}]");
+        let field = format_args!("linux.namespaces[{index}]");
         if seen.contains(&namespace.kind) {
             let kind = namespace.kind.name();
             return Err(Error::invalid(format!("{field}: a second {kind} namespace")));
@@ -197,7 +197,7 @@ fn check_linux(linux: &Linux) -> Result<()> {
         [("maskedPaths", &linux.masked_paths), ("readonlyPaths", &linux.readonly_paths)]
     {
         for (index, path) in paths.iter().enumerate() {
-            bounds::check_path(&format!("linux.{name}[{index}]"), path)?;
+            bounds::check_path(format_args!("linux.{name}[{index}]"), path)?;
             // Relative ones count from the root, as with other runtimes.
             if path.is_empty() {
                 return Err(Error::invalid(format!("linux.{name}[{index}]: is empty")));
@@ -210,7 +210,7 @@ fn check_linux(linux: &Linux) -> Result<()> {
     check_propagation(&linux.rootfs_propagation)?;
     check_sysctls(linux)?;
     for (index, device) in linux.devices.iter().enumerate() {
-        let field = format!("linux.devices[{index}]");
+        let field = format_args!("linux.devices[{index}]");
         if !matches!(device.kind.as_str(), "b" | "c" | "u" | "p") {
             let kind = &device.kind;
             return Err(Error::invalid(format!("{field}.type: {kind:?} is not b, c, u or p")));
