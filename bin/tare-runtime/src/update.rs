@@ -3,7 +3,7 @@
 use crate::args::{Args, Flag};
 use alloc::format;
 use alloc::string::ToString;
-use oci::runtime::Resources;
+use oci::runtime::{IntelRdt, Resources};
 use runtime::error::Error;
 
 const fn limit(name: &'static str, help: &'static str) -> Flag {
@@ -44,12 +44,6 @@ pub fn resources(args: &Args) -> Result<Resources, Error> {
     if let Some(path) = args.get("resources") {
         return runtime::config::load_resources(path);
     }
-    for name in ["l3-cache-schema", "mem-bw-schema"] {
-        if args.get(name).is_some() {
-            let what = format!("--{name}: this version cannot apply Intel RDT");
-            return Err(Error::new(runtime::error::Kind::Unsupported, what));
-        }
-    }
     let mut resources = Resources::default();
     let mut cpu = oci::runtime::Cpu {
         shares: args.number("cpu-share")?,
@@ -84,6 +78,15 @@ pub fn resources(args: &Args) -> Result<Resources, Error> {
         resources.block_io = Some(io);
     }
     Ok(resources)
+}
+
+/// The schemata that the command line asks for.
+pub fn schemata(args: &Args) -> IntelRdt {
+    IntelRdt {
+        l3_cache_schema: args.get("l3-cache-schema").unwrap_or("").to_string(),
+        mem_bw_schema: args.get("mem-bw-schema").unwrap_or("").to_string(),
+        ..Default::default()
+    }
 }
 
 /// Bytes: a number with an optional k, m, g or t (powers of 1024) and b.

@@ -181,7 +181,8 @@ impl Call<'_> {
             "resume" => verbs::resume(&self.host, &self.id()?).map(|()| 0),
             "update" => {
                 let change = update::resources(&self.args)?;
-                self.warn(&verbs::update(&self.host, &self.id()?, &change)?);
+                let schemata = update::schemata(&self.args);
+                self.warn(&verbs::update(&self.host, &self.id()?, &change, &schemata)?);
                 Ok(0)
             }
             "events" => self.events(),

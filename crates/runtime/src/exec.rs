@@ -229,6 +229,7 @@ fn start(job: &mut Job, record: &Record, options: &ExecOptions) -> Result<Child>
             Some(plan) => plan.attach(&job.sub, Some(record.pid), child.pid),
             None => Ok(()),
         })
+        .and_then(|()| crate::rdt::follow(record, child.pid))
         .and_then(|()| {
             let (pid_file, socket) = (options.pid_file.as_deref(), options.pidfd_socket.as_deref());
             announce(&child, "setns", pid_file, socket)

@@ -21,6 +21,7 @@ pub mod lsm;
 mod net;
 mod process;
 pub mod procfs;
+pub mod rdt;
 pub mod relay;
 mod rootdir;
 pub mod seal;

@@ -198,7 +198,7 @@ impl<'a> Mount<'a> {
 }
 
 /// Space, tab, newline and backslash are octal in mountinfo (`\040`).
-fn unescape(text: &str) -> String {
+pub(crate) fn unescape(text: &str) -> String {
     if !text.contains('\\') {
         return text.to_owned();
     }

@@ -52,6 +52,7 @@ pub use devices::{default_device_rules, default_device_rules_without};
 pub use freeze::FREEZE_DEADLINE_MS;
 pub use join::{Fallback, Join, SubCgroups};
 pub use kill::KILL_DEADLINE_MS;
+pub(crate) use layout::unescape;
 pub use layout::{Layout, Version};
 pub use oom::{OomEvent, OomWatch};
 pub use plan::{Directory, Driver, Plan, Request};

@@ -37,7 +37,7 @@ oci::report! {
         blkio: BlkioStats => always,
         hugetlb: Map<HugetlbStats> => always,
         /// Filled by who knows resctrl.
-        intel_rdt: Map => always,
+        intel_rdt: crate::rdt::RdtStats => always,
         /// runc counts veth devices that nothing configures any more: always null.
         network_interfaces: Option<bool> => always,
     }

@@ -239,6 +239,16 @@ fn check_linux(linux: &Linux) -> Result<()> {
         if name == "." || name == ".." || (name.contains('/') && name != "/") {
             return Err(Error::invalid(format!("linux.intelRdt.closID: {name:?} is not a name")));
         }
+        let (l3, bandwidth) = (&rdt.l3_cache_schema, &rdt.mem_bw_schema);
+        for text in rdt.schemata.iter().chain([name, l3, bandwidth]) {
+            if text.contains(['\n', '\0']) {
+                return Err(Error::invalid(format!("linux.intelRdt: {text:?} is not one line")));
+            }
+        }
+        if !bandwidth.is_empty() && !bandwidth.starts_with("MB:") {
+            let what = format!("linux.intelRdt.memBwSchema: {bandwidth:?} does not start with MB:");
+            return Err(Error::invalid(what));
+        }
     }
     Ok(())
 }
@@ -460,6 +470,25 @@ mod tests {
         check(
             &with("net/../kernel/core_pattern", r#"{"type":"network"}"#),
             "linux.sysctl: \"net/../kernel/core_pattern\" is not a sysctl's name",
+        );
+    }
+
+    #[test]
+    fn classes_and_schemata_are_single_lines() {
+        let with = |field: &str| format!(r#""linux":{{"intelRdt":{{{field}}}}}"#);
+        for name in ["", "/", "gold", "..."] {
+            check(&with(&format!(r#""closID":"{name}""#)), "");
+        }
+        for name in [".", "..", "a/b", "//"] {
+            let what = format!("linux.intelRdt.closID: {name:?} is not a name");
+            check(&with(&format!(r#""closID":"{name}""#)), &what);
+        }
+        let line = "linux.intelRdt: \"MB:0=1\\nL3:0=1\" is not one line";
+        check(&with(r#""memBwSchema":"MB:0=1\nL3:0=1""#), line);
+        check(&with(r#""schemata":["L2:0=1","MB:0=1\nL3:0=1"]"#), line);
+        check(
+            &with(r#""memBwSchema":"L3:0=1""#),
+            "linux.intelRdt.memBwSchema: \"L3:0=1\" does not start with MB:",
         );
     }
 

@@ -8,6 +8,7 @@ use crate::error::{Attempt, Error, Result};
 use crate::init::Job;
 use crate::init::console::Outlet;
 use crate::procfs::Proc;
+use crate::rdt;
 use crate::state::Record;
 use crate::{Console, Host, Options};
 use alloc::format;
@@ -57,8 +58,11 @@ pub(super) fn prepare(
     if !own_mounts {
         record.shared_root = crate::procfs::mount_id(&rootfs);
     }
+    if let Some(config) = &linux.intel_rdt {
+        rdt::plan(&rdt::find_mount()?, config, &mut record)?;
+    }
     // What the parent does to the init and its namespaces before the init goes on.
-    let host_work = !linux.net_devices.is_empty();
+    let host_work = !linux.net_devices.is_empty() || linux.intel_rdt.is_some();
     // With v1 hierarchies, making the cgroups takes as long as making the mounts, so both happen at
     // once. (From a user namespace the init could not open their files.)
     let overlaps = cgroup.version != cgroup::Version::V2

@@ -22,7 +22,7 @@ use crate::config::ContainerId;
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::init::{self, Job};
 use crate::state::{ContainerDir, Record, format_time};
-use crate::{Host, Options, cgroup, hooks, procfs};
+use crate::{Host, Options, cgroup, hooks, procfs, rdt};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -184,7 +184,7 @@ fn serve(
                     warnings.append(&mut created.warnings);
                     dir.save(record)?;
                 }
-                move_devices(job, child.pid)?;
+                give(job, record, child.pid)?;
                 channel.answer()?;
                 if !waits_in_fifo && !job.asks_for_cgroup && !has_runtime_hooks(job) {
                     return dir.save(record);
@@ -313,11 +313,17 @@ pub(crate) fn set_process_limits(
     Ok(())
 }
 
-/// Before the hooks and sysctls, which may be about these devices.
-fn move_devices(job: &Job, pid: i32) -> Result<()> {
-    let Some(linux) = job.spec.linux.as_ref().filter(|linux| !linux.net_devices.is_empty()) else {
+/// What the host gives to the container: before the hooks and sysctls, which may be about it.
+fn give(job: &Job, record: &mut Record, pid: i32) -> Result<()> {
+    let Some(linux) = &job.spec.linux else { return Ok(()) };
+    if let Some(config) = &linux.intel_rdt {
+        rdt::make(config, record)?;
+        rdt::set(config, &record.rdt_class)?;
+        rdt::enter(record, pid)?;
+    }
+    if linux.net_devices.is_empty() {
         return Ok(());
-    };
+    }
     let target = fs::open_at(&job.proc, format!("{pid}/ns/net"), fs::O_RDONLY, 0)
         .attempt(|| "linux.netDevices: opening the container's network namespace")?;
     crate::net::move_devices(&linux.net_devices, &target)
@@ -374,6 +380,8 @@ fn clean_up(dir: &ContainerDir, record: &Record, warnings: &mut Vec<String>) {
         let failed = plan.remove(crate::cgroup::REMOVE_DEADLINE_MS);
         warnings.extend(failed.into_iter().map(|error| format!("cleaning up: {error}")));
     }
+    let failed = rdt::remove(record);
+    warnings.extend(failed.into_iter().map(|error| format!("cleaning up: {error}")));
     if let Err(error) = dir.remove() {
         warnings.push(format!("cleaning up: {error}"));
     }

@@ -118,11 +118,7 @@ fn refuse_unsupported(host: &Host, linux: &Linux) -> Result<()> {
         return Err(Error::new(Kind::Unsupported, what)
             .with_hint("run as root, or remove the field from config.json"));
     }
-    if linux.intel_rdt.is_none() {
-        return Ok(());
-    }
-    let what = "linux.intelRdt: this version cannot apply it";
-    Err(Error::new(Kind::Unsupported, what).with_hint("remove the field from config.json"))
+    Ok(())
 }
 
 fn process_plan(

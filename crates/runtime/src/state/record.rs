@@ -55,9 +55,9 @@ oci::document! {
         resources: Option<Resources>,
         /// Network devices that move into it, by their names on the host.
         net_devices: Map<NetDevice>,
-        /// Resource control groups that were made for it and have to be removed.
+        /// Directories of resctrl that are made for it and have to be removed, in this order.
         rdt_groups: Vec<String>,
-        /// The class (closID) that it was put in.
+        /// The directory of the class (closID) that it is put in.
         rdt_class: String,
         /// Whether an own reaper is its first process.
         init: bool,
@@ -98,6 +98,7 @@ impl Record {
         if let Some(plan) = &record.cgroup {
             plan.check().map_err(|error| format!("{error}"))?;
         }
+        crate::rdt::check(&record)?;
         Ok(record)
     }
 

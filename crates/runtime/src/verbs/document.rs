@@ -166,7 +166,7 @@ fn linux_features() -> LinuxFeatures {
         }),
         apparmor: switch(lsm::apparmor_enabled()),
         selinux: switch(lsm::selinux_enabled()),
-        intel_rdt: Some(RdtFeatures { enabled: Some(false), ..RdtFeatures::default() }),
+        intel_rdt: Some(RdtFeatures { enabled: yes, schemata: yes, monitoring: yes }),
         memory_policy: Some(MemoryPolicyFeatures { modes: list(&MODES), flags: list(&MODE_FLAGS) }),
         mount_extensions: Some(MountExtensions { idmap: switch(true) }),
         net_devices: switch(true),

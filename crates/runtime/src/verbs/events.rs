@@ -53,12 +53,16 @@ impl Events {
     /// What the container uses. `None`: it has just ended.
     pub fn stats(&mut self) -> Result<Option<Stats>> {
         // An update may have put another hierarchy into use.
-        let now = self.dir.load().ok().and_then(|record| record.cgroup);
-        if let Some(now) = now.filter(|now| *now != self.cgroup) {
-            self.oom = watch_oom(&now)?;
-            self.cgroup = now;
+        let record = self.dir.load().unwrap_or_default();
+        if let Some(now) = record.cgroup.as_ref().filter(|now| **now != self.cgroup) {
+            self.oom = watch_oom(now)?;
+            self.cgroup = now.clone();
         }
-        match self.cgroup.stats() {
+        let read = self.cgroup.stats().and_then(|mut stats| {
+            stats.intel_rdt = crate::rdt::stats(&record)?;
+            Ok(stats)
+        });
+        match read {
             Err(_) if self.has_ended()? => Ok(None),
             result => result.map(Some),
         }

@@ -10,11 +10,11 @@ use crate::cgroup::{KILL_DEADLINE_MS, REMOVE_DEADLINE_MS};
 use crate::config::ContainerId;
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::state::{self, ContainerDir, FIFO, Record};
-use crate::{Console, ExecOptions, Host, hooks};
+use crate::{Console, ExecOptions, Host, hooks, rdt};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use oci::runtime::{Resources, Status};
+use oci::runtime::{IntelRdt, Resources, Status};
 use sys::{fs, process, time};
 
 /// How long `delete --force` waits for killed processes to be gone. A process in an uninterruptible
@@ -258,6 +258,7 @@ pub(crate) fn remove(
         let failed = plan.remove(REMOVE_DEADLINE_MS);
         failures.extend(failed.into_iter().map(|error| format!("{error}")));
     }
+    failures.extend(rdt::remove(record).into_iter().map(|error| format!("{error}")));
     crate::init::rootfs::unmount_shared(record);
     if failures.is_empty() {
         dir.remove()?;
@@ -348,17 +349,27 @@ fn no_cgroup() -> Error {
     Error::new(Kind::Unsupported, "the container has no cgroup")
 }
 
-/// Changes limits. Absent ones stay as they are.
-pub fn update(host: &Host, id: &ContainerId, change: &Resources) -> Result<Vec<String>> {
+/// Changes limits, and the schemata of the container's class. Absent ones stay as they are.
+pub fn update(
+    host: &Host,
+    id: &ContainerId,
+    change: &Resources,
+    schemata: &IntelRdt,
+) -> Result<Vec<String>> {
     let (dir, mut record, status) = look_up(host, id)?;
     if status == Status::Stopped {
         return Err(Error::new(Kind::InUse, "cannot update a stopped container"));
     }
     dir.lock()?;
+    if *schemata != IntelRdt::default() {
+        rdt::check_update(schemata, &record)?;
+    }
     let Some(mut plan) = record.cgroup.clone() else { return Err(no_cgroup()) };
     if plan.enlist_for(change)? {
         record.cgroup = Some(plan.clone());
         dir.save(&record)?;
     }
-    plan.update(change)
+    let warnings = plan.update(change)?;
+    rdt::set(schemata, &record.rdt_class)?;
+    Ok(warnings)
 }

@@ -9,6 +9,7 @@ mod host;
 mod life;
 mod options;
 mod pidfd;
+mod rdt;
 mod refusals;
 mod security;
 mod update;
