@@ -89,7 +89,11 @@ pub fn exec(
         Some(socket) => Some(Relay::receive(&socket)?),
         None => None,
     };
-    relay::wait(&child, &signals, relay).map(Executed::Ended)
+    let ended = relay::wait(&child, &signals, relay)?;
+    if !ended.executed {
+        return Err(create::died_as(Some(ended.exit)));
+    }
+    Ok(Executed::Ended(ended.exit))
 }
 
 fn check_status(dir: &ContainerDir, record: &Record, ignore_paused: bool) -> Result<()> {

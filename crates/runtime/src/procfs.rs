@@ -103,12 +103,21 @@ pub struct ProcessStat {
     pub start_ticks: u64,
     /// Its parent.
     pub parent: i32,
+    /// `PF_*`.
+    pub flags: u32,
 }
 
 impl ProcessStat {
     /// Whether it has ended and only waits for its parent to notice.
     pub fn is_dead(&self) -> bool {
         matches!(self.state, b'Z' | b'X')
+    }
+
+    /// Whether it has executed a program since it was forked.
+    pub fn has_executed(&self) -> bool {
+        /// include/linux/sched.h
+        const PF_FORKNOEXEC: u32 = 0x40;
+        self.flags & PF_FORKNOEXEC == 0
     }
 }
 
@@ -124,9 +133,10 @@ fn parse_stat(text: &str) -> Option<ProcessStat> {
     let mut fields = fields.split_ascii_whitespace();
     let state = *fields.next()?.as_bytes().first()?;
     let parent = fields.next()?.parse().ok()?;
-    // Field 22 of proc_pid_stat(5); the state is field 3.
-    let start_ticks = fields.nth(22 - 5)?.parse().ok()?;
-    Some(ProcessStat { state, start_ticks, parent })
+    // Fields 9 and 22 of proc_pid_stat(5); the state is field 3.
+    let flags = fields.nth(9 - 5)?.parse().ok()?;
+    let start_ticks = fields.nth(22 - 10)?.parse().ok()?;
+    Some(ProcessStat { state, start_ticks, parent, flags })
 }
 
 #[cfg(test)]
@@ -138,6 +148,7 @@ mod tests {
         let text = "7 (a) R b) Z 1 7 7 0 -1 4 5 6 7 8 9 10 11 12 20 0 1 0 4242 99 0";
         let stat = parse_stat(text).unwrap();
         assert_eq!((stat.state, stat.parent, stat.start_ticks), (b'Z', 1, 4242));
+        assert_eq!((stat.flags, stat.has_executed()), (4, true));
         assert!(stat.is_dead());
         assert_eq!(parse_stat("7 (a) R 1"), None);
         assert_eq!(parse_stat(""), None);

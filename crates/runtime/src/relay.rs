@@ -95,7 +95,7 @@ impl Drop for Relay {
 
 /// Waits for a child to end; meanwhile forwards signals to it and copies its terminal. Other
 /// children, such as orphans of the container, are collected.
-pub fn wait(child: &Child, signals: &Signals, mut relay: Option<Relay>) -> Result<Exit> {
+pub fn wait(child: &Child, signals: &Signals, mut relay: Option<Relay>) -> Result<Ended> {
     let mut exit = None;
     loop {
         exit = exit.or(collect(child.pid)?);
@@ -146,10 +146,26 @@ fn drain(relay: Option<Relay>) {
     }
 }
 
-fn collect(pid: i32) -> Result<Option<Exit>> {
+/// How a process that was waited for has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit.
+    pub exit: Exit,
+    /// Whether it was its program that ended, not what was to execute it.
+    pub executed: bool,
+}
+
+fn collect(pid: i32) -> Result<Option<Ended>> {
+    // What says whether a program was executed is gone once the process was waited for.
+    let failed = match wait::peek(pid) {
+        Ok(Some(exit)) => exit != Exit::Code(0),
+        _ => false,
+    };
+    let executed =
+        !failed || crate::procfs::process_stat(pid).is_none_or(|stat| stat.has_executed());
     loop {
         match wait::child(-1, false) {
-            Ok(Some((ended, exit))) if ended == pid => return Ok(Some(exit)),
+            Ok(Some((ended, exit))) if ended == pid => return Ok(Some(Ended { exit, executed })),
             Ok(Some(_)) => {}
             Ok(None) => return Ok(None),
             Err(errno) => return Err(Error::os("waiting for the container", errno)),

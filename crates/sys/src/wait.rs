@@ -51,6 +51,24 @@ pub fn child(pid: i32, block: bool) -> Result<Option<(i32, Exit)>> {
     }
 }
 
+/// How child `pid` has ended, without taking notice: it stays to be waited for. `None`: it has not.
+pub fn peek(pid: i32) -> Result<Option<Exit>> {
+    const P_PID: u32 = 1;
+    /// `WNOHANG | WEXITED | WNOWAIT | __WALL`.
+    const OPTIONS: u32 = 1 | 4 | 0x0100_0000 | 0x4000_0000;
+    const CLD_EXITED: i32 = 1;
+    // `siginfo_t`: 128 bytes with si_code, si_pid and si_status at 8, 16 and 24 bytes.
+    let mut info = [0i32; 32];
+    // SAFETY: `info` is writable and as large as `siginfo_t`; NULL usage is not filled.
+    unsafe { call!(__NR_waitid, P_PID, pid, info.as_mut_ptr(), OPTIONS, 0)? };
+    let (code, ended, status) = (info[2], info[4], info[6]);
+    Ok(match code {
+        _ if ended == 0 => None,
+        CLD_EXITED => Some(Exit::Code(status)),
+        _ => Some(Exit::Signal(status)),
+    })
+}
+
 /// What a child and those of its descendants that were waited for have used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {

@@ -39,6 +39,14 @@ pub fn check_resources(resources: &Resources, version: Version) -> Result<()> {
 }
 
 fn check_memory(memory: &Memory, version: Version) -> Result<()> {
+    for (field, size) in
+        [("limit", memory.limit), ("reservation", memory.reservation), ("swap", memory.swap)]
+    {
+        if let Some(size) = size.filter(|&size| size < -1) {
+            let what = format!("linux.resources.memory.{field}: {size} is neither a size nor -1");
+            return Err(Error::invalid(what));
+        }
+    }
     if version == Version::V2 {
         // A sum that is given alone is about the limit in force, which an update has to read.
         return match set(memory.limit) {

@@ -14,7 +14,7 @@ pub use names::{
 pub(crate) use validate::sysctl_path;
 pub use validate::{validate, validate_process};
 
-use crate::error::{Attempt, Error, Result};
+use crate::error::{Attempt, Error, Kind, Result};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -30,9 +30,14 @@ pub const DOCUMENT_LIMIT_BYTES: usize = 16 << 20;
 pub fn load(bundle: impl AsFd, shown: &str, file: Option<&str>) -> Result<Spec> {
     let file = file.unwrap_or("config.json");
     let text = read_regular(bundle, file).map_err(|error| {
-        let hint = "a bundle is a directory with config.json and a root file system; \
-                    `tare-runtime spec` writes a config.json to begin with";
-        error.context(format!("bundle {shown}")).with_hint(hint)
+        let error = error.context(format!("bundle {shown}"));
+        if error.kind() != Kind::NotFound {
+            return error;
+        }
+        error.with_hint(
+            "a bundle is a directory with config.json and a root file system; \
+             `tare-runtime spec` writes a config.json to begin with",
+        )
     })?;
     read(&text).map_err(|error| error.context(file))
 }

@@ -126,7 +126,7 @@ pub(crate) fn check_descriptors(count: u32) -> Result<()> {
 }
 
 /// Opens the bundle; returns its absolute path too.
-fn open_bundle(path: &str) -> Result<(Fd, String)> {
+pub(super) fn open_bundle(path: &str) -> Result<(Fd, String)> {
     let bundle = fs::open_at(CWD, path, fs::O_PATH | fs::O_DIRECTORY, 0).map_err(|errno| {
         Error::os(format!("opening the bundle {path}"), errno)
             .with_hint("name the directory that holds config.json with --bundle")

@@ -262,17 +262,28 @@ fn has_runtime_hooks(job: &Job) -> bool {
 
 /// The init ended without a word: a signal, most likely for want of memory.
 pub(crate) fn died(child: &Child) -> Error {
-    let how = match wait::child(child.pid, true) {
-        Ok(Some((_, wait::Exit::Signal(9)))) => {
-            let what = "the container's init was killed while it was made";
-            return Error::new(Kind::Os, what)
-                .with_hint("linux.resources.memory.limit may be too low for it");
+    let ended = wait::child(child.pid, true);
+    died_as(ended.ok().flatten().map(|(_, exit)| exit))
+}
+
+/// As [`died`], of a process that was waited for.
+pub(crate) fn died_as(exit: Option<wait::Exit>) -> Error {
+    let (how, hint) = match exit {
+        Some(wait::Exit::Signal(9)) => {
+            (String::from("was killed"), "linux.resources.memory.limit may be too low for it")
         }
-        Ok(Some((_, wait::Exit::Signal(signal)))) => format!("by signal {signal}"),
-        Ok(Some((_, wait::Exit::Code(code)))) => format!("with status {code}"),
-        _ => String::from("unseen"),
+        Some(wait::Exit::Signal(signal)) => (
+            format!("ended by signal {signal}"),
+            "linux.seccomp may deny what starting a program needs (write, execve, exit_group)",
+        ),
+        Some(wait::Exit::Code(code)) => (
+            format!("ended with status {code}"),
+            "linux.seccomp may deny what starting a program needs (write, execve)",
+        ),
+        None => (String::from("ended unseen"), "another process may have waited for it"),
     };
-    Error::new(Kind::Os, format!("the container's init ended {how} without saying why"))
+    Error::new(Kind::Os, format!("the process {how} before it executed its program"))
+        .with_hint(hint)
 }
 
 pub(crate) fn set_pid(record: &mut Record, pid: i32) {

@@ -228,7 +228,12 @@ fn join_and_clone(
 /// its rights allow.
 fn join_all(job: &Job) -> Result<()> {
     let failed = |kind: NamespaceKind, errno| {
-        Error::os(format!("linux.namespaces: joining the {} namespace", kind.name()), errno)
+        let attempt = format!("linux.namespaces: joining the {} namespace", kind.name());
+        let error = Error::os(attempt, errno);
+        match errno {
+            Errno::EINVAL => error.with_hint("the file may be a namespace of another kind"),
+            _ => error,
+        }
     };
     let mut refused: Vec<&(NamespaceKind, Fd)> = Vec::new();
     let others = || job.joined.iter().filter(|(kind, _)| *kind != NamespaceKind::User);

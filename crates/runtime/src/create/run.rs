@@ -45,12 +45,14 @@ pub fn run(
         Some(socket) => Some(Relay::receive(&socket)?),
         None => None,
     };
-    let exit = relay::wait(&spawned.child, &signals, relay)?;
+    let ended = relay::wait(&spawned.child, &signals, relay)?;
+    // A reaping first process is this program: it never executes another.
+    let failed = !ended.executed && !spawned.record.init;
     if !keep {
         spawned.dir.lock()?;
         verbs::remove(&spawned.dir, &spawned.record, warnings)?;
     }
-    Ok(exit)
+    if failed { Err(super::died_as(Some(ended.exit))) } else { Ok(ended.exit) }
 }
 
 /// A foreground container with a terminal is relayed to the caller's.
@@ -59,10 +61,8 @@ fn prepare_terminal(options: &mut Options) -> Result<Option<sys::Fd>> {
         return Ok(None);
     }
     if options.spec.is_none() {
-        let attempt = || alloc::format!("opening the bundle {}", options.bundle);
-        let flags = sys::fs::O_PATH | sys::fs::O_DIRECTORY;
-        let bundle = sys::fs::open_at(sys::CWD, &options.bundle, flags, 0).attempt(attempt)?;
-        options.spec = Some(config::load(&bundle, &options.bundle, options.config.as_deref())?);
+        let (bundle, path) = super::job::open_bundle(&options.bundle)?;
+        options.spec = Some(config::load(&bundle, &path, options.config.as_deref())?);
     }
     let Some(process) = options.spec.as_mut().and_then(|spec| spec.process.as_mut()) else {
         return Ok(None);

@@ -97,7 +97,7 @@ impl ContainerDir {
     pub fn open(root: &str, id: &ContainerId) -> Result<Self> {
         let not_found = || {
             Error::new(Kind::NotFound, format!("container {id}: container does not exist"))
-                .with_hint(format!("`list --all` shows the containers below {root}"))
+                .with_hint(format!("`list` shows the containers below {root}"))
         };
         let root_fd = match fs::open_at(CWD, root, fs::O_PATH | fs::O_DIRECTORY, 0) {
             Err(Errno::ENOENT) => return Err(not_found()),

@@ -1,6 +1,7 @@
 //! End-to-end tests. One binary: each further one would cost a link.
 
 mod agent;
+mod bad_input;
 mod conformance;
 mod devices;
 mod events;
