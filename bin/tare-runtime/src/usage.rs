@@ -181,6 +181,7 @@ pub const VERBS: &[Verb] = &[
             HELP,
         ],
     ),
+    verb("mounts", "add|remove ID FILE", "change the mounts of a running container", &[HELP]),
     verb(
         "spec",
         "",

@@ -55,7 +55,7 @@ fn run(
         return print(&usage::global()).map(|()| 0).map_err(fail);
     }
     let verb = find(name).map_err(fail)?;
-    if matches!(verb.name, "create" | "run" | "exec") {
+    if matches!(verb.name, "create" | "run" | "exec" | "mounts") {
         runtime::seal::ensure(&raw.args, &raw.env);
     }
     let Syntax { flags, operands_until_rest } = verb.syntax;
@@ -186,6 +186,7 @@ impl Call<'_> {
                 Ok(0)
             }
             "events" => self.events(),
+            "mounts" => self.mounts(),
             "spec" => self.spec(),
             _ => print_line(oci::json::write_pretty(&verbs::features())).map(|()| 0),
         }
@@ -334,6 +335,17 @@ impl Call<'_> {
                 Happened::Nothing => {}
             }
         }
+    }
+
+    fn mounts(&self) -> Result<i32, Error> {
+        let [word, id, file] = self.args.operands.as_slice() else { return Ok(1) };
+        let (id, mounts) = (ContainerId::parse(id)?, runtime::config::load_mounts(file)?);
+        match word.as_str() {
+            "add" => verbs::add_mounts(&self.host, &id, &mounts),
+            "remove" => verbs::remove_mounts(&self.host, &id, &mounts),
+            word => Err(Error::invalid(format!("mounts: {word:?} is not add or remove"))),
+        }
+        .map(|()| 0)
     }
 
     fn spec(&self) -> Result<i32, Error> {

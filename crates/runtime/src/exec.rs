@@ -160,11 +160,7 @@ fn prepare(
     }
     let own_users = record.namespaces.contains(&NamespaceKind::User);
     plan.groups_denied = own_users && groups_denied(record.pid);
-    let namespaces = record
-        .namespaces
-        .iter()
-        .filter(|kind| differs(record.pid, **kind))
-        .fold(0, |flags, kind| flags | create::namespaces::flag(*kind));
+    let namespaces = namespaces_of(record);
     let sub = SubCgroups::parse(&options.cgroups)?;
     let join = match &record.cgroup {
         Some(plan) => plan.join(&sub, Some(record.pid))?,
@@ -185,6 +181,15 @@ fn prepare(
     })
 }
 
+/// `CLONE_NEW*` of the container's namespaces that this process is not in.
+pub(crate) fn namespaces_of(record: &Record) -> u32 {
+    record
+        .namespaces
+        .iter()
+        .filter(|kind| differs(record.pid, **kind))
+        .fold(0, |flags, kind| flags | create::namespaces::flag(*kind))
+}
+
 fn groups_denied(pid: i32) -> bool {
     sys::fs::read_file(sys::CWD, format!("/proc/{pid}/setgroups"), 16)
         .is_ok_and(|text| text.starts_with(b"deny"))
@@ -200,19 +205,38 @@ fn differs(pid: i32, kind: NamespaceKind) -> bool {
     }
 }
 
-fn start(job: &mut Job, record: &Record, options: &ExecOptions) -> Result<Child> {
-    let (parent_end, child_end) = channel::pair()?;
+/// Hides this process, and enters the namespaces that only its children are in; returns those that
+/// these have to enter themselves.
+pub(crate) fn enter_first(init: &Fd, namespaces: u32) -> Result<u32> {
     // Entering a pid namespace is for children: the parent stays visible to itself only.
     let first = if ids::euid() == 0 {
-        job.namespaces & p::CLONE_NEWPID
+        namespaces & p::CLONE_NEWPID
     } else {
-        job.namespaces & (p::CLONE_NEWPID | p::CLONE_NEWUSER)
+        namespaces & (p::CLONE_NEWPID | p::CLONE_NEWUSER)
     };
     p::set_dumpable(false).attempt(|| "hiding from the container")?;
     if first != 0 {
-        p::set_namespace(&job.init, first).attempt(|| "entering the container's pid namespace")?;
-        job.namespaces &= !first;
+        p::set_namespace(init, first).attempt(|| "entering the container's pid namespace")?;
     }
+    Ok(namespaces & !first)
+}
+
+/// In such a child: enters the rest, as the container's root.
+pub(crate) fn enter_rest(init: &Fd, namespaces: u32, own_users: bool) -> Result<()> {
+    if namespaces != 0 {
+        p::set_namespace(init, namespaces).attempt(|| "entering the container's namespaces")?;
+    }
+    if own_users || ids::euid() != 0 {
+        // Root of the container, so that everything below is allowed there.
+        let _ = ids::set_gid(0);
+        let _ = ids::set_uid(0);
+    }
+    Ok(())
+}
+
+fn start(job: &mut Job, record: &Record, options: &ExecOptions) -> Result<Child> {
+    let (parent_end, child_end) = channel::pair()?;
+    job.namespaces = enter_first(&job.init, job.namespaces)?;
     let how = p::Clone { namespaces: 0, cgroup: job.join.cgroup(), sibling: false };
     let (forked, attach) = match p::fork(how) {
         Err(errno) => match job.join.fallback(errno) {
@@ -294,17 +318,9 @@ fn enter(job: &mut Job, channel: &mut Channel) -> Result<Error> {
     if let Some(id) = &job.keyring {
         crate::init::join_keyring(id)?;
     }
-    if job.namespaces != 0 {
-        p::set_namespace(&job.init, job.namespaces)
-            .attempt(|| "entering the container's namespaces")?;
-    }
+    enter_rest(&job.init, job.namespaces, job.own_users)?;
     if job.orphan {
         leave_to_init()?;
-    }
-    if job.own_users || ids::euid() != 0 {
-        // Root of the container, so that everything below is allowed there.
-        let _ = ids::set_gid(0);
-        let _ = ids::set_uid(0);
     }
     sys::fs::chdir("/").attempt(|| "entering the container's root")?;
     if let Some(outlet) = job.console.take() {

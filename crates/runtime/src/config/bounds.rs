@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Arguments;
-use oci::runtime::{Hook, Linux, Process, Spec};
+use oci::runtime::{Hook, Linux, Mount, Process, Spec};
 
 /// Longest string that execve(2) takes (`MAX_ARG_STRLEN` less its end).
 const ARGUMENT_LIMIT_BYTES: usize = 32 * 4096 - 1;
@@ -59,8 +59,13 @@ pub(super) fn check(spec: &Spec) -> Result<()> {
     }
     check_text(format_args!("hostname"), &spec.hostname)?;
     check_text(format_args!("domainname"), &spec.domainname)?;
-    check_count(format_args!("mounts"), spec.mounts.len(), MOUNTS_LIMIT)?;
-    for (index, mount) in spec.mounts.iter().enumerate() {
+    check_mounts(&spec.mounts)?;
+    spec.linux.as_ref().map_or(Ok(()), check_linux)
+}
+
+pub(super) fn check_mounts(mounts: &[Mount]) -> Result<()> {
+    check_count(format_args!("mounts"), mounts.len(), MOUNTS_LIMIT)?;
+    for (index, mount) in mounts.iter().enumerate() {
         check_path(format_args!("mounts[{index}].destination"), &mount.destination)?;
         check_path(format_args!("mounts[{index}].source"), &mount.source)?;
         check_text(format_args!("mounts[{index}].type"), &mount.kind)?;
@@ -68,7 +73,7 @@ pub(super) fn check(spec: &Spec) -> Result<()> {
             check_text(format_args!("mounts[{index}].options"), option)?;
         }
     }
-    spec.linux.as_ref().map_or(Ok(()), check_linux)
+    Ok(())
 }
 
 fn check_linux(linux: &Linux) -> Result<()> {

@@ -18,7 +18,7 @@ use crate::error::{Attempt, Error, Kind, Result};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use oci::runtime::{Process, Resources, Spec};
+use oci::runtime::{Mount, Process, Resources, Spec};
 use sys::{AsFd, fs};
 
 /// Largest document that is read: the biggest real configurations (thousands of mounts) have
@@ -75,6 +75,15 @@ pub fn load_resources(path: &str) -> Result<Resources> {
 /// cgroup ([`crate::cgroup::check_resources`]).
 pub fn read_resources(text: &[u8]) -> Result<Resources> {
     oci::json::read(text).map_err(Error::invalid)
+}
+
+/// Reads a list of mounts (`mounts add`): the `mounts` of a configuration. Each is checked by
+/// [`plan_mount`].
+pub fn load_mounts(path: &str) -> Result<Vec<Mount>> {
+    let mounts = oci::json::read(&read_given(path)?).map_err(Error::invalid);
+    mounts
+        .and_then(|mounts: Vec<Mount>| bounds::check_mounts(&mounts).map(|()| mounts))
+        .map_err(|error| error.context(path))
 }
 
 fn too_large_or(name: &str, errno: sys::Errno) -> Error {

@@ -19,7 +19,19 @@ pub(super) fn apply(tree: &Fd, map: &Idmap, linux: &Linux) -> Result<()> {
         return Err(Error::invalid(what));
     }
     let namespace = user_namespace(&text(uids), &text(gids))?;
-    sys::mount::set_id_map(tree, &namespace, map.recursive).map_err(|errno| {
+    set(tree, &namespace, map)
+}
+
+/// As [`apply`], for a container that exists: `users` is its user namespace.
+pub(crate) fn apply_running(tree: &Fd, map: &Idmap, users: &Fd) -> Result<()> {
+    match map.uids.is_empty() {
+        true => set(tree, users, map),
+        false => apply(tree, map, &Linux::default()),
+    }
+}
+
+fn set(tree: &Fd, namespace: &Fd, map: &Idmap) -> Result<()> {
+    sys::mount::set_id_map(tree, namespace, map.recursive).map_err(|errno| {
         let error = Error::os("mapping the mount's ids", errno);
         match errno {
             Errno::EINVAL => error.with_hint("its file system does not support idmapped mounts"),

@@ -155,21 +155,12 @@ fn prepare_trees(
 ) -> Result<Vec<Option<Fd>>> {
     let mut trees = Vec::with_capacity(mounts.len());
     for (index, mount) in mounts.iter().enumerate() {
-        let What::Bind { source, recursive } = &mount.what else {
+        let wanted = mount.idmap.is_some() || (own_users && ids::euid() == 0);
+        let tree = if wanted { open_tree(bundle, index, mount)? } else { None };
+        let Some(tree) = tree else {
             trees.push(None);
             continue;
         };
-        if mount.idmap.is_none() && (!own_users || ids::euid() != 0) {
-            trees.push(None);
-            continue;
-        }
-        let context = || format!("mounts[{index}]: opening the source {source:?}");
-        let from = fs::open_at(bundle, source, fs::O_PATH, 0).attempt(context)?;
-        let tree = sys::mount::clone_tree(&from, "", *recursive).attempt(context)?;
-        // A copy from the caller's namespace would pass mounts back to the host.
-        let slave = u64::from(sys::mount::MS_SLAVE);
-        let change = sys::mount::Attributes { propagation: slave, ..Default::default() };
-        sys::mount::set_attributes(&tree, change, true).attempt(context)?;
         if let Some(map) = &mount.idmap {
             idmap::apply(&tree, map, linux)
                 .map_err(|error| error.context(format!("mounts[{index}]: idmap")))?;
@@ -177,6 +168,19 @@ fn prepare_trees(
         trees.push(Some(tree));
     }
     Ok(trees)
+}
+
+/// The detached tree of a bind mount's source. Mounts that are made in the source reach it, what is
+/// mounted in it never reaches the source.
+pub(crate) fn open_tree(bundle: &Fd, index: usize, mount: &MountPlan) -> Result<Option<Fd>> {
+    let What::Bind { source, recursive } = &mount.what else { return Ok(None) };
+    let context = || format!("mounts[{index}]: opening the source {source:?}");
+    let from = fs::open_at(bundle, source, fs::O_PATH, 0).attempt(context)?;
+    let tree = sys::mount::clone_tree(&from, "", *recursive).attempt(context)?;
+    let slave = u64::from(sys::mount::MS_SLAVE);
+    let change = sys::mount::Attributes { propagation: slave, ..Default::default() };
+    sys::mount::set_attributes(&tree, change, true).attempt(context)?;
+    Ok(Some(tree))
 }
 
 /// Opens what a process's terminal goes to, or comes from. Only a terminal of the host's serves a

@@ -5,7 +5,7 @@
 //! builds the root file system the parent writes mappings and runs hooks. A helper process comes
 //! between only where namespaces have to be joined first ([`namespaces`]).
 
-mod idmap;
+pub(crate) mod idmap;
 pub(crate) mod job;
 pub(crate) mod listener;
 mod mapping;

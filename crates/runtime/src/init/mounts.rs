@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 use sys::mount::{self as m, Attributes, FsContext};
 use sys::{CWD, Errno, Fd, fs};
 
-pub(super) struct Mounter<'a> {
+pub(crate) struct Mounter<'a> {
     root: &'a RootDir,
     /// The last devpts at `/dev/pts`.
     terminals: Option<Fd>,
@@ -28,7 +28,7 @@ pub(super) struct Mounter<'a> {
 }
 
 impl<'a> Mounter<'a> {
-    pub(super) fn new(root: &'a RootDir) -> Self {
+    pub(crate) fn new(root: &'a RootDir) -> Self {
         Self { root, terminals: None, read_only_later: Vec::new(), dev_is_bind: false }
     }
 
@@ -55,7 +55,7 @@ impl<'a> Mounter<'a> {
     }
 
     /// What had to wait until everything was made.
-    pub(super) fn finish(&mut self) -> Result<()> {
+    pub(crate) fn finish(&mut self) -> Result<()> {
         for mount in self.read_only_later.drain(..) {
             set_attributes(&mount, READ_ONLY).attempt(|| "making a mount read-only")?;
         }
@@ -63,11 +63,29 @@ impl<'a> Mounter<'a> {
     }
 
     fn mount(&mut self, job: &Job, plan: &MountPlan, tree: Option<Fd>) -> Result<()> {
-        check_proc_destination(plan)?;
-        let mounted = match &plan.what {
+        if plan.what == What::Cgroup {
+            return match cgroups::mount(job, self.root, plan)? {
+                Some(mounted) => self.add_attributes(plan, mounted),
+                None => Ok(()),
+            };
+        }
+        let mounted = self.mount_ordinary(Some(&job.bundle), plan, tree)?;
+        self.add_attributes(plan, mounted)
+    }
+
+    /// Makes a mount that is not of type cgroup. The source of a bind mount is `tree`, or else
+    /// looked up from `bundle` on. [`Mounter::add_attributes`] comes next.
+    pub(crate) fn mount_ordinary(
+        &mut self,
+        bundle: Option<&Fd>,
+        plan: &MountPlan,
+        tree: Option<Fd>,
+    ) -> Result<Fd> {
+        check_proc_destination(plan, tree.as_ref())?;
+        match &plan.what {
             What::Bind { source, recursive } => {
                 self.dev_is_bind |= plan.destination == "/dev";
-                self.bind(job, plan, source, *recursive, tree)?
+                self.bind(bundle, plan, source, *recursive, tree)
             }
             What::FileSystem { kind, source, data } => {
                 let mounted = self.file_system(plan, kind, source, data)?;
@@ -75,18 +93,17 @@ impl<'a> Mounter<'a> {
                     let kept = fs::duplicate(&mounted, 3).attempt(|| "keeping devpts")?;
                     self.terminals = Some(kept);
                 }
-                mounted
+                Ok(mounted)
             }
-            What::Cgroup => match cgroups::mount(job, self.root, plan)? {
-                Some(mounted) => mounted,
-                None => return Ok(()),
-            },
-        };
-        self.add_attributes(plan, mounted)
+            What::Cgroup => {
+                let what = "control groups can only be mounted when a container is created";
+                Err(Error::new(Kind::Unsupported, what))
+            }
+        }
     }
 
     /// Recursive attributes and propagation: what the mount did not get when it was made.
-    fn add_attributes(&mut self, plan: &MountPlan, mounted: Fd) -> Result<()> {
+    pub(crate) fn add_attributes(&mut self, plan: &MountPlan, mounted: Fd) -> Result<()> {
         if plan.recursive != Attributes::default() {
             m::set_attributes(&mounted, plan.recursive, true).map_err(|errno| {
                 Error::os("setting recursive attributes", errno)
@@ -110,7 +127,7 @@ impl<'a> Mounter<'a> {
 
     fn bind(
         &self,
-        job: &Job,
+        bundle: Option<&Fd>,
         plan: &MountPlan,
         source: &str,
         recursive: bool,
@@ -120,7 +137,8 @@ impl<'a> Mounter<'a> {
         let from = match prepared {
             Some(tree) => Source::Tree(tree),
             None => {
-                let from = fs::open_at(&job.bundle, source, fs::O_PATH, 0).attempt(opening)?;
+                let bundle = bundle.map_or(CWD, |bundle| bundle.borrow());
+                let from = fs::open_at(bundle, source, fs::O_PATH, 0).attempt(opening)?;
                 match m::clone_tree(&from, "", recursive) {
                     Ok(tree) => Source::Tree(tree),
                     Err(Errno::ENOSYS | Errno::EPERM) => Source::Path(from),
@@ -220,7 +238,7 @@ fn waits_for_read_only(plan: &MountPlan) -> bool {
 
 /// Below `/proc` only files that are known to be harmless may be covered: a fake
 /// `/proc/self/attr/exec` would swallow a label (CVE-2019-16884).
-fn check_proc_destination(plan: &MountPlan) -> Result<()> {
+fn check_proc_destination(plan: &MountPlan, tree: Option<&Fd>) -> Result<()> {
     /// What lxcfs and its like provide (the list is runc's).
     const ALLOWED: [&str; 11] = [
         "cpuinfo",
@@ -239,9 +257,11 @@ fn check_proc_destination(plan: &MountPlan) -> Result<()> {
     let is_proc = match &plan.what {
         What::FileSystem { kind, .. } => kind == "proc",
         // The host's procfs is a procfs too.
-        What::Bind { source, .. } => fs::open_at(CWD, source, fs::O_PATH, 0)
-            .and_then(fs::statfs)
-            .is_ok_and(|stat| stat.f_type == PROC_MAGIC),
+        What::Bind { source, .. } => match tree {
+            Some(tree) => fs::statfs(tree),
+            None => fs::open_at(CWD, source, fs::O_PATH, 0).and_then(fs::statfs),
+        }
+        .is_ok_and(|stat| stat.f_type == PROC_MAGIC),
         What::Cgroup => false,
     };
     let to = &plan.destination;

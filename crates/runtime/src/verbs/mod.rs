@@ -2,9 +2,11 @@
 
 mod document;
 mod events;
+mod mounts;
 
 pub use document::{features, spec};
 pub use events::{Events, Happened};
+pub use mounts::{add_mounts, remove_mounts};
 
 use crate::cgroup::{KILL_DEADLINE_MS, REMOVE_DEADLINE_MS};
 use crate::config::ContainerId;

@@ -14,7 +14,7 @@ const REFUSED: [(&str, &str, &str); 2] = [
     ("kill", "--regex", "--regex: containers are named one by one here"),
 ];
 /// Verbs that do not exist yet.
-const ABSENT: [&str; 3] = ["checkpoint", "restore", "mounts"];
+const ABSENT: [&str; 2] = ["checkpoint", "restore"];
 
 /// (verb, name of the option, whether it takes a value).
 fn options(table: &str) -> Vec<(String, String, bool)> {

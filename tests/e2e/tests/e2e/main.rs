@@ -8,6 +8,7 @@ mod events;
 mod flags;
 mod host;
 mod life;
+mod mounts;
 mod options;
 mod pidfd;
 mod rdt;
