@@ -13,8 +13,8 @@ pub use linux_raw_sys::general::{
 };
 use linux_raw_sys::general::{
     F_ADD_SEALS, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK,
-    F_SEAL_WRITE, F_SETFD, F_SETFL, FD_CLOEXEC, LOCK_EX, LOCK_NB, LOCK_SH, MFD_ALLOW_SEALING,
-    MFD_CLOEXEC, open_how, stat, statfs64,
+    F_SEAL_WRITE, F_SETFD, F_SETFL, FD_CLOEXEC, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN,
+    MFD_ALLOW_SEALING, MFD_CLOEXEC, open_how, stat, statfs64,
 };
 
 /// `st_mode`, `st_rdev` and friends.
@@ -318,14 +318,17 @@ pub enum Lock {
     Exclusive,
     /// One alone, or `EAGAIN` at once.
     TryExclusive,
+    /// None any more.
+    Release,
 }
 
-/// `flock(2)`: held until the open file is closed everywhere.
+/// `flock(2)`: held until it is released, or the open file is closed everywhere.
 pub fn lock(fd: impl AsFd, lock: Lock) -> Result<()> {
     let operation = match lock {
         Lock::Shared => LOCK_SH,
         Lock::Exclusive => LOCK_EX,
         Lock::TryExclusive => LOCK_EX | LOCK_NB,
+        Lock::Release => LOCK_UN,
     };
     retry(|| {
         // SAFETY: no pointer is passed.

@@ -45,18 +45,19 @@ pub fn run(
         Some(socket) => Some(Relay::receive(&socket)?),
         None => None,
     };
+    // Others may pause it, change its limits, or delete it while it runs.
+    spawned.dir.unlock()?;
     let ended = relay::wait(&spawned.child, &signals, relay)?;
     // A reaping first process is this program: it never executes another.
     let failed = !ended.executed && !spawned.record.init;
     if !keep {
-        spawned.dir.lock()?;
-        verbs::remove(&spawned.dir, &spawned.record, warnings)?;
+        verbs::remove_ended(&spawned.dir, warnings)?;
     }
     if failed { Err(super::died_as(Some(ended.exit))) } else { Ok(ended.exit) }
 }
 
 /// A foreground container with a terminal is relayed to the caller's.
-fn prepare_terminal(options: &mut Options) -> Result<Option<sys::Fd>> {
+pub(crate) fn prepare_terminal(options: &mut Options) -> Result<Option<sys::Fd>> {
     if options.detach || !matches!(options.console, Console::Inherit) {
         return Ok(None);
     }

@@ -126,6 +126,12 @@ impl ContainerDir {
         }
     }
 
+    /// Lets others change this container.
+    pub fn unlock(&self) -> Result<()> {
+        fs::lock(&self.dir, fs::Lock::Release)
+            .attempt(|| format!("unlocking container {}", self.id))
+    }
+
     /// In a forked child: closes the child's copies of the descriptors, and with them its part of
     /// the lock. The value must not be used any more; a child never returns to its owner.
     pub(crate) fn leave_to_parent(&self) {

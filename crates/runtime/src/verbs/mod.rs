@@ -229,6 +229,11 @@ fn kill_and_wait(record: &Record) -> Result<()> {
         // The first process, if it is in no cgroup.
         let _ = process::kill(record.pid, SIGKILL);
     }
+    wait_for_end(record)
+}
+
+/// Waits until a container that is being killed has ended.
+pub(crate) fn wait_for_end(record: &Record) -> Result<()> {
     let deadline = time::monotonic_ms() + DELETE_DEADLINE_MS;
     let Ok(pidfd) = process::open_pid(record.pid) else { return Ok(()) };
     while record.is_alive() {
@@ -241,6 +246,16 @@ fn kill_and_wait(record: &Record) -> Result<()> {
         sys::wait::poll(&mut fds, Some(left)).attempt(|| "waiting for the container's end")?;
     }
     Ok(())
+}
+
+/// [`remove`] for whoever has waited for a container to end, unless somebody else has removed it.
+/// The record is read again: others may have changed it meanwhile.
+pub(crate) fn remove_ended(dir: &ContainerDir, warnings: &mut Vec<String>) -> Result<()> {
+    match dir.lock() {
+        Err(error) if error.kind() == Kind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => remove(dir, &dir.load()?, warnings),
+    }
 }
 
 /// Takes back everything that was made for a container: every step is tried, every failure told.

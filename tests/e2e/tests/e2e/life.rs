@@ -80,6 +80,36 @@ fn pause_and_resume() {
 }
 
 #[test]
+fn a_container_in_the_foreground_obeys_the_other_verbs() {
+    let test = "a_container_in_the_foreground_obeys_the_other_verbs";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    bundle.args(&["sleep", "100"]).write();
+    let (path, id) = (bundle.path(""), bundle.id().to_string());
+    let start = |bundle: &Bundle| {
+        let run = bundle.command(&["run", "--bundle", path, &id]).spawn().unwrap();
+        while bundle.status() != "running" {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        run
+    };
+    let mut run = start(&bundle);
+    for args in [&["pause", &id][..], &["resume", &id], &["update", "--pids-limit", "9", &id]] {
+        let output = bundle.runtime(args);
+        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+        assert!(run.try_wait().unwrap().is_none(), "{args:?} waits for its end");
+    }
+    // A hierarchy that only `update` or `pause` has put into use is removed, too.
+    assert!(bundle.runtime(&["kill", &id, "KILL"]).status.success());
+    assert_eq!(run.wait().unwrap().code(), Some(137));
+    assert_eq!(bundle.leftovers(), Vec::<std::path::PathBuf>::new());
+
+    let mut run = start(&bundle);
+    assert!(bundle.runtime(&["delete", "--force", &id]).status.success());
+    assert_eq!(run.wait().unwrap().code(), Some(137));
+    assert_eq!(bundle.leftovers(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
 fn limits_are_set_and_updated() {
     let Some(mut bundle) = Bundle::new("limits_are_set_and_updated") else { return };
     bundle.config["linux"]["resources"] =
