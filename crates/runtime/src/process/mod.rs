@@ -130,16 +130,23 @@ pub fn prepare(plan: &Plan, proc: &Proc, on_listener: OnListener<'_>) -> Result<
     close_on_exec(3 + plan.preserve_fds, proc)?;
     let mut filter_pending = process.no_new_privileges && plan.filter.is_some();
     let mut found = None;
+    let mut entered = false;
     if process.no_new_privileges {
         sys::process::set_no_new_privileges().attempt(|| "setting no_new_privs")?;
     } else if let Some(filter) = &plan.filter {
         // Relative names count from here; the user's own attempt comes below.
-        let _ = fs::chdir(&process.cwd);
+        entered = fs::chdir(&process.cwd).is_ok() && is_inside();
         found = Some(Program::find(process, &env, user.as_deref())?);
         install(filter, on_listener)?;
     }
     identity::apply(plan)?;
-    enter_working_directory(&process.cwd)?;
+    if entered && !is_inside() {
+        // The filter forbids the look that was taken before. Nothing has moved since then; this
+        // only asks whether the user may be here.
+        fs::chdir(".").map_err(|errno| refused_entry(&process.cwd, errno))?;
+    } else {
+        enter_working_directory(&process.cwd)?;
+    }
     if let Some(mask) = process.user.umask {
         fs::umask(mask);
     } else {
@@ -236,15 +243,20 @@ fn make_working_directory(cwd: &str) -> Result<()> {
 /// Enters the working directory, and makes sure that it is inside the root: a path such as
 /// `/proc/self/fd/7` could lead to a directory of the host (CVE-2024-21626).
 fn enter_working_directory(cwd: &str) -> Result<()> {
-    fs::chdir(cwd).map_err(|errno| {
-        Error::os(format!("process.cwd: changing to {cwd:?}"), errno)
-            .with_hint("create it in the image, or choose a directory that the user may enter")
-    })?;
-    match fs::current_dir() {
-        Ok(path) if path.starts_with(b"/") => Ok(()),
-        _ => Err(Error::new(
-            crate::error::Kind::Denied,
-            format!("process.cwd: {cwd:?} is outside of the container's root file system"),
-        )),
+    fs::chdir(cwd).map_err(|errno| refused_entry(cwd, errno))?;
+    if is_inside() {
+        return Ok(());
     }
+    let what = format!("process.cwd: {cwd:?} is outside of the container's root file system");
+    Err(Error::new(crate::error::Kind::Denied, what))
+}
+
+/// Whether the current directory is below the root, as far as `getcwd` may tell.
+fn is_inside() -> bool {
+    fs::current_dir().is_ok_and(|path| path.starts_with(b"/"))
+}
+
+fn refused_entry(cwd: &str, errno: sys::Errno) -> Error {
+    Error::os(format!("process.cwd: changing to {cwd:?}"), errno)
+        .with_hint("create it in the image, or choose a directory that the user may enter")
 }

@@ -290,3 +290,19 @@ fn a_container_is_deleted_in_its_last_moments_but_not_before() {
         assert_eq!(delete.status.success(), !refused, "{}", stderr(&delete));
     }
 }
+
+/// The look at the working directory comes before a filter that forbids it.
+#[test]
+fn a_profile_may_forbid_getcwd() {
+    let Some(mut bundle) = Bundle::new("a_profile_may_forbid_getcwd") else { return };
+    bundle.config["process"]["cwd"] = json!("/proc");
+    bundle.config["linux"]["seccomp"] = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["getcwd"], "action": "SCMP_ACT_ERRNO"}]
+    });
+    for no_new_privileges in [false, true] {
+        bundle.config["process"]["noNewPrivileges"] = json!(no_new_privileges);
+        let output = bundle.sh("cat sys/kernel/hostname");
+        assert_eq!(stdout(&output), "tare\n", "{}", stderr(&output));
+    }
+}
