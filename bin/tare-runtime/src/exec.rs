@@ -75,10 +75,19 @@ fn process(args: &Args, record: &Record) -> Result<Process, Error> {
     let added: Vec<String> = args.all("cap").map(ToString::to_string).collect();
     if !added.is_empty() {
         let sets = process.capabilities.get_or_insert_default();
+        // With something to inherit, programs that are not root's keep it by ambient capabilities.
+        let inheritable: Vec<&String> =
+            added.iter().filter(|name| sets.inheritable.contains(name)).collect();
+        let missing = |set: &[String], names: &[&String]| -> Vec<String> {
+            let new = names.iter().filter(|name| !set.contains(name));
+            new.map(|name| String::clone(name)).collect()
+        };
+        let new = missing(&sets.ambient, &inheritable);
+        sets.ambient.extend(new);
+        let added: Vec<&String> = added.iter().collect();
         for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
-            set.extend(
-                added.iter().filter(|name| !set.contains(name)).cloned().collect::<Vec<_>>(),
-            );
+            let new = missing(set, &added);
+            set.extend(new);
         }
     }
     Ok(process)

@@ -71,6 +71,23 @@ impl Log {
         code
     }
 
+    /// Says that a container's program could not be executed: in the words that the program would
+    /// have said it in, were it a shell's; callers compare them.
+    pub fn program_failed(&self, error: &Error, code: i32) -> i32 {
+        match &self.file {
+            Some(_) => self.fail(error, code),
+            None => {
+                self.stderr(&format!("{error}\n"));
+                code
+            }
+        }
+    }
+
+    /// Whether somebody looks for a fault.
+    pub fn debugs(&self) -> bool {
+        self.debug
+    }
+
     /// Says something that the user should know although all went well.
     pub fn warn(&self, message: &str) {
         self.write("warning", message);
@@ -87,13 +104,15 @@ impl Log {
         let time = runtime::state::format_time(sys::time::now());
         // Seconds are what runc writes.
         let time = format!("{}Z", time.split('.').next().unwrap_or(""));
-        let line = match (self.json, &self.file) {
-            (true, _) => {
+        let line = match self.json {
+            true => {
                 let record = Object(&[("level", &level), ("msg", &message), ("time", &time)]);
                 oci::json::write(&record) + "\n"
             }
-            (false, Some(_)) => format!("time={time:?} level={level} msg={message:?}\n"),
-            (false, None) => format!("tare-runtime: {level}: {message}\n"),
+            false if self.file.is_some() || level == "debug" => {
+                format!("time={time:?} level={level} msg={message:?}\n")
+            }
+            false => format!("tare-runtime: {level}: {message}\n"),
         };
         match &self.file {
             // With a full disk there is nowhere left to say so.

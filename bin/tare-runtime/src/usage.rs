@@ -243,7 +243,7 @@ pub fn global() -> String {
         VERBS.iter().map(|verb| format!("  {:<10} {}\n", verb.name, verb.help)).collect();
     let flags = flag_lines(GLOBAL.flags);
     format!(
-        "tare-runtime - OCI runtime for Linux containers\n\n\
+        "NAME:\n   tare-runtime - OCI runtime for Linux containers\n\n\
          Usage: tare-runtime [OPTION...] VERB [OPTION...] [ID] [ARG...]\n\n\
          Verbs:\n{verbs}\nOptions:\n{flags}\n\
          `tare-runtime VERB --help` shows a verb's options.\n"
@@ -254,7 +254,7 @@ pub fn global() -> String {
 pub fn of(verb: &Verb) -> String {
     let flags = flag_lines(verb.syntax.flags);
     format!(
-        "tare-runtime {} - {}\n\nUsage: tare-runtime {} [OPTION...] {}\n\nOptions:\n{flags}",
+        "NAME:\n   tare-runtime {} - {}\n\nUsage: tare-runtime {} [OPTION...] {}\n\nOptions:\n{flags}",
         verb.name, verb.help, verb.name, verb.operands
     )
 }

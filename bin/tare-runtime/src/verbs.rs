@@ -5,12 +5,13 @@ use crate::log::{Log, print, print_line};
 use crate::usage::{self, VERBS, Verb};
 use crate::{exec, output, update};
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use runtime::config::ContainerId;
 use runtime::error::{Error, Kind};
 use runtime::verbs::Happened;
-use runtime::{Console, Executed, Host, Options, verbs};
+use runtime::{Console, Executed, Host, Options, Trace, verbs};
 use sys::{CWD, fs, ids};
 
 /// Everything that a verb is run with.
@@ -23,13 +24,15 @@ struct Call<'a> {
     raw: &'a rt::Arguments,
     /// railcar's word for detaching, which stands before the verb.
     daemonize: bool,
+    /// Whether the state directory was named: then it has to be there.
+    root_given: bool,
 }
 
 /// Runs the verb that the command line names; returns the exit code.
 pub fn dispatch(global: Args, env: &Environment<'_>, raw: &rt::Arguments) -> i32 {
     let debug = global.has("debug") || global.get("log-level") == Some("debug");
     let log = match Log::open(global.get("log"), global.get("log-format"), debug) {
-        Ok(log) => log,
+        Ok(log) => Rc::new(log),
         Err(error) => return Log::default().fail(&error, 1),
     };
     match run(&global, env, raw, &log) {
@@ -42,7 +45,7 @@ fn run(
     global: &Args,
     env: &Environment<'_>,
     raw: &rt::Arguments,
-    log: &Log,
+    log: &Rc<Log>,
 ) -> Result<i32, (Error, i32)> {
     let fail = |error| (error, 1);
     if global.has("version") {
@@ -54,7 +57,8 @@ fn run(
     if global.has("help") || name == "help" {
         return print(&usage::global()).map(|()| 0).map_err(fail);
     }
-    let verb = find(name).map_err(fail)?;
+    let help = global.operands[1..].iter().any(|word| word == "-h" || word == "--help");
+    let verb = find(name, help).map_err(fail)?;
     if matches!(verb.name, "create" | "run" | "exec" | "mounts") {
         runtime::seal::ensure(&raw.args, &raw.env);
     }
@@ -64,9 +68,21 @@ fn run(
     if args.has("help") {
         return print(&usage::of(verb)).map(|()| 0).map_err(fail);
     }
-    let host = host(global, env).map_err(fail)?;
+    let mut host = host(global, env).map_err(fail)?;
+    if log.debugs() {
+        let log = Rc::clone(log);
+        host.trace = Trace::to(move |message| log.debug(message));
+    }
     log.debug(&format!("{} below {}", verb.name, host.root));
-    let call = Call { host, log, env, args, raw, daemonize: global.has("daemonize") };
+    let call = Call {
+        host,
+        log,
+        env,
+        args,
+        raw,
+        daemonize: global.has("daemonize"),
+        root_given: global.get("root").is_some_and(|root| !root.is_empty()),
+    };
     let own_failure = if verb.name == "exec" { 255 } else { 1 };
     call.run(verb).map_err(|error| (error, own_failure))
 }
@@ -75,13 +91,14 @@ fn version() -> String {
     format!("tare-runtime version {}\nspec: {}\n", env!("CARGO_PKG_VERSION"), oci::runtime::VERSION)
 }
 
-fn find(name: &str) -> Result<&'static Verb, Error> {
+fn find(name: &str, help: bool) -> Result<&'static Verb, Error> {
     VERBS.iter().find(|verb| verb.name == name).ok_or_else(|| {
         let error = match name {
             "checkpoint" | "restore" => {
                 let what = format!("{name}: this version cannot use criu");
                 return Error::new(Kind::Unsupported, what);
             }
+            name if help => Error::invalid(format!("No help topic for '{name}'")),
             name => Error::invalid(format!("no such verb: {name:?}")),
         };
         match VERBS.iter().find(|verb| distance(verb.name, name) <= 2) {
@@ -121,7 +138,7 @@ fn host(global: &Args, env: &Environment<'_>) -> Result<Host, Error> {
     };
     let bus = if rootless { "DBUS_SESSION_BUS_ADDRESS" } else { "DBUS_SYSTEM_BUS_ADDRESS" };
     let bus_address = env.get(bus).map(ToString::to_string);
-    Ok(Host { root, systemd_cgroup, rootless, bus_address })
+    Ok(Host { root, systemd_cgroup, rootless, bus_address, trace: Trace::default() })
 }
 
 /// Whether "root" is only root of a user namespace: the initial one maps everything.
@@ -168,6 +185,11 @@ impl Call<'_> {
             "delete" => self.delete(),
             "state" => self.state(),
             "list" => {
+                if self.root_given && !fs::exists(CWD, &self.host.root) {
+                    let failed =
+                        Error::os(format!("--root: {}", self.host.root), sys::Errno::ENOENT);
+                    return Err(failed);
+                }
                 let listed = verbs::list(&self.host)?;
                 let format = self.args.get("format").unwrap_or("table");
                 output::list(&listed, format, self.args.has("quiet")).map(|()| 0)
@@ -243,17 +265,21 @@ impl Call<'_> {
         let mut warnings = Vec::new();
         let exit = runtime::run(&self.host, &self.id()?, self.options()?, &mut warnings);
         self.warn(&warnings);
-        exit.map(sys::wait::Exit::shell_code)
+        match exit {
+            Err(error) if error.is_program() => Ok(self.log.program_failed(&error, 255)),
+            exit => exit.map(sys::wait::Exit::shell_code),
+        }
     }
 
     fn exec(&self) -> Result<i32, Error> {
         let id = self.id()?;
-        self.close_others()?;
         let (_, record, _) = verbs::look_up(&self.host, &id)?;
+        // The process may come from a descriptor of the caller's (`--process <(...)`).
         let options = exec::options(&self.args, self.env, &record)?;
         if let Some(affinity) = exec::initial_affinity(&options.process) {
             self.log.debug(&affinity);
         }
+        self.close_others()?;
         let mut warnings = Vec::new();
         let executed = runtime::exec(&self.host, &id, options, &mut warnings);
         self.warn(&warnings);
@@ -287,8 +313,12 @@ impl Call<'_> {
     fn kill(&self) -> Result<i32, Error> {
         self.refuse_pattern()?;
         let name = self.args.operands.get(1).map_or("TERM", String::as_str);
-        let signal = sys::signal::parse(name)
-            .ok_or_else(|| Error::invalid(format!("unknown signal {name:?}")))?;
+        // 0 reaches nobody and tells whether the container runs, as with kill(1).
+        let signal = match name {
+            "0" => 0,
+            name => sys::signal::parse(name)
+                .ok_or_else(|| Error::invalid(format!("unknown signal {name:?}")))?,
+        };
         verbs::kill(&self.host, &self.id()?, signal, self.args.has("all")).map(|()| 0)
     }
 
@@ -361,7 +391,9 @@ impl Call<'_> {
             errno => failed(errno),
         })?;
         let rootless = self.args.has("rootless").then(|| (ids::euid(), ids::egid()));
-        let text = oci::json::write_pretty(&verbs::spec(rootless));
+        let layout = runtime::cgroup::Layout::detect()?;
+        let unified = layout.version == runtime::cgroup::Version::V2;
+        let text = oci::json::write_pretty(&verbs::spec(rootless, unified));
         fs::write_all(&file, text.as_bytes()).map(|()| 0).map_err(failed)
     }
 }

@@ -6,6 +6,7 @@
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::process::Filter;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use sys::socket::{self, Kind as SocketKind};
 use sys::{Errno, Fd, fs};
@@ -25,6 +26,8 @@ pub(crate) enum Request {
     Child(i32),
     /// My filter's listener is this descriptor of mine. Answered.
     Listener(i32),
+    /// A word for the debug log. Not answered.
+    Note(String),
     /// Something failed; nothing follows.
     Failed(Error),
 }
@@ -225,6 +228,12 @@ fn encode(request: &Request) -> Vec<u8> {
         Request::Created => alloc::vec![b'c'],
         Request::Child(pid) => numbered(b'p', *pid),
         Request::Listener(fd) => numbered(b'l', *fd),
+        Request::Note(text) => {
+            let mut bytes = alloc::vec![b'n'];
+            bytes.extend_from_slice(text.as_bytes());
+            bytes.truncate(PACKET_BYTES);
+            bytes
+        }
         Request::Failed(error) => {
             let mut bytes = alloc::vec![b'e'];
             bytes.extend_from_slice(&error.encode());
@@ -247,6 +256,7 @@ fn decode(bytes: &[u8]) -> Request {
         [b'c'] => Request::Created,
         [b'p', rest @ ..] => number(rest).map_or_else(broken, Request::Child),
         [b'l', rest @ ..] => number(rest).map_or_else(broken, Request::Listener),
+        [b'n', rest @ ..] => Request::Note(String::from_utf8_lossy(rest).into_owned()),
         [b'e', rest @ ..] => Request::Failed(Error::decode(rest)),
         _ => broken(),
     }

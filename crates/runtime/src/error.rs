@@ -92,6 +92,9 @@ fn bounded(mut message: String) -> String {
     message
 }
 
+/// How the message begins when a program could not be executed.
+const PROGRAM: &str = "exec ";
+
 impl Error {
     /// An error without a kernel error number.
     #[inline(never)]
@@ -131,6 +134,18 @@ impl Error {
         // Writing to a string cannot fail.
         let _ = write!(message, ": {errno}");
         Self::boxed(kind, Some(errno), message)
+    }
+
+    /// The program could not be executed although it is there.
+    pub(crate) fn program(name: &str, errno: Errno) -> Self {
+        let mut attempt = String::from(PROGRAM);
+        attempt.push_str(name);
+        Self::os(attempt, errno)
+    }
+
+    /// Whether it is the program that could not be executed: all before it went well.
+    pub fn is_program(&self) -> bool {
+        self.0.message.starts_with(PROGRAM)
     }
 
     /// Adds what the user can do about it.

@@ -14,6 +14,7 @@ use crate::process::{self, Filter, Plan};
 use crate::procfs::Proc;
 use crate::relay::{self, Relay};
 use crate::state::{ContainerDir, Record};
+use crate::trace::{self, Trace};
 use crate::{Console, Host, create, verbs};
 use alloc::format;
 use alloc::string::String;
@@ -68,6 +69,7 @@ struct Job {
     console: Option<console::Outlet>,
     keyring: Option<String>,
     orphan: bool,
+    trace: Trace,
 }
 
 /// Executes a process in container `id`.
@@ -82,7 +84,7 @@ pub fn exec(
     check_status(&dir, &record, options.ignore_paused)?;
     let terminal = relay_terminal(&mut options)?;
     let signals = if options.detach { None } else { Some(relay::catch_signals()?) };
-    let mut job = prepare(&dir, &record, &options, warnings)?;
+    let mut job = prepare(host, &dir, &record, &options, warnings)?;
     let child = start(&mut job, &record, &options)?;
     let Some(signals) = signals else { return Ok(Executed::Running(child.pid)) };
     let relay = match terminal {
@@ -136,6 +138,7 @@ fn relay_terminal(options: &mut ExecOptions) -> Result<Option<Fd>> {
 }
 
 fn prepare(
+    host: &Host,
     dir: &ContainerDir,
     record: &Record,
     options: &ExecOptions,
@@ -145,8 +148,8 @@ fn prepare(
     let mut plan = Plan::new(options.process.clone(), warnings)?;
     plan.preserve_fds = create::planning::preserved(options.preserve_fds, options.listen_fds)?;
     plan.listen_fds = options.listen_fds;
-    plan.memory_policy = record.memory_policy.clone();
-    plan.personality = record.personality.clone();
+    plan.memory_policy.clone_from(&record.memory_policy);
+    plan.personality.clone_from(&record.personality);
     create::check_descriptors(plan.preserve_fds)?;
     if let Some(bytes) = dir.load_filter()? {
         let filter = Filter::from_bytes(&bytes, record.filter_flags).ok_or_else(|| {
@@ -178,6 +181,7 @@ fn prepare(
         console,
         keyring: record.new_keyring.then(|| record.id.clone()),
         orphan: options.orphan,
+        trace: host.trace.clone(),
     })
 }
 
@@ -252,6 +256,7 @@ fn start(job: &mut Job, record: &Record, options: &ExecOptions) -> Result<Child>
         become_process(job, child_end);
     };
     drop(child_end);
+    job.trace.say(trace::FORKED);
     let served = set_process_limits(&job.plan.process, &job.proc, child.pid)
         .and_then(|()| match record.cgroup.as_ref().filter(|_| attach) {
             Some(plan) => plan.attach(&job.sub, Some(record.pid), child.pid),
@@ -263,7 +268,7 @@ fn start(job: &mut Job, record: &Record, options: &ExecOptions) -> Result<Child>
             announce(&child, "setns", pid_file, socket)
         })
         .and_then(|()| parent_end.go())
-        .and_then(|()| serve(record, &child, &parent_end));
+        .and_then(|()| serve(record, &child, &parent_end, &job.trace));
     match served {
         Ok(()) => Ok(child),
         Err(error) => {
@@ -274,7 +279,7 @@ fn start(job: &mut Job, record: &Record, options: &ExecOptions) -> Result<Child>
     }
 }
 
-fn serve(record: &Record, child: &Child, channel: &Channel) -> Result<()> {
+fn serve(record: &Record, child: &Child, channel: &Channel, trace: &Trace) -> Result<()> {
     loop {
         match channel.receive()? {
             None => return Ok(()),
@@ -283,6 +288,7 @@ fn serve(record: &Record, child: &Child, channel: &Channel) -> Result<()> {
                 create::forward_listener(record, child, number)?;
                 channel.answer()?;
             }
+            Some(Request::Note(text)) => trace.say(&text),
             Some(_) => {}
         }
     }
@@ -305,11 +311,24 @@ fn leave_to_init() -> Result<()> {
     p::new_session().attempt(|| "starting a session")
 }
 
+/// The first 64 CPUs that the process is bound to, of which there are seldom more.
+fn tell_affinity(job: &Job, channel: &Channel) {
+    let affinity = job.plan.process.exec_cpu_affinity.as_ref();
+    let list = affinity.map_or("", |affinity| affinity.initial.as_str());
+    if let Ok(mask) = process::parse_list(list)
+        && let Some(first) = mask.first()
+    {
+        job.trace.ask_to_say(channel, &format!("nsexec: affinity: {first:#x}"));
+    }
+}
+
 fn enter(job: &mut Job, channel: &mut Channel) -> Result<Error> {
     // Limits and priorities are set from outside before anything of the container can run.
     channel.wait_for_go()?;
+    job.trace.ask_to_say(channel, trace::CHILD);
     let affinity = job.plan.process.exec_cpu_affinity.clone().unwrap_or_default();
     process::set_affinity("process.execCPUAffinity.initial", &affinity.initial)?;
+    tell_affinity(job, channel);
     job.join.enter().attempt(|| "joining the container's cgroup")?;
     process::set_affinity("process.execCPUAffinity.final", &affinity.final_)?;
     signal::reset_all();
@@ -330,5 +349,7 @@ fn enter(job: &mut Job, channel: &mut Channel) -> Result<Error> {
     }
     let mut on_listener = |fd| channel.send_listener(fd);
     let prepared = process::prepare(&job.plan, &job.proc, &mut on_listener)?;
+    job.trace.ask_to_say(channel, trace::EXECUTING);
+    let mut on_listener = |fd| channel.send_listener(fd);
     Ok(process::execute(&job.plan, prepared, &mut on_listener))
 }

@@ -13,9 +13,23 @@ const OUTPUT_LIMIT_BYTES: usize = 4096;
 
 /// Runs hooks in order; the first failure ends it.
 pub fn run_all(kind: &str, hooks: &[Hook], state: &State) -> Result<()> {
+    run_each(kind, hooks, state, None)
+}
+
+/// As [`run_all`]; hooks without an environment of their own get `inherited`.
+pub fn run_all_inside(
+    kind: &str,
+    hooks: &[Hook],
+    state: &State,
+    inherited: &CStrings,
+) -> Result<()> {
+    run_each(kind, hooks, state, Some(inherited))
+}
+
+fn run_each(kind: &str, hooks: &[Hook], state: &State, inherited: Option<&CStrings>) -> Result<()> {
     for (index, hook) in hooks.iter().enumerate() {
-        run(hook, state).map_err(|error| {
-            error.context(format!("error running {kind} hook #{index} ({})", hook.path))
+        run(hook, state, inherited).map_err(|error| {
+            error.context(format!("error running {kind} hook #{index}: {}", hook.path))
         })?;
     }
     Ok(())
@@ -24,8 +38,8 @@ pub fn run_all(kind: &str, hooks: &[Hook], state: &State) -> Result<()> {
 /// Runs hooks in order and goes on after a failure; returns every failure as a sentence.
 pub fn run_all_anyway(kind: &str, hooks: &[Hook], state: &State) -> Vec<String> {
     let run = |(index, hook): (usize, &Hook)| {
-        let error = run(hook, state).err()?;
-        Some(format!("error running {kind} hook #{index} ({}): {error}", hook.path))
+        let error = run(hook, state, None).err()?;
+        Some(format!("error running {kind} hook #{index}: {}: {error}", hook.path))
     };
     hooks.iter().enumerate().filter_map(run).collect()
 }
@@ -34,7 +48,7 @@ fn os(attempt: &str) -> impl FnOnce(Errno) -> Error {
     move |errno| Error::os(attempt, errno)
 }
 
-fn run(hook: &Hook, state: &State) -> Result<()> {
+fn run(hook: &Hook, state: &State, inherited: Option<&CStrings>) -> Result<()> {
     let (stdin, to_hook) = fs::pipe().map_err(os("making a pipe"))?;
     let (from_hook, stderr) = fs::pipe().map_err(os("making a pipe"))?;
     let args = CStrings::new(match hook.args.is_empty() {
@@ -42,9 +56,10 @@ fn run(hook: &Hook, state: &State) -> Result<()> {
         false => &hook.args,
     })
     .map_err(os("preparing its arguments"))?;
-    let env = CStrings::new(&hook.env).map_err(os("preparing its environment"))?;
+    let own = CStrings::new(&hook.env).map_err(os("preparing its environment"))?;
+    let env = inherited.filter(|_| hook.env.is_empty()).unwrap_or(&own);
     let forked = process::fork_plain().map_err(os("starting it"))?;
-    let Some(child) = forked else { become_hook(&hook.path, &stdin, &stderr, &args, &env) };
+    let Some(child) = forked else { become_hook(&hook.path, &stdin, &stderr, &args, env) };
     drop((stdin, stderr));
     // A hook that does not read its input gets none; SIGPIPE must not end the runtime for that.
     let _ = signal::ignore(SIGPIPE);

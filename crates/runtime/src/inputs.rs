@@ -170,10 +170,11 @@ fn plan(spec: &Spec, machine: (&str, &str, bool)) -> Result<Option<Error>, Strin
     let read = Record::parse(oci::json::write(&record).as_bytes(), &id);
     same("a record", Some(&record), read.as_ref().ok())?;
     if let Some(profile) = &planned.profile {
-        let filter = match planning::compile_filter(profile, &mut warnings) {
-            Ok(filter) => filter,
-            Err(error) => return Ok(Some(error)),
-        };
+        let filter =
+            match planning::compile_filter(profile, &crate::Trace::default(), &mut warnings) {
+                Ok(filter) => filter,
+                Err(error) => return Ok(Some(error)),
+            };
         let read = Filter::from_bytes(&filter.to_bytes(), filter.flags);
         same("a filter", Some(&filter), read.as_ref())?;
     }

@@ -27,11 +27,13 @@ mod rootdir;
 pub mod seal;
 pub mod seccomp;
 pub mod state;
+mod trace;
 pub mod verbs;
 
 pub use create::{create, run};
 pub use exec::{ExecOptions, Executed, exec};
 pub use process::parse_list;
+pub use trace::Trace;
 
 use alloc::string::String;
 use oci::runtime::Spec;
@@ -48,6 +50,8 @@ pub struct Host {
     pub rootless: bool,
     /// D-Bus address of systemd, where it is not the usual one.
     pub bus_address: Option<String>,
+    /// Where the stages of a container's making are told.
+    pub trace: Trace,
 }
 
 /// Where the terminal of a container goes.
@@ -60,7 +64,8 @@ pub enum Console {
     Socket(String),
     /// It is this terminal of the host's.
     Device(String),
-    /// Its outer end is sent over this connected socket.
+    /// Its outer end is sent over this connected socket; the caller copies it to a terminal that
+    /// translates newlines itself.
     Connected(Fd),
 }
 

@@ -29,12 +29,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The same terminal with every translation off (`cfmakeraw(3)`).
+    /// The same terminal as a wire to another one: like `cfmakeraw(3)`, but what is written to it is
+    /// still processed. Messages of other programs end their lines as ever, and the inner terminal
+    /// needs no translation of its own ([`Settings::without_newline_translation`]).
     pub fn raw(mut self) -> Self {
         // IGNBRK BRKINT PARMRK ISTRIP INLCR IGNCR ICRNL IXON
         self.input &= !0o2753;
-        // OPOST
-        self.output &= !0o1;
         // ECHO ECHONL ICANON ISIG IEXTEN
         self.local &= !0o100113;
         // CSIZE PARENB, then CS8

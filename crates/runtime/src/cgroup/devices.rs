@@ -84,7 +84,7 @@ impl Rules {
                 .map_err(|_| format!("device number {value} is out of range")),
         };
         let (major, minor) = (number(rule.major)?, number(rule.minor)?);
-        let access = parse_access(&rule.access)
+        let access = parse_access(&rule.access, rule.allow)
             .ok_or_else(|| format!("unknown device access \"{}\"", rule.access.escape_debug()))?;
         let which = Match { major, minor, kind };
         if rule.allow == self.default_allow {
@@ -137,7 +137,7 @@ impl Rules {
                 text => text.parse().ok().map(Some),
             };
             let which = Match { major: number(major)?, minor: number(minor)?, kind };
-            *state.exceptions.or_default(which) |= parse_access(access)?;
+            *state.exceptions.or_default(which) |= parse_access(access, true)?;
         }
         Some(state)
     }
@@ -170,13 +170,17 @@ impl Rules {
     }
 }
 
-fn parse_access(text: &str) -> Option<Access> {
+/// `a` stands for all in what old configurations deny ("rwa"); it never allows more than the
+/// letters beside it.
+fn parse_access(text: &str, allow: bool) -> Option<Access> {
     text.bytes().try_fold(0, |set, byte| {
         Some(
             set | match byte {
                 b'r' => READ,
                 b'w' => WRITE,
                 b'm' => MKNOD,
+                b'a' if allow => 0,
+                b'a' => READ | WRITE | MKNOD,
                 _ => return None,
             },
         )

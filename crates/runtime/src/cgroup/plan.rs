@@ -42,6 +42,8 @@ pub struct Request<'a> {
     /// The container mounts cgroups, or an engine reads its figures there: hierarchies that programs
     /// look at are used, as those that are not would show the caller's figures.
     pub shown: bool,
+    /// It may make cgroups of its own there, with any controller.
+    pub writable: bool,
     /// Host user that will own the container's cgroup (v2): the root of a container with its own
     /// user and cgroup namespace and a writable cgroup mount.
     pub owner: Option<u32>,
@@ -139,7 +141,7 @@ impl Plan {
                     || request.shown && is_looked_at(name)
                     || asked.iter().any(|(asked, _)| asked == name)
             };
-            all || controllers.iter().any(named)
+            all || request.writable || controllers.iter().any(named)
         };
         let directory = |hierarchy: &Hierarchy, used: bool| Directory {
             controllers: hierarchy.controllers.clone(),

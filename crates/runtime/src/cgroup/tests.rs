@@ -39,6 +39,7 @@ impl Ask<'_> {
                 rootless: self.rootless,
                 user_namespace: self.user_namespace,
                 shown: self.all,
+                writable: false,
                 owner: None,
                 bus_address: None,
                 uid: 0,

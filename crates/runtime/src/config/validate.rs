@@ -229,10 +229,7 @@ fn check_linux(linux: &Linux) -> Result<()> {
         personality_value(personality)?;
     }
     if let Some(policy) = &linux.memory_policy {
-        memory_mode(&policy.mode)?;
-        memory_policy_flags(&policy.flags)?;
-        crate::process::parse_list(&policy.nodes)
-            .map_err(|why| Error::invalid(format!("linux.memoryPolicy.nodes: {why}")))?;
+        check_memory_policy(policy)?;
     }
     if let Some(rdt) = &linux.intel_rdt {
         let name = &rdt.clos_id;
@@ -360,6 +357,24 @@ pub(crate) fn sysctl_path(name: &str) -> String {
             .collect(),
         _ => name.into(),
     }
+}
+
+/// The kernel would only say that something is invalid.
+fn check_memory_policy(policy: &oci::runtime::MemoryPolicy) -> Result<()> {
+    let invalid =
+        |what: &str, error: Error| Error::invalid(format!("invalid memory policy {what}: {error}"));
+    let mode = memory_mode(&policy.mode).map_err(|error| invalid("mode", error))?;
+    memory_policy_flags(&policy.flags).map_err(|error| invalid("flag", error))?;
+    let nodes = crate::process::parse_list(&policy.nodes).map_err(|why| {
+        invalid("nodes", Error::invalid(format!("linux.memoryPolicy.nodes: {why}")))
+    })?;
+    let count: u32 = nodes.iter().map(|word| word.count_ones()).sum();
+    // MPOL_DEFAULT and MPOL_LOCAL.
+    if matches!(mode, 0 | 4) && count > 0 {
+        let what = format!("{} mode requires 0 nodes but got {count}", policy.mode);
+        return Err(Error::invalid(format!("linux.memoryPolicy.nodes: {what}")));
+    }
+    Ok(())
 }
 
 fn check_net_devices(linux: &Linux) -> Result<()> {

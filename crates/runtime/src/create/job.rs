@@ -72,7 +72,7 @@ pub(super) fn prepare(
         && !host_work
         && namespaces.new & sys::process::CLONE_NEWTIME == 0;
     if !overlaps && let Some(profile) = profile.take() {
-        plan.filter = Some(compile_filter(&profile, warnings)?);
+        plan.filter = Some(compile_filter(&profile, &host.trace, warnings)?);
         record.filter_flags = plan.filter.as_ref().map_or(0, |filter| filter.flags);
     }
     let trees = prepare_trees(&bundle, &linux, &mounts, namespaces.own_users)?;
@@ -109,6 +109,7 @@ pub(super) fn prepare(
         overlaps,
         profile,
         asks_for_cgroup: false,
+        trace: host.trace.clone(),
         spec,
     };
     Ok(Prepared { job, record })
@@ -204,7 +205,7 @@ pub(crate) fn connect_console(wanted: bool, console: &Console) -> Result<Option<
         }
         Console::Connected(fd) => fs::duplicate(fd, 3)
             .attempt(|| "keeping the console socket")
-            .map(|socket| Some(Outlet::Socket(socket))),
+            .map(|socket| Some(Outlet::Relay(socket))),
     }
 }
 

@@ -15,7 +15,9 @@ pub(crate) fn forward(record: &Record, child: &Child, number: i32) -> Result<()>
     if path.is_empty() {
         return Err(Error::invalid("linux.seccomp.listenerPath: is missing"));
     }
-    let attempt = || alloc::format!("linux.seccomp.listenerPath: connecting to {path}");
+    let attempt = || {
+        alloc::format!("linux.seccomp.listenerPath: failed to connect with seccomp agent at {path}")
+    };
     let agent = socket::unix(socket::Kind::Stream).attempt(attempt)?;
     socket::connect(&agent, path).attempt(attempt)?;
     let message = ContainerProcessState {

@@ -22,7 +22,7 @@ use crate::config::ContainerId;
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::init::{self, Job};
 use crate::state::{ContainerDir, Record, format_time};
-use crate::{Host, Options, cgroup, hooks, procfs, rdt};
+use crate::{Host, Options, cgroup, hooks, procfs, rdt, trace};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -140,6 +140,7 @@ fn start_init(
         fs::chdir_fd(&here).attempt(|| "returning to the current directory")?;
     }
     drop(child_end);
+    job.trace.say(trace::FORKED);
     let served = serve(dir, record, job, &mut child, &parent_end, systemd, &resources, warnings);
     match served {
         Ok(()) => Ok((child, parent_end)),
@@ -164,10 +165,11 @@ fn serve(
     warnings: &mut Vec<String>,
 ) -> Result<()> {
     set_pid(record, child.pid);
+    // While it is still root: the limits of another user's process are only CAP_SYS_RESOURCE's.
+    set_limits(job, child.pid)?;
     if job.overlaps {
         make_meanwhile(dir, record, job, channel, resources, warnings)?;
     }
-    set_limits(job, child.pid)?;
     let waits_in_fifo = job.fifo.is_some();
     // Without a fifo and questions, the parent's part is done; `run` says when to go.
     if !waits_in_fifo && !asks(job) {
@@ -213,6 +215,7 @@ fn serve(
             Some(Request::Created) if job.overlaps => return Ok(()),
             Some(Request::Created) => return dir.save(record),
             Some(Request::Child(_)) => {}
+            Some(Request::Note(text)) => job.trace.say(&text),
             Some(Request::Failed(error)) => return Err(error),
             None => return Err(died(child)),
         }
@@ -230,7 +233,7 @@ fn make_meanwhile(
 ) -> Result<()> {
     let mut made = channel::Made::default();
     if let Some(profile) = job.profile.take() {
-        let filter = planning::compile_filter(&profile, warnings)?;
+        let filter = planning::compile_filter(&profile, &job.trace, warnings)?;
         dir.save_filter(&filter.to_bytes())?;
         record.filter_flags = filter.flags;
         made.filter = Some(filter);

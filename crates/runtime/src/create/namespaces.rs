@@ -143,10 +143,12 @@ fn meet_init(job: &mut Job, helper: &Child, parent_end: &Channel) -> Result<Chil
             }
             Some(Request::Map) => {
                 super::mapping::write(job, helper.pid)?;
+                // It is the init's namespace too, which has nothing left to ask.
                 job.wants_mapping = false;
                 parent_end.answer()?;
             }
             Some(Request::Failed(error)) => return Err(error),
+            Some(Request::Note(text)) => job.trace.say(&text),
             Some(_) => {}
             None => return Err(super::died(helper)),
         }

@@ -9,7 +9,7 @@ use crate::config::{self, ContainerId, MountPlan, What};
 use crate::error::{Error, Kind, Result};
 use crate::process::{Filter, Plan};
 use crate::state::Record;
-use crate::{Console, Host, Options};
+use crate::{Console, Host, Options, Trace};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -77,14 +77,18 @@ impl Planned {
             process: process.process.clone(),
             hooks: spec.hooks.clone(),
             namespaces: linux.namespaces.iter().map(|namespace| namespace.kind).collect(),
+            joined_pids: linux.namespaces.iter().any(|namespace| {
+                let path = namespace.path.as_ref();
+                namespace.kind == NamespaceKind::Pid && path.is_some_and(|path| !path.is_empty())
+            }),
+            memory_policy: linux.memory_policy.clone(),
+            personality: linux.personality.clone(),
             resources: Some(resources.clone()),
             net_devices: linux.net_devices.clone(),
             init: around.options.init || around.options.started_late,
             started_late: around.options.started_late,
             new_keyring: !around.options.no_new_keyring,
             cgroup: Some(cgroup.clone()),
-            memory_policy: linux.memory_policy.clone(),
-            personality: linux.personality.clone(),
             ..Record::default()
         };
         if let Some(seccomp) = &self.profile {
@@ -155,6 +159,7 @@ pub(crate) fn preserved(preserve_fds: u32, listen_fds: u32) -> Result<u32> {
 /// Compiles a filter.
 pub(crate) fn compile_filter(
     profile: &oci::runtime::Seccomp,
+    trace: &Trace,
     warnings: &mut Vec<String>,
 ) -> Result<Filter> {
     let mut program = crate::seccomp::compile(profile, crate::seccomp::NATIVE)
@@ -166,6 +171,7 @@ pub(crate) fn compile_filter(
         jf: i.jf,
         k: i.k,
     };
+    trace.say_with(|| format!("seccomp filter flags: {}", program.flags));
     let instructions = program.instructions.iter().map(convert).collect();
     Ok(Filter { instructions, flags: program.flags })
 }
@@ -213,6 +219,9 @@ fn plan_cgroup(
         // An engine that names the cgroup reads the container's figures there.
         shown: !linux.cgroups_path.is_empty()
             || mounts.iter().any(|mount| mount.what == What::Cgroup),
+        writable: mounts
+            .iter()
+            .any(|mount| mount.what == What::Cgroup && !mount.is_read_only() && !host.rootless),
         owner: None,
         bus_address: host.bus_address.as_deref(),
         uid: ids::euid(),

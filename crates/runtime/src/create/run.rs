@@ -5,7 +5,7 @@ use crate::channel::Request;
 use crate::config::{self, ContainerId};
 use crate::error::{Attempt, Result};
 use crate::relay::{self, Relay};
-use crate::{Console, Host, Options, hooks, verbs};
+use crate::{Console, Host, Options, Trace, hooks, verbs};
 use alloc::string::String;
 use alloc::vec::Vec;
 use oci::runtime::Status;
@@ -27,7 +27,7 @@ pub fn run(
     let signals = if detach { None } else { Some(relay::catch_signals()?) };
     let spawned = spawn(host, id, options, false, warnings)?;
     let released = announce(&spawned.child, "standard", pid_file.as_deref(), socket.as_deref())
-        .and_then(|()| release(&spawned));
+        .and_then(|()| release(&spawned, &host.trace));
     if let Err(error) = released {
         destroy(&spawned, warnings);
         return Err(error);
@@ -86,7 +86,7 @@ pub(crate) fn prepare_terminal(options: &mut Options) -> Result<Option<sys::Fd>>
 }
 
 /// Lets the init execute its program, and waits until it has.
-fn release(spawned: &Spawned) -> Result<()> {
+fn release(spawned: &Spawned, trace: &Trace) -> Result<()> {
     spawned.channel.go()?;
     loop {
         match spawned.channel.receive()? {
@@ -97,6 +97,7 @@ fn release(spawned: &Spawned) -> Result<()> {
                 super::listener::forward(&spawned.record, &spawned.child, number)?;
                 spawned.channel.answer()?;
             }
+            Some(Request::Note(text)) => trace.say(&text),
             Some(_) => {}
         }
     }

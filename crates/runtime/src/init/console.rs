@@ -21,6 +21,8 @@ pub(crate) struct Terminal(Fd);
 pub(crate) enum Outlet {
     /// A new one's outer end is sent over this socket.
     Socket(Fd),
+    /// As `Socket`, to this program itself, which copies it to the caller's terminal.
+    Relay(Fd),
     /// It is this one of the host's.
     Device(Fd),
 }
@@ -46,16 +48,27 @@ pub(crate) fn provide(
     size: Option<&ConsoleSize>,
     prepare: impl FnOnce(&Fd) -> Result<()>,
 ) -> Result<Terminal> {
+    let relayed = matches!(outlet, Outlet::Relay(_));
     match outlet {
         // Its mount is another namespace's and cannot be bound on /dev/console.
         Outlet::Device(device) => Ok(Terminal(device)),
-        Outlet::Socket(socket) => {
+        Outlet::Socket(socket) | Outlet::Relay(socket) => {
             let (terminal, master) = open(terminals, size)?;
+            if relayed {
+                translate_no_newlines(&terminal.0)?;
+            }
             prepare(&terminal.0)?;
             send(&socket, &master)?;
             Ok(terminal)
         }
     }
+}
+
+/// The caller's terminal translates newlines, or its output is a file that wants them as they are.
+fn translate_no_newlines(terminal: &Fd) -> Result<()> {
+    tty::settings(terminal)
+        .and_then(|settings| tty::set_settings(terminal, &settings.without_newline_translation()))
+        .attempt(|| "setting up the container's terminal")
 }
 
 /// Makes a terminal in a devpts, or in `/dev/pts` of the current root; returns both ends.

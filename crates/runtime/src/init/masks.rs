@@ -19,6 +19,10 @@ pub(super) fn apply(job: &Job, root: &RootDir) -> Result<()> {
     }
     let mut masks = Masks::default();
     for (index, path) in linux.masked_paths.iter().enumerate() {
+        // Once is enough: callers join lists of their own and of an image.
+        if linux.masked_paths[..index].contains(path) {
+            continue;
+        }
         masks
             .cover(root, path)
             .map_err(|error| error.context(format!("linux.maskedPaths[{index}] ({path})")))?;

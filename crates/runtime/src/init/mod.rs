@@ -26,6 +26,7 @@ use crate::config::MountPlan;
 use crate::error::{Attempt, Error, Result};
 use crate::process::{self, Plan};
 use crate::procfs::Proc;
+use crate::trace::{self, Trace};
 use alloc::string::String;
 use alloc::vec::Vec;
 use oci::runtime::Spec;
@@ -82,6 +83,8 @@ pub(crate) struct Job {
     pub profile: Option<oci::runtime::Seccomp>,
     /// This process could not be cloned into its cgroup (v2): it asks to be moved there.
     pub asks_for_cgroup: bool,
+    /// Where the stages are told.
+    pub trace: Trace,
 }
 
 impl Job {
@@ -102,6 +105,7 @@ pub(crate) fn run(job: &mut Job, mut channel: Channel) -> ! {
 
 fn set_up(job: &mut Job, channel: &mut Channel) -> Result<process::Prepared> {
     use sys::process as p;
+    job.trace.ask_to_say(channel, trace::CHILD);
     if job.wants_mapping || job.waits_for_parent {
         channel.ask(&Request::Map)?;
     }
@@ -148,7 +152,8 @@ fn set_up(job: &mut Job, channel: &mut Channel) -> Result<process::Prepared> {
 }
 
 /// The wait for the word to go, the last hooks, and the program. Returns only on error.
-fn start(job: &mut Job, prepared: process::Prepared, channel: &mut Channel) -> Error {
+fn start(job: &mut Job, mut prepared: process::Prepared, channel: &mut Channel) -> Error {
+    job.trace.ask_to_say(channel, trace::READY);
     let started = match job.fifo.take() {
         Some(fifo) => wait_for_start(job, fifo, channel).map(Some),
         None => channel.wait_for_go().map(|()| None),
@@ -157,7 +162,7 @@ fn start(job: &mut Job, prepared: process::Prepared, channel: &mut Channel) -> E
         Ok(reporter) => reporter,
         Err(error) => return error,
     };
-    let error = match run_start_hooks(job) {
+    let error = match run_start_hooks(job, &mut prepared, channel) {
         Ok(()) if job.started_late => {
             drop(reporter);
             return reaper::wait_for_program(&job.plan, &job.proc, channel);
@@ -180,20 +185,22 @@ fn report(error: &Error, reporter: Option<&Fd>) {
     }
 }
 
-fn run_start_hooks(job: &Job) -> Result<()> {
+/// These hooks run in the container, under its filter and with the program's environment.
+fn run_start_hooks(
+    job: &Job,
+    prepared: &mut process::Prepared,
+    channel: &mut Channel,
+) -> Result<()> {
     let Some(hooks) = &job.spec.hooks else { return Ok(()) };
     if hooks.start_container.is_empty() {
         return Ok(());
     }
+    prepared.install_filter(&job.plan, &mut |listener| channel.send_listener(listener))?;
     let mut state = job.state.clone();
     state.status = oci::runtime::Status::Created;
     state.pid = sys::process::id();
-    let mut all = hooks.start_container.clone();
-    for hook in all.iter_mut().filter(|hook| hook.env.is_empty()) {
-        // Not in the specification, but what other runtimes give them.
-        hook.env.clone_from(&job.plan.process.env);
-    }
-    crate::hooks::run_all("startContainer", &all, &state)
+    let hooks = &hooks.start_container;
+    crate::hooks::run_all_inside("startContainer", hooks, &state, prepared.env())
 }
 
 /// Tells the parent that everything is made, and waits until somebody opens the fifo.

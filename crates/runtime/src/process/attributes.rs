@@ -6,9 +6,10 @@ use crate::error::{Attempt, Error, Result};
 use alloc::format;
 use alloc::vec::Vec;
 use oci::runtime::{IoPriority, MemoryPolicy, Scheduler};
-use sys::sched;
+use sys::{Errno, sched};
 
 pub(super) fn apply(plan: &Plan) -> Result<()> {
+    reset_affinity(plan);
     if let Some(scheduler) = &plan.process.scheduler {
         set_scheduler(scheduler)?;
     }
@@ -37,8 +38,30 @@ fn set_scheduler(scheduler: &Scheduler) -> Result<()> {
         period: scheduler.period,
         ..sched::SchedAttr::default()
     };
-    sched::set_scheduler(attr)
-        .attempt(|| format!("process.scheduler: setting {}", scheduler.policy))
+    sched::set_scheduler(attr).map_err(|errno| {
+        let error = Error::os(format!("process.scheduler: setting {}", scheduler.policy), errno);
+        // The kernel wants every CPU of the machine in the set of a process with deadlines.
+        const DEADLINE: u32 = 6;
+        match errno {
+            Errno::EPERM if attr.policy == DEADLINE => error.with_hint(
+                "process scheduler can't be used together with AllowedCPUs \
+                 (linux.resources.cpu.cpus)",
+            ),
+            _ => error,
+        }
+    })
+}
+
+/// A caller's own set of CPUs is not the container's, which gets all that its cpuset allows.
+fn reset_affinity(plan: &Plan) {
+    let asked = plan.process.exec_cpu_affinity.as_ref();
+    if asked.is_some_and(|asked| !asked.initial.is_empty() || !asked.final_.is_empty()) {
+        return;
+    }
+    /// The kernel takes the CPUs that there are from a mask of more; Linux is built for 8192.
+    const ALL: [u64; 128] = [u64::MAX; 128];
+    // A filter around this process may forbid it; the set is then the caller's, as it ever was.
+    let _ = sched::set_affinity(&ALL);
 }
 
 fn set_io_priority(io: &IoPriority) -> Result<()> {

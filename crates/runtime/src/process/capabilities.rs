@@ -55,6 +55,14 @@ impl CapabilityPlan {
             let unknown = unknown.join(" ").escape_debug().collect::<String>();
             warnings.push(format!("ignoring unknown or unavailable capabilities: [{unknown}]"));
         }
+        // The kernel lets nothing be ambient that is not also permitted and inheritable.
+        let impossible = plan.ambient & !(plan.permitted & plan.inheritable);
+        for (number, name) in CAPABILITIES.iter().enumerate() {
+            if impossible & (1 << number) != 0 {
+                let why = "it is not both permitted and inheritable";
+                warnings.push(format!("can't raise ambient capability {name}: {why}"));
+            }
+        }
         plan
     }
 

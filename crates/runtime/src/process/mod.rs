@@ -111,6 +111,27 @@ pub struct Prepared {
     filter_pending: bool,
 }
 
+impl Prepared {
+    /// The program's environment.
+    pub(crate) fn env(&self) -> &sys::CStrings {
+        self.program.env()
+    }
+
+    /// Puts the filter in force now, for what runs before the program in its place.
+    pub(crate) fn install_filter(
+        &mut self,
+        plan: &Plan,
+        on_listener: OnListener<'_>,
+    ) -> Result<()> {
+        if core::mem::take(&mut self.filter_pending)
+            && let Some(filter) = &plan.filter
+        {
+            install(filter, on_listener)?;
+        }
+        Ok(())
+    }
+}
+
 /// Called with the listener's descriptor once a filter that has one is installed.
 pub type OnListener<'a> = &'a mut dyn FnMut(Fd) -> Result<()>;
 
@@ -128,23 +149,20 @@ pub fn prepare(plan: &Plan, proc: &Proc, on_listener: OnListener<'_>) -> Result<
     let user = identity::look_up(process.user.uid, home_needed)?;
     make_working_directory(&process.cwd)?;
     close_on_exec(3 + plan.preserve_fds, proc)?;
+    // As root: the directory may be one that only root may enter, and the look where it is comes
+    // before a filter that forbids it. The user's own attempt, for one that root may not enter (on a
+    // file server), comes below.
+    let entered = fs::chdir(&process.cwd).is_ok() && is_inside();
     let mut filter_pending = process.no_new_privileges && plan.filter.is_some();
     let mut found = None;
-    let mut entered = false;
     if process.no_new_privileges {
         sys::process::set_no_new_privileges().attempt(|| "setting no_new_privs")?;
     } else if let Some(filter) = &plan.filter {
-        // Relative names count from here; the user's own attempt comes below.
-        entered = fs::chdir(&process.cwd).is_ok() && is_inside();
         found = Some(Program::find(process, &env, user.as_deref())?);
         install(filter, on_listener)?;
     }
     identity::apply(plan)?;
-    if entered && !is_inside() {
-        // The filter forbids the look that was taken before. Nothing has moved since then; this
-        // only asks whether the user may be here.
-        fs::chdir(".").map_err(|errno| refused_entry(&process.cwd, errno))?;
-    } else {
+    if !entered {
         enter_working_directory(&process.cwd)?;
     }
     if let Some(mask) = process.user.umask {
@@ -167,20 +185,11 @@ pub fn prepare(plan: &Plan, proc: &Proc, on_listener: OnListener<'_>) -> Result<
 }
 
 /// The last steps, and exec. Returns only on error.
-pub fn execute(plan: &Plan, prepared: Prepared, on_listener: OnListener<'_>) -> Error {
-    match try_execute(plan, prepared, on_listener) {
-        Ok(never) => never,
+pub fn execute(plan: &Plan, mut prepared: Prepared, on_listener: OnListener<'_>) -> Error {
+    match prepared.install_filter(plan, on_listener) {
+        Ok(()) => prepared.program.execute(),
         Err(error) => error,
     }
-}
-
-fn try_execute(plan: &Plan, prepared: Prepared, on_listener: OnListener<'_>) -> Result<Error> {
-    if prepared.filter_pending
-        && let Some(filter) = &plan.filter
-    {
-        install(filter, on_listener)?;
-    }
-    Ok(prepared.program.execute())
 }
 
 /// What the caller left open does not reach the program. Descriptors that are opened after this

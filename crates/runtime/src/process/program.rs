@@ -1,7 +1,6 @@
 //! Finding and executing the program.
 
 use crate::error::{Error, Kind, Result};
-use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -75,9 +74,15 @@ impl Program {
         Ok(Self { args: strings(&process.args)?, env, path, name })
     }
 
+    /// Its environment.
+    pub(crate) fn env(&self) -> &CStrings {
+        &self.env
+    }
+
     /// Executes it. Returns only on error.
     pub(super) fn execute(&self) -> Error {
-        failure(&self.name, sys::process::exec(&self.path, &self.args, &self.env))
+        let errno = sys::process::exec(&self.path, &self.args, &self.env);
+        Error::program(&self.name, errno).with_hint(hint(errno))
     }
 }
 
@@ -117,16 +122,15 @@ fn search_path(name: &str, search: &str) -> Result<String> {
 
 /// The words are those that docker and podman look for to choose between exit codes 126 and 127.
 fn failure(name: &str, errno: Errno) -> Error {
-    let hint = match errno {
-        Errno::ENOENT => Some("the file, or the interpreter that it names, is not in the image"),
-        Errno::ENOEXEC => Some("it is neither a program of this machine nor a script with #!"),
-        Errno::EACCES => Some("it has to be a file with the execute permission"),
-        _ => None,
-    };
-    let error = Error::os(format!("exec: {name:?}"), errno);
-    match hint {
-        Some(hint) => error.with_hint(hint.to_owned()),
-        None => error,
+    Error::os(format!("exec: {name:?}"), errno).with_hint(hint(errno))
+}
+
+fn hint(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ENOENT => "the file, or the interpreter that it names, is not in the image",
+        Errno::ENOEXEC => "it is neither a program of this machine nor a script with #!",
+        Errno::EACCES => "it has to be a file with the execute permission",
+        _ => "check process.args[0]",
     }
 }
 

@@ -166,8 +166,8 @@ impl Rules {
                 if name == "write" {
                     return Err(Error::new(
                         field(),
-                        "SCMP_ACT_NOTIFY cannot be used for write: with the filter in force the \
-                         runtime still has to write the listener's number to its parent",
+                        "SCMP_ACT_NOTIFY cannot be used for the write syscall: with the filter in \
+                         force the runtime still has to write the listener's number to its parent",
                     ));
                 }
                 self.notify = true;

@@ -5,10 +5,7 @@ use crate::procfs;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use oci::runtime::{
-    Hooks, Map, MemoryPolicy, NamespaceKind, NetDevice, Personality, Process, Resources, State,
-    Status,
-};
+use oci::runtime::{Hooks, Map, NamespaceKind, NetDevice, Process, Resources, State, Status};
 
 oci::document! {
     /// The record of a container. Fields that are added get a default, so that a newer program reads
@@ -40,15 +37,17 @@ oci::document! {
         hooks: Option<Hooks>,
         /// The kinds of namespace that it has of its own or has joined.
         namespaces: Vec<NamespaceKind>,
+        /// Its pid namespace is another container's: what is in it does not end with the first process.
+        joined_pids: bool,
+        /// NUMA policy of its processes.
+        memory_policy: Option<oci::runtime::MemoryPolicy>,
+        /// Execution domain of its processes.
+        personality: Option<oci::runtime::Personality>,
         /// Without a mount namespace: destinations below the root to unmount when it is deleted.
         shared_mounts: Vec<String>,
         /// Without a mount namespace: the mount that the root directory is on, below the one that is
         /// made for the container.
         shared_root: u64,
-        /// For exec: NUMA policy and execution domain.
-        memory_policy: Option<MemoryPolicy>,
-        /// See above.
-        personality: Option<Personality>,
         /// Its cgroups: written before they are made.
         cgroup: Option<crate::cgroup::Plan>,
         /// The limits in force, as created or last updated.
@@ -100,6 +99,11 @@ impl Record {
         }
         crate::rdt::check(&record)?;
         Ok(record)
+    }
+
+    /// Whether the kernel ends all of the container with its first process.
+    pub fn has_own_pids(&self) -> bool {
+        self.namespaces.contains(&NamespaceKind::Pid) && !self.joined_pids
     }
 
     /// Whether the container's first process lives.

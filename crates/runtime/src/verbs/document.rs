@@ -26,8 +26,10 @@ fn list(items: &[&str]) -> Vec<String> {
     items.iter().map(|&item| item.into()).collect()
 }
 
-/// An example `config.json` for a shell; `rootless` for the caller's ids.
-pub fn spec(rootless: Option<(u32, u32)>) -> Spec {
+/// An example `config.json` for a shell; `rootless` for the caller's ids. `unified`: the machine
+/// has cgroup v2, of which a container with a cgroup namespace sees its own part only; with v1
+/// tools look for the container's path in `/proc/self/cgroup`.
+pub fn spec(rootless: Option<(u32, u32)>, unified: bool) -> Spec {
     let capabilities = list(&CAPABILITY_NAMES);
     let process = Process {
         terminal: true,
@@ -53,7 +55,7 @@ pub fn spec(rootless: Option<(u32, u32)>) -> Spec {
         root: Some(Root { path: "rootfs".into(), readonly: true }),
         hostname: "tare".into(),
         mounts: mounts(rootless.is_some()),
-        linux: Some(linux(rootless)),
+        linux: Some(linux(rootless, unified)),
         ..Spec::default()
     }
 }
@@ -86,14 +88,18 @@ fn mounts(rootless: bool) -> Vec<Mount> {
     ])
 }
 
-fn linux(rootless: Option<(u32, u32)>) -> Linux {
+fn linux(rootless: Option<(u32, u32)>, unified: bool) -> Linux {
     use NamespaceKind::{Cgroup, Ipc, Mount, Network, Pid, User, Uts};
     let kinds = match rootless {
-        None => [Pid, Network, Ipc, Uts, Mount, Cgroup],
-        Some(_) => [Pid, Ipc, Uts, Mount, Cgroup, User],
+        None => [Pid, Network, Ipc, Uts, Mount],
+        Some(_) => [Pid, Ipc, Uts, Mount, User],
     };
     let mut linux = Linux {
-        namespaces: kinds.map(|kind| Namespace { kind, path: None }).into(),
+        namespaces: kinds
+            .into_iter()
+            .chain(unified.then_some(Cgroup))
+            .map(|kind| Namespace { kind, path: None })
+            .collect(),
         masked_paths: list(&MASKED),
         readonly_paths: list(&READ_ONLY),
         ..Linux::default()

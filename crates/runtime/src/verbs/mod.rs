@@ -143,6 +143,14 @@ pub fn kill(host: &Host, id: &ContainerId, signal: i32, all: bool) -> Result<()>
     if all && let Some(plan) = &record.cgroup {
         return plan.kill_all(signal, KILL_DEADLINE_MS);
     }
+    if signal == SIGKILL
+        && !record.has_own_pids()
+        && let Some(plan) = record.cgroup.as_ref().filter(|_| status != Status::Creating)
+        && (status != Status::Stopped || !plan.processes()?.is_empty())
+    {
+        // Nothing ends the others with the first process, which may be gone already.
+        return plan.kill_all(SIGKILL, KILL_DEADLINE_MS);
+    }
     if matches!(status, Status::Stopped | Status::Creating) {
         return Err(Error::new(Kind::InUse, "container not running"));
     }
@@ -213,7 +221,7 @@ fn kill_remains(record: &Record) -> Result<()> {
 }
 
 fn kill_and_wait(record: &Record) -> Result<()> {
-    if record.namespaces.contains(&oci::runtime::NamespaceKind::Pid) {
+    if record.has_own_pids() {
         // The kernel ends everything in a pid namespace with its first process.
         match process::kill(record.pid, SIGKILL) {
             Ok(()) | Err(sys::Errno::ESRCH) => {}
@@ -266,7 +274,7 @@ pub(crate) fn remove(
 ) -> Result<()> {
     let mut failures: Vec<String> = Vec::new();
     if let Some(plan) = &record.cgroup {
-        if !record.namespaces.contains(&oci::runtime::NamespaceKind::Pid) {
+        if !record.has_own_pids() {
             // Nothing may outlive the container.
             if let Err(error) = plan.kill_all(SIGKILL, KILL_DEADLINE_MS) {
                 failures.push(format!("{error}"));

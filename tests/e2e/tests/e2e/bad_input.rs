@@ -124,8 +124,8 @@ const CONTRADICTIONS: [Row; 25] = [
         "linux.uidMappings: a new user namespace needs a mapping of user ids",
     ),
     (
-        |c| c["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "pid"})),
-        "config.json: linux.namespaces[6]: a second pid namespace",
+        |c| c["linux"]["namespaces"].as_array_mut().unwrap().insert(1, json!({"type": "pid"})),
+        "config.json: linux.namespaces[1]: a second pid namespace",
     ),
     (
         |c| c["linux"]["namespaces"][1] = json!({"type": "network", "path": "/run/nowhere"}),
@@ -185,7 +185,7 @@ const CONTRADICTIONS: [Row; 25] = [
     ),
     (
         |c| c["hooks"] = json!({"prestart": [{"path": "/nowhere"}]}),
-        "error running prestart hook #0 (/nowhere): exit status 127, output: no such file or directory",
+        "error running prestart hook #0: /nowhere: exit status 127, output: no such file or directory",
     ),
     (
         |c| c["process"]["args"] = json!(["nosuch"]),

@@ -201,21 +201,8 @@ fn exec_keeps_the_execution_domain_and_says_where_it_starts() {
     bundle.args(&["sleep", "100"]).start();
     let id = bundle.id().to_string();
     let output = bundle.runtime(&["--debug", "exec", &id, "busybox", "uname", "-m"]);
-    assert_eq!(
-        stdout(&output),
-        "i686
-",
-        "{}",
-        stderr(&output)
-    );
-    assert!(
-        stderr(&output).contains(
-            "nsexec: affinity: 0x1
-"
-        ),
-        "{}",
-        stderr(&output)
-    );
+    assert_eq!(stdout(&output), "i686\n", "{}", stderr(&output));
+    assert!(stderr(&output).contains("nsexec: affinity: 0x1"), "{}", stderr(&output));
 }
 
 #[test]
@@ -224,14 +211,7 @@ fn relative_paths_are_masked_from_the_root() {
     bundle.config["linux"]["readonlyPaths"] = json!(["not_there", "proc/sys"]);
     bundle.config["linux"]["maskedPaths"] = json!(["not_there", "proc/uptime"]);
     let output = bundle.sh("cat /proc/uptime; grep -o ' /proc/sys ro' /proc/self/mountinfo");
-    assert_eq!(
-        (stdout(&output).as_str(), stderr(&output).as_str()),
-        (
-            " /proc/sys ro
-",
-            ""
-        )
-    );
+    assert_eq!((stdout(&output).as_str(), stderr(&output).as_str()), (" /proc/sys ro\n", ""));
 }
 
 #[test]
@@ -246,15 +226,7 @@ fn start_hooks_inherit_the_programs_environment_unless_they_have_their_own() {
     own["env"] = json!(["TWO=three"]);
     bundle.config["hooks"] = json!({"startContainer": [hook, own]});
     let output = bundle.sh("cat /hooks");
-    assert_eq!(
-        (stdout(&output).as_str(), stderr(&output).as_str()),
-        (
-            "two
-unset
-",
-            ""
-        )
-    );
+    assert_eq!((stdout(&output).as_str(), stderr(&output).as_str()), ("two\nunset\n", ""));
 }
 
 /// Scripts look for the word in what goes wrong; after a failed start the container has stopped.
@@ -305,4 +277,148 @@ fn a_profile_may_forbid_getcwd() {
         let output = bundle.sh("cat sys/kernel/hostname");
         assert_eq!(stdout(&output), "tare\n", "{}", stderr(&output));
     }
+}
+
+fn runs(bundle: &mut Bundle, script: &str) -> String {
+    let output = bundle.sh(script);
+    assert!(output.status.success(), "{}", stderr(&output));
+    stdout(&output)
+}
+
+#[test]
+fn start_hooks_have_the_programs_environment_and_filter() {
+    let test = "start_hooks_have_the_programs_environment_and_filter";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    let hook = |script: &str| json!({"startContainer": [{"path": "/bin/busybox", "args": ["sh", "-euc", script]}]});
+    bundle.config["process"]["env"] = json!(["ONE=two"]);
+    bundle.config["process"]["noNewPrivileges"] = json!(true);
+    bundle.config["hooks"] = hook("[ $ONE$HOME = two/ ] || [ $ONE$HOME = two/root ]");
+    assert_eq!(runs(&mut bundle, "echo started"), "started\n");
+    bundle.config["linux"]["seccomp"] = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]
+    });
+    bundle.config["hooks"] = hook("/bin/busybox mkdir /dev/shm/made");
+    let refused = bundle.sh("echo started");
+    let text = stderr(&refused);
+    assert!(text.contains("error running startContainer hook #0: /bin/busybox"), "{text}");
+    assert_eq!(stdout(&refused), "");
+}
+
+#[test]
+fn a_user_starts_in_a_directory_that_only_root_may_enter() {
+    let test = "a_user_starts_in_a_directory_that_only_root_may_enter";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    std::fs::create_dir(bundle.path("rootfs/private")).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(bundle.path("rootfs/private"), mode).unwrap();
+    bundle.config["process"]["cwd"] = json!("/private");
+    bundle.config["process"]["user"] = json!({"uid": 42, "gid": 42});
+    bundle.config["process"]["capabilities"] = json!({});
+    assert_eq!(runs(&mut bundle, "echo here"), "here\n");
+}
+
+/// Without a pid namespace nothing ends the others with the first process.
+#[test]
+fn killing_reaches_all_that_share_the_hosts_pids() {
+    let test = "killing_reaches_all_that_share_the_hosts_pids";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    let kinds = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+    kinds.retain(|kind| kind["type"] != "pid");
+    bundle.args(&["sleep", "100"]).start();
+    let id = bundle.id().to_string();
+    let pid_file = bundle.path("pid");
+    let exec = ["exec", "-d", "--pid-file", pid_file, &id, "sleep", "100"];
+    assert!(bundle.command(&exec).status().unwrap().success());
+    let pid = std::fs::read_to_string(pid_file).unwrap();
+    let process = format!("/proc/{pid}/exe");
+    assert!(std::fs::read_link(&process).is_ok());
+    assert!(bundle.runtime(&["kill", &id, "0"]).status.success());
+    assert!(bundle.runtime(&["kill", &id, "KILL"]).status.success());
+    assert!(std::fs::read_link(&process).is_err(), "process {pid} lives");
+    let stopped = bundle.runtime(&["kill", &id, "0"]);
+    assert!(stderr(&stopped).contains("container not running"), "{}", stderr(&stopped));
+}
+
+#[test]
+fn a_memory_policy_is_checked_and_reaches_exec() {
+    let test = "a_memory_policy_is_checked_and_reaches_exec";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    for (policy, expected) in [
+        (json!({}), "invalid memory policy mode"),
+        (json!({"mode": "MPOL_BIND", "flags": ["x"]}), "invalid memory policy flag"),
+        (json!({"mode": "MPOL_BIND", "nodes": "0-99999999999"}), "invalid memory policy nodes"),
+        (json!({"mode": "MPOL_DEFAULT", "nodes": "0-7"}), "mode requires 0 nodes but got 8"),
+    ] {
+        bundle.config["linux"]["memoryPolicy"] = policy;
+        let text = stderr(&bundle.sh("true"));
+        assert!(text.contains(expected), "{text}");
+    }
+    bundle.config["linux"]["memoryPolicy"] = json!({"mode": "MPOL_BIND", "nodes": "0"});
+    bundle.args(&["sleep", "100"]).start();
+    let id = bundle.id().to_string();
+    let maps = stdout(&bundle.runtime(&["exec", &id, "cat", "/proc/self/numa_maps"]));
+    assert!(maps.lines().all(|line| line.contains(" bind:0")), "{maps}");
+}
+
+#[test]
+fn masked_twice_is_masked_once() {
+    let Some(mut bundle) = Bundle::new("masked_twice_is_masked_once") else { return };
+    bundle.config["linux"]["maskedPaths"] = json!(["/proc/acpi", "/proc/keys", "/proc/keys"]);
+    assert_eq!(runs(&mut bundle, "grep -c /proc/keys /proc/mounts"), "1\n");
+}
+
+#[test]
+fn debugging_tells_the_stages() {
+    let Some(mut bundle) = Bundle::new("debugging_tells_the_stages") else { return };
+    bundle.args(&["sleep", "100"]).write();
+    bundle.config["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW", "flags": []});
+    bundle.start();
+    let id = bundle.id().to_string();
+    let log = bundle.path("log");
+    let exec = ["--debug", "--log", log, "exec", &id, "true"];
+    assert!(bundle.command(&exec).status().unwrap().success());
+    let text = std::fs::read_to_string(log).unwrap();
+    for stage in ["nsexec container setup", "child process in init()", "setns_init: about to exec"]
+    {
+        assert!(text.contains(&format!("level=debug msg=\"{stage}\"")), "{text}");
+    }
+    assert!(bundle.runtime(&["delete", "--force", &id]).status.success());
+    // Its standard error is the container's, too.
+    bundle.args(&["true"]).write();
+    let run = bundle.runtime(&["--debug", "run", "-d", "--bundle", bundle.path(""), &id]);
+    let text = stderr(&run);
+    assert!(text.contains("level=debug msg=\"seccomp filter flags: 0\""), "{text}");
+}
+
+#[test]
+fn new_user_and_time_namespaces_go_together() {
+    let test = "new_user_and_time_namespaces_go_together";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    let kinds = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+    kinds.extend([json!({"type": "user"}), json!({"type": "time"})]);
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    bundle.config["linux"]["uidMappings"] = map.clone();
+    bundle.config["linux"]["gidMappings"] = map;
+    bundle.config["linux"]["timeOffsets"] = json!({"boottime": {"secs": 1337, "nanosecs": 5}});
+    std::os::unix::fs::chown(bundle.path("rootfs"), Some(100_000), Some(100_000)).unwrap();
+    let offsets = runs(&mut bundle, "cat /proc/self/timens_offsets");
+    let boot: Vec<&str> = offsets.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!(boot, ["boottime", "1337", "5"]);
+}
+
+#[test]
+fn exec_reads_its_process_from_a_descriptor_of_the_callers() {
+    let test = "exec_reads_its_process_from_a_descriptor_of_the_callers";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    bundle.args(&["sleep", "100"]).start();
+    let runtime = e2e::program("tare-runtime");
+    let (state, id) = (bundle.path("state"), bundle.id());
+    let script = format!(
+        "{} --root {state} exec -p <(echo '{{\"args\": [\"echo\", \"read\"], \"cwd\": \"/\", \
+         \"env\": [\"PATH=/bin\"]}}') {id}",
+        runtime.display()
+    );
+    let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert_eq!(stdout(&output), "read\n", "{}", stderr(&output));
 }

@@ -24,6 +24,7 @@ fn request<'a>(path: &'a str, resources: &'a Resources, annotations: &'a Map) ->
         rootless: false,
         user_namespace: false,
         shown: false,
+        writable: false,
         owner: None,
         bus_address: None,
         uid: 0,

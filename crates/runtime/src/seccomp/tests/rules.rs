@@ -286,8 +286,8 @@ fn errors_name_the_field() {
     );
     check_error(
         &profile(&rule("read write", "NOTIFY", ""), listener),
-        "linux.seccomp.syscalls[0].names[1]: SCMP_ACT_NOTIFY cannot be used for write: with the \
-         filter in force the runtime still has to write the listener's number to its parent",
+        "linux.seccomp.syscalls[0].names[1]: SCMP_ACT_NOTIFY cannot be used for the write syscall: \
+         with the filter in force the runtime still has to write the listener's number to its parent",
     );
     check_error(
         &profile(&rule("read", "NOTIFY", ""), ""),
