@@ -35,7 +35,7 @@ pub const GLOBAL: Syntax = Syntax {
             None,
             "let systemd make cgroups (cgroupsPath is slice:prefix:name)",
         ),
-        option("cgroup-manager", None, "NAME", "cgroupfs or systemd"),
+        option("cgroup-manager", None, "NAME", "cgroupfs, systemd or disabled"),
         option(
             "rootless",
             None,

@@ -128,17 +128,20 @@ fn host(global: &Args, env: &Environment<'_>) -> Result<Host, Error> {
         }
         _ => "/run/tare".to_string(),
     };
-    let systemd_cgroup = match global.get("cgroup-manager") {
+    let manager = global.get("cgroup-manager");
+    let systemd_cgroup = match manager {
         Some("systemd") => true,
-        Some("cgroupfs") | None => global.has("systemd-cgroup"),
+        Some("cgroupfs" | "disabled") | None => global.has("systemd-cgroup"),
         Some(other) => {
-            let what = format!("--cgroup-manager: {other:?} is not cgroupfs or systemd");
+            let what = format!("--cgroup-manager: {other:?} is not cgroupfs, systemd or disabled");
             return Err(Error::invalid(what));
         }
     };
     let bus = if rootless { "DBUS_SESSION_BUS_ADDRESS" } else { "DBUS_SYSTEM_BUS_ADDRESS" };
     let bus_address = env.get(bus).map(ToString::to_string);
-    Ok(Host { root, systemd_cgroup, rootless, bus_address, trace: Trace::default() })
+    let no_cgroup = manager == Some("disabled");
+    let trace = Trace::default();
+    Ok(Host { root, systemd_cgroup, no_cgroup, rootless, bus_address, trace })
 }
 
 /// Whether "root" is only root of a user namespace: the initial one maps everything.

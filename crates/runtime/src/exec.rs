@@ -150,7 +150,7 @@ fn prepare(
     plan.listen_fds = options.listen_fds;
     plan.memory_policy.clone_from(&record.memory_policy);
     plan.personality.clone_from(&record.personality);
-    create::check_descriptors(plan.preserve_fds)?;
+    create::check_descriptors(plan.preserve_fds, warnings);
     if let Some(bytes) = dir.load_filter()? {
         let filter = Filter::from_bytes(&bytes, record.filter_flags).ok_or_else(|| {
             Error::new(Kind::Corrupt, "the container's seccomp filter is damaged")

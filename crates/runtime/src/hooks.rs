@@ -59,7 +59,13 @@ fn run(hook: &Hook, state: &State, inherited: Option<&CStrings>) -> Result<()> {
     let own = CStrings::new(&hook.env).map_err(os("preparing its environment"))?;
     let env = inherited.filter(|_| hook.env.is_empty()).unwrap_or(&own);
     let forked = process::fork_plain().map_err(os("starting it"))?;
-    let Some(child) = forked else { become_hook(&hook.path, &stdin, &stderr, &args, env) };
+    let Some(child) = forked else {
+        // Where the bundle can be seen, hooks start in it. Inside the container there is none.
+        if state.status != oci::runtime::Status::Created {
+            let _ = fs::chdir(&state.bundle);
+        }
+        become_hook(&hook.path, &stdin, &stderr, &args, env)
+    };
     drop((stdin, stderr));
     // A hook that does not read its input gets none; SIGPIPE must not end the runtime for that.
     let _ = signal::ignore(SIGPIPE);

@@ -46,6 +46,8 @@ pub struct Host {
     pub root: String,
     /// cgroups are made by systemd.
     pub systemd_cgroup: bool,
+    /// No cgroup is made, and no limit set.
+    pub no_cgroup: bool,
     /// The caller lacks the rights of the host's root.
     pub rootless: bool,
     /// D-Bus address of systemd, where it is not the usual one.

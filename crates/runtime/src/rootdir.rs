@@ -77,6 +77,13 @@ impl RootDir {
         })
     }
 
+    /// As [`RootDir::ensure`], but a link at the end is opened itself.
+    pub fn ensure_itself(&self, path: &str, make: Make) -> Result<Fd> {
+        let (dir, name) = self.parent(path)?;
+        open_or_make(&dir, name.as_bytes(), make)
+            .map_err(|errno| Error::os(format!("making {path} in the container"), errno))
+    }
+
     /// The usual case of [`RootDir::ensure`]: only the last part is missing. `EEXIST`: something is
     /// there after all, a link perhaps.
     fn make_last(&self, path: &str, make: Make) -> sys::Result<Fd> {

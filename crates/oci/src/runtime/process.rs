@@ -62,7 +62,7 @@ document! {
         nice: i32,
         priority: i32,
         flags: Vec<String>,
-        runtime: u64,
+        runtime: Option<u64>,
         deadline: u64,
         period: u64,
     }

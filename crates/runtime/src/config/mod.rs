@@ -6,7 +6,7 @@ mod names;
 mod validate;
 
 pub(crate) use mounts::clean;
-pub use mounts::{AccessTime, Idmap, MountPlan, OPTION_NAMES, What, plan as plan_mount};
+pub use mounts::{AccessTime, Idmap, Links, MountPlan, OPTION_NAMES, What, plan as plan_mount};
 pub use names::{
     CAPABILITIES, capability_number, io_class, limit_number, memory_mode, memory_policy_flags,
     personality_value, scheduler_flags, scheduler_policy,
@@ -120,7 +120,7 @@ fn read_limited(file: &sys::Fd, path: &str) -> Result<Vec<u8>> {
     fs::read_to_end(file, DOCUMENT_LIMIT_BYTES).map_err(|errno| too_large_or(path, errno))
 }
 
-/// A container's name: 1 to 1024 of `[A-Za-z0-9_+-.]`, and no directory's name. It is used as a
+/// A container's name: 1 to 1024 of `[A-Za-z0-9_+-.]`, the first no dot. It is used as a
 /// file name, so nothing else in the program may take an unchecked string for it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ContainerId(String);
@@ -139,9 +139,16 @@ impl ContainerId {
             let limit = Self::LIMIT_BYTES;
             return Err(Error::invalid(format!("container id: has more than {limit} bytes")));
         }
-        if text == "." || text == ".." || !text.as_bytes().iter().all(allowed) {
-            return Err(Error::invalid(format!("invalid container id format: {text:?}"))
-                .with_hint("an id has letters, digits and any of _ + - . only"));
+        // The first one that cannot stand where it stands.
+        let bad = match text.starts_with('.') {
+            true => Some('.'),
+            false => text.chars().find(|c| !c.is_ascii() || !allowed(&(*c as u8))),
+        };
+        if let Some(bad) = bad {
+            let what =
+                format!("invalid container ID format: invalid character {bad:?} in {text:?}");
+            return Err(Error::invalid(what)
+                .with_hint("an id has letters, digits and any of _ + - . only, no dot first"));
         }
         Ok(Self(text.into()))
     }
@@ -164,10 +171,10 @@ mod tests {
 
     #[test]
     fn container_ids_are_file_names() {
-        for id in ["a", "A-b_c.d+e", "0", "...", "-x", &"x".repeat(255)] {
+        for id in ["a", "A-b_c.d+e", "0", "a..", "-x", &"x".repeat(255)] {
             assert!(ContainerId::parse(id).is_ok(), "{id}");
         }
-        for id in ["", ".", "..", "a/b", "/", "a b", "ä", "a\0", "a\n", &"x".repeat(256)] {
+        for id in ["", ".", "..", ".a", "a/b", "/", "a b", "ä", "a\0", "a\n", &"x".repeat(256)] {
             assert!(ContainerId::parse(id).is_err(), "{id:?}");
         }
     }

@@ -67,6 +67,26 @@ pub struct MountPlan {
     pub copy_up: bool,
     /// Ids are shown through a mapping.
     pub idmap: Option<Idmap>,
+    /// What to do with a symbolic link at the end of a bind mount's paths.
+    pub links: Links,
+}
+
+/// Symbolic links at the end of a path are followed, but for these (crun's options).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// `src-nofollow`: the link itself is mounted.
+    pub mount_source: bool,
+    /// `dest-nofollow`: the link itself is covered.
+    pub cover_destination: bool,
+    /// `copy-symlink`: a link as source is made again, not mounted.
+    pub copy_source: bool,
+}
+
+impl Links {
+    /// How the source is opened.
+    pub(crate) fn source_flag(self) -> u32 {
+        if self.mount_source { sys::fs::O_NOFOLLOW } else { 0 }
+    }
 }
 
 impl MountPlan {
@@ -138,7 +158,9 @@ pub const OPTION_NAMES: &[&str] = &[
     "async",
     "atime",
     "bind",
+    "copy-symlink",
     "defaults",
+    "dest-nofollow",
     "dev",
     "diratime",
     "dirsync",
@@ -191,6 +213,7 @@ pub const OPTION_NAMES: &[&str] = &[
     "shared",
     "silent",
     "slave",
+    "src-nofollow",
     "strictatime",
     "suid",
     "symfollow",
@@ -209,6 +232,7 @@ pub fn plan(mount: &Mount, field: &str) -> Result<MountPlan> {
         propagation: Vec::new(),
         copy_up: false,
         idmap: None,
+        links: Links::default(),
     };
     let mut bind = None;
     let mut data = Vec::new();
@@ -218,6 +242,9 @@ pub fn plan(mount: &Mount, field: &str) -> Result<MountPlan> {
             "bind" => bind = Some(bind.unwrap_or(false)),
             "rbind" => bind = Some(true),
             "tmpcopyup" => plan.copy_up = true,
+            "src-nofollow" => plan.links.mount_source = true,
+            "dest-nofollow" => plan.links.cover_destination = true,
+            "copy-symlink" => plan.links.copy_source = true,
             "idmap" | "ridmap" => {
                 plan.idmap = Some(Idmap {
                     uids: mount.uid_mappings.clone(),
@@ -236,6 +263,9 @@ pub fn plan(mount: &Mount, field: &str) -> Result<MountPlan> {
     }
     plan.what = what(mount, bind, data, field)?;
     check_idmap(&plan, field)?;
+    if plan.copy_up && plan.destination == "/" {
+        return Err(Error::invalid(format!("{field}: tmpcopyup: the root cannot be copied")));
+    }
     Ok(plan)
 }
 

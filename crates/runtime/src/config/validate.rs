@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use oci::runtime::{Hook, IdMapping, Linux, Map, NamespaceKind, Process, Spec};
+use oci::runtime::{Hook, IdMapping, Linux, Map, NamespaceKind, Process, Scheduler, Spec};
 
 /// Checks a whole configuration.
 pub fn validate(spec: &Spec) -> Result<()> {
@@ -117,11 +117,15 @@ pub fn validate_process(process: &Process, field: &str) -> Result<()> {
             let what = "only has a meaning for SCHED_FIFO and SCHED_RR";
             return Err(Error::invalid(format!("{field}.scheduler.priority: {what}")));
         }
-        let deadline = scheduler.runtime | scheduler.deadline | scheduler.period != 0;
+        let runtime = scheduler.runtime.unwrap_or(0);
+        let deadline = runtime | scheduler.deadline | scheduler.period != 0;
         if deadline && scheduler.policy != "SCHED_DEADLINE" {
             let what = "runtime, deadline and period belong to SCHED_DEADLINE";
             return Err(Error::invalid(format!("{field}.scheduler: {what}")));
         }
+        check_deadline(scheduler).map_err(|why| {
+            Error::invalid(format!("{field}.scheduler: sched_setattr: `SCHED_DEADLINE` {why}"))
+        })?;
     }
     if let Some(io) = &process.io_priority {
         io_class(&io.class)?;
@@ -129,6 +133,34 @@ pub fn validate_process(process: &Process, field: &str) -> Result<()> {
             let what = format!("{field}.ioPriority.priority: {} is not 0 to 7", io.priority);
             return Err(Error::invalid(what));
         }
+    }
+    Ok(())
+}
+
+/// The kernel's conditions (sched(7)), which it answers with a bare EINVAL.
+fn check_deadline(scheduler: &Scheduler) -> core::result::Result<(), &'static str> {
+    /// The kernel's resolution: 2^10 ns.
+    const SHORTEST_NS: u64 = 1 << 10;
+    const LONGEST_NS: u64 = (1 << 63) - 1;
+    let Scheduler { runtime, deadline, period, .. } = *scheduler;
+    if scheduler.policy != "SCHED_DEADLINE" {
+        return Ok(());
+    }
+    let runtime = runtime.ok_or("requires `runtime`")?;
+    if runtime == 0 {
+        return Err("runtime must be greater than 0");
+    }
+    if deadline == 0 {
+        return Err("requires `deadline`");
+    }
+    if !(SHORTEST_NS..=LONGEST_NS).contains(&runtime) {
+        return Err("runtime must be between 1024 and 2^63 - 1");
+    }
+    if runtime > deadline {
+        return Err("runtime must be <= deadline");
+    }
+    if period != 0 && deadline > period {
+        return Err("deadline must be <= period");
     }
     Ok(())
 }
@@ -427,6 +459,14 @@ fn check_hostname(spec: &Spec, linux: &Linux) -> Result<()> {
             return Err(Error::invalid(format!("{field}: has more than {LIMIT_BYTES} bytes")));
         }
     }
+    let differs = |(name, value): (&String, &String)| {
+        sysctl_path(name) == "kernel/domainname" && *value != spec.domainname
+    };
+    if !spec.domainname.is_empty() && linux.sysctl.iter().any(differs) {
+        return Err(Error::invalid(
+            "linux.sysctl: kernel.domainname is set by the field domainname",
+        ));
+    }
     Ok(())
 }
 
@@ -460,6 +500,38 @@ mod tests {
             r#""linux":{"uidMappings":[{"containerID":0,"hostID":0,"size":1}]}"#,
             "linux.uidMappings: there are mappings but no user namespace",
         );
+    }
+
+    #[test]
+    fn deadlines_are_checked_before_the_kernel_does() {
+        for (numbers, why) in [
+            (r#""runtime":2000,"deadline":4000,"period":8000"#, ""),
+            (r#""runtime":2000,"deadline":4000"#, ""),
+            (r#""deadline":4000"#, "requires `runtime`"),
+            (r#""runtime":2000"#, "requires `deadline`"),
+            (r#""runtime":0,"deadline":4000"#, "runtime must be greater than 0"),
+            (r#""runtime":8,"deadline":4000"#, "runtime must be between 1024 and 2^63 - 1"),
+            (r#""runtime":5000,"deadline":4000"#, "runtime must be <= deadline"),
+            (r#""runtime":2000,"deadline":4000,"period":3000"#, "deadline must be <= period"),
+        ] {
+            let scheduler = format!(r#"{{"policy":"SCHED_DEADLINE",{numbers}}}"#);
+            let prefix = "process.scheduler: sched_setattr: `SCHED_DEADLINE` ";
+            let expected = if why.is_empty() { String::new() } else { format!("{prefix}{why}") };
+            let process = format!(r#"{{"args":["a"],"cwd":"/","scheduler":{scheduler}}}"#);
+            check(&format!(r#""process":{process}"#), &expected);
+        }
+    }
+
+    #[test]
+    fn one_domain_name_is_set() {
+        let with = |name: &str| {
+            format!(
+                r#""domainname":"a","linux":{{"namespaces":[{{"type":"uts"}}],
+                   "sysctl":{{"kernel.domainname":"{name}"}}}}"#
+            )
+        };
+        check(&with("a"), "");
+        check(&with("b"), "linux.sysctl: kernel.domainname is set by the field domainname");
     }
 
     #[test]

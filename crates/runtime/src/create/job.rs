@@ -1,7 +1,7 @@
 //! From options and a bundle to everything that the init needs.
 
 use super::planning::{self, Around, Planned, compile_filter, has};
-use super::{idmap, namespaces};
+use super::{idmap, namespaces, nodes};
 use crate::cgroup;
 use crate::config::{self, ContainerId, MountPlan, What};
 use crate::error::{Attempt, Error, Result};
@@ -40,15 +40,15 @@ pub(super) fn prepare(
     let layout = cgroup::Layout::detect()?;
     let around = Around { host, id, options: &options, layout: &layout, bundle: &bundle_path };
     let planned = planning::plan(&mut spec, around, warnings)?;
-    check_descriptors(planned.process.preserve_fds)?;
+    check_descriptors(planned.process.preserve_fds, warnings);
     crate::lsm::check(&planned.process.process)?;
     let rootfs_path = spec.root.as_ref().map_or("", |root| root.path.as_str());
     let rootfs = fs::open_at(&bundle, rootfs_path, fs::O_PATH | fs::O_DIRECTORY, 0)
         .attempt(|| format!("root.path: opening {rootfs_path:?}"))?;
     let rootfs_path = real_path(&rootfs)?;
     let mut record = planned.record(&spec, around, &rootfs_path);
-    let Planned { linux, mut profile, process: mut plan, mounts, cgroup, .. } = planned;
-    let namespaces = namespaces::read(&linux)?;
+    let Planned { mut linux, mut profile, process: mut plan, mounts, cgroup, .. } = planned;
+    let namespaces = namespaces::read(&mut linux)?;
     plan.groups_denied = namespaces.new_users && mapping_denies_groups(&linux);
     if options.started_late {
         check_late_start(&linux, &record)?;
@@ -76,6 +76,7 @@ pub(super) fn prepare(
         record.filter_flags = plan.filter.as_ref().map_or(0, |filter| filter.flags);
     }
     let trees = prepare_trees(&bundle, &linux, &mounts, namespaces.own_users)?;
+    let nodes = nodes::make_all(&linux, namespaces.own_users)?;
     let console = match options.started_late {
         true => None,
         false => connect_console(plan.process.terminal, &options.console)?,
@@ -86,6 +87,7 @@ pub(super) fn prepare(
         state: record.state(oci::runtime::Status::Creating),
         mounts,
         trees,
+        nodes,
         bundle,
         rootfs,
         rootfs_path,
@@ -115,15 +117,13 @@ pub(super) fn prepare(
     Ok(Prepared { job, record })
 }
 
-/// Whether the descriptors that are handed on are there.
-pub(crate) fn check_descriptors(count: u32) -> Result<()> {
-    for number in 3..3 + count as i32 {
-        if !fs::is_open(sys::BorrowedFd::from_raw(number), true) {
-            let what = format!("--preserve-fds: descriptor {number} is not open");
-            return Err(Error::invalid(what));
-        }
+/// Looks whether the descriptors that are handed on are there. Engines count from the last one
+/// that they know of, so a gap is no error.
+pub(crate) fn check_descriptors(count: u32, warnings: &mut Vec<String>) {
+    let closed = |number: &i32| !fs::is_open(sys::BorrowedFd::from_raw(*number), true);
+    if let Some(number) = (3..3 + count as i32).find(closed) {
+        warnings.push(format!("--preserve-fds: descriptor {number} is not open"));
     }
-    Ok(())
 }
 
 /// Opens the bundle; returns its absolute path too.
@@ -176,7 +176,11 @@ fn prepare_trees(
 pub(crate) fn open_tree(bundle: &Fd, index: usize, mount: &MountPlan) -> Result<Option<Fd>> {
     let What::Bind { source, recursive } = &mount.what else { return Ok(None) };
     let context = || format!("mounts[{index}]: opening the source {source:?}");
-    let from = fs::open_at(bundle, source, fs::O_PATH, 0).attempt(context)?;
+    if mount.links.copy_source && fs::read_link(bundle, source).is_ok() {
+        return Ok(None);
+    }
+    let flags = fs::O_PATH | mount.links.source_flag();
+    let from = fs::open_at(bundle, source, flags, 0).attempt(context)?;
     let tree = sys::mount::clone_tree(&from, "", *recursive).attempt(context)?;
     let slave = u64::from(sys::mount::MS_SLAVE);
     let change = sys::mount::Attributes { propagation: slave, ..Default::default() };

@@ -10,6 +10,7 @@ pub(crate) mod job;
 pub(crate) mod listener;
 mod mapping;
 pub(crate) mod namespaces;
+mod nodes;
 pub(crate) mod planning;
 mod run;
 

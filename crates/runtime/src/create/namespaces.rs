@@ -10,9 +10,9 @@ use crate::error::{Attempt, Error, Result};
 use crate::init::Job;
 use alloc::format;
 use alloc::vec::Vec;
-use oci::runtime::{Linux, Map, NamespaceKind, TimeOffset};
+use oci::runtime::{IdMapping, Linux, Map, NamespaceKind, TimeOffset};
 use sys::process::{self as p, Child, Clone};
-use sys::{CWD, Errno, Fd, fs, wait};
+use sys::{CWD, Errno, Fd, fs, ids, wait};
 
 /// The namespaces of a configuration.
 pub(super) struct Namespaces {
@@ -39,7 +39,7 @@ pub(crate) fn flag(kind: NamespaceKind) -> u32 {
     }
 }
 
-pub(super) fn read(linux: &Linux) -> Result<Namespaces> {
+pub(super) fn read(linux: &mut Linux) -> Result<Namespaces> {
     let mut namespaces =
         Namespaces { new: 0, joined: Vec::new(), new_users: false, own_users: false };
     for kind in NamespaceKind::ALL {
@@ -64,6 +64,12 @@ pub(super) fn read(linux: &Linux) -> Result<Namespaces> {
                 namespaces.own_users |= is_users;
             }
         }
+    }
+    if namespaces.new_users && linux.uid_mappings.is_empty() && linux.gid_mappings.is_empty() {
+        // The caller alone, as root: all that everybody may map.
+        let one = |host_id| IdMapping { container_id: 0, host_id, size: 1 };
+        linux.uid_mappings.push(one(ids::euid()));
+        linux.gid_mappings.push(one(ids::egid()));
     }
     if namespaces.new_users && linux.uid_mappings.is_empty() {
         let what = "linux.uidMappings: a new user namespace needs a mapping of user ids";

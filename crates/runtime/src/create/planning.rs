@@ -53,10 +53,19 @@ pub(crate) fn plan(
     let mut linux = spec.linux.take().unwrap_or_default();
     // An empty object is no profile (as runc has it); its defaults would kill every program.
     let profile = linux.seccomp.take().filter(|profile| *profile != Seccomp::default());
+    if let Some(profile) = &profile
+        && is_annotated(spec, "run.oci.seccomp_fail_unknown_syscall")
+    {
+        crate::seccomp::refuse_unknown(profile)
+            .map_err(|error| Error::invalid(error.to_string()))?;
+    }
     refuse_unsupported(around.host, &linux)?;
     let process = process_plan(spec, &linux, around.options, warnings)?;
     let mounts = plan_mounts(spec, around.bundle)?;
-    let resources = device_resources(&linux);
+    let resources = match around.host.no_cgroup {
+        true => Resources::default(),
+        false => device_resources(&linux),
+    };
     cgroup::check_resources(&resources, around.layout.version)?;
     let cgroup = plan_cgroup(around, spec, &linux, &resources, &mounts)?;
     Ok(Planned { linux, profile, process, mounts, cgroup, resources })
@@ -88,7 +97,7 @@ impl Planned {
             init: around.options.init || around.options.started_late,
             started_late: around.options.started_late,
             new_keyring: !around.options.no_new_keyring,
-            cgroup: Some(cgroup.clone()),
+            cgroup: (!around.host.no_cgroup).then(|| cgroup.clone()),
             ..Record::default()
         };
         if let Some(seccomp) = &self.profile {
@@ -125,6 +134,11 @@ fn refuse_unsupported(host: &Host, linux: &Linux) -> Result<()> {
     Ok(())
 }
 
+/// Whether one of crun's annotations is set that are switches.
+fn is_annotated(spec: &Spec, name: &str) -> bool {
+    spec.annotations.get(name).is_some_and(|value| value == "1")
+}
+
 fn process_plan(
     spec: &mut Spec,
     linux: &Linux,
@@ -145,6 +159,7 @@ fn process_plan(
     plan.personality = linux.personality.clone();
     plan.preserve_fds = preserved(options.preserve_fds, options.listen_fds)?;
     plan.listen_fds = options.listen_fds;
+    plan.keep_groups = is_annotated(spec, "run.oci.keep_original_groups");
     Ok(plan)
 }
 
@@ -204,6 +219,9 @@ fn plan_cgroup(
     mounts: &[MountPlan],
 ) -> Result<cgroup::Plan> {
     let host = around.host;
+    if host.no_cgroup {
+        return Ok(cgroup::Plan { version: around.layout.version, ..cgroup::Plan::default() });
+    }
     let request = cgroup::Request {
         id: around.id.as_str(),
         cgroups_path: &linux.cgroups_path,

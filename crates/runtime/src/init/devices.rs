@@ -29,7 +29,7 @@ const LINKS: [(&str, &str); 4] = [
 
 /// Makes everything below the container's `/dev`, and other configured nodes.
 pub(super) fn make_all(job: &Job, root: &RootDir) -> Result<()> {
-    let dev = root.ensure("/dev", Make::Dir(0o755))?;
+    let dev = open_dev(root)?;
     for (target, name) in LINKS {
         link(&dev, target, name)?;
     }
@@ -46,10 +46,23 @@ pub(super) fn make_all(job: &Job, root: &RootDir) -> Result<()> {
     }
     let configured = job.spec.linux.iter().flat_map(|linux| &linux.devices);
     for (index, device) in configured.enumerate() {
-        make_configured(root, device, bind)
+        let node = job.nodes.get(index).and_then(Option::as_ref);
+        make_configured(root, device, bind, node)
             .map_err(|error| error.context(format!("linux.devices[{index}] ({})", device.path)))?;
     }
     Ok(())
+}
+
+/// Behind a link the nodes would be somewhere else in the image, and `/dev` would not be theirs.
+fn open_dev(root: &RootDir) -> Result<Fd> {
+    match root.open("/dev", fs::O_PATH | fs::O_NOFOLLOW | fs::O_DIRECTORY) {
+        Ok(dev) => Ok(dev),
+        Err(Errno::ENOTDIR | Errno::ELOOP) => {
+            Err(Error::invalid("/dev in the container is not a directory")
+                .with_hint("replace the link or file in the image"))
+        }
+        Err(_) => root.ensure("/dev", Make::Dir(0o755)),
+    }
 }
 
 struct Node {
@@ -57,13 +70,17 @@ struct Node {
     number: u64,
 }
 
-fn make_configured(root: &RootDir, device: &Device, bind: bool) -> Result<()> {
+fn make_configured(root: &RootDir, device: &Device, bind: bool, made: Option<&Fd>) -> Result<()> {
     let path = crate::config::clean(&device.path);
     // /dev/ptmx is always the container's own.
     if path == "/dev/ptmx" {
         return Ok(());
     }
     let (dir, name) = root.parent(&path)?;
+    if let Some(tree) = made {
+        let target = open_cover(&dir, name, 0o644).attempt(|| "making the file to mount on")?;
+        return attach(tree, &target).attempt(|| "mounting the node");
+    }
     let kind = match device.kind.as_str() {
         "b" => fs::S_IFBLK,
         "p" => fs::S_IFIFO,
@@ -114,13 +131,25 @@ fn bind_host(dir: &Fd, name: &str, host_path: &str, number: u64) -> Result<()> {
     }
     let target = open_cover(dir, name, 0o644).attempt(|| "making the file to mount on")?;
     match m::clone_tree(&host, "", false) {
-        Ok(tree) => m::attach(&tree, &target),
+        Ok(tree) => attach(&tree, &target),
         Err(Errno::ENOSYS | Errno::EPERM) => {
             m::mount(fd_path(&host), fd_path(&target), "", m::MS_BIND, "")
         }
         Err(errno) => Err(errno),
     }
     .attempt(|| "mounting the host's node")
+}
+
+/// Mounts a node. It is no program, whoever made it.
+fn attach(tree: &Fd, target: &Fd) -> sys::Result<()> {
+    let set = u64::from(m::MOUNT_ATTR_NOSUID | m::MOUNT_ATTR_NOEXEC);
+    let change = m::Attributes { set, ..m::Attributes::default() };
+    match m::set_attributes(tree, change, false) {
+        // Before Linux 5.12.
+        Err(Errno::ENOSYS) => {}
+        result => result?,
+    }
+    m::attach(tree, target)
 }
 
 /// Opens what is called `name` in `dir`, without following a link, to mount on it; an empty file

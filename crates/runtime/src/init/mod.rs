@@ -39,6 +39,8 @@ pub(crate) struct Job {
     pub mounts: Vec<MountPlan>,
     /// For each mount, a tree that the parent has already opened: the child may not be allowed to.
     pub trees: Vec<Option<Fd>>,
+    /// For each configured device, a node that the parent has made where the child may not.
+    pub nodes: Vec<Option<Fd>>,
     pub bundle: Fd,
     /// `O_PATH` on the root file system's directory.
     pub rootfs: Fd,

@@ -69,6 +69,12 @@ impl<'a> Mounter<'a> {
                 None => Ok(()),
             };
         }
+        if let What::Bind { source, .. } = &plan.what
+            && plan.links.copy_source
+            && self.copy_link(job, plan, source)?
+        {
+            return Ok(());
+        }
         let mounted = self.mount_ordinary(Some(&job.bundle), plan, tree)?;
         self.add_attributes(plan, mounted)
     }
@@ -125,6 +131,19 @@ impl<'a> Mounter<'a> {
         Ok(())
     }
 
+    /// Makes the link again that is the source. `false`: it is no link.
+    fn copy_link(&self, job: &Job, plan: &MountPlan, source: &str) -> Result<bool> {
+        let goal = match fs::read_link(&job.bundle, source) {
+            Err(Errno::EINVAL) => return Ok(false),
+            result => result.attempt(|| format!("reading the link {source:?}"))?,
+        };
+        let (dir, name) = self.root.parent(&plan.destination)?;
+        match fs::symlink(&goal, &dir, name) {
+            Err(Errno::EEXIST) if fs::read_link(&dir, name).as_ref() == Ok(&goal) => Ok(true),
+            result => result.map(|()| true).attempt(|| "copying the link"),
+        }
+    }
+
     fn bind(
         &self,
         bundle: Option<&Fd>,
@@ -138,7 +157,8 @@ impl<'a> Mounter<'a> {
             Some(tree) => Source::Tree(tree),
             None => {
                 let bundle = bundle.map_or(CWD, |bundle| bundle.borrow());
-                let from = fs::open_at(bundle, source, fs::O_PATH, 0).attempt(opening)?;
+                let flags = fs::O_PATH | plan.links.source_flag();
+                let from = fs::open_at(bundle, source, flags, 0).attempt(opening)?;
                 match m::clone_tree(&from, "", recursive) {
                     Ok(tree) => Source::Tree(tree),
                     Err(Errno::ENOSYS | Errno::EPERM) => Source::Path(from),
@@ -149,7 +169,10 @@ impl<'a> Mounter<'a> {
         let (Source::Tree(fd) | Source::Path(fd)) = &from;
         let is_dir = fs::stat_fd(fd).attempt(opening)?.st_mode & fs::S_IFMT == fs::S_IFDIR;
         let make = if is_dir { Make::Dir(0o755) } else { Make::File };
-        let target = self.root.ensure(&plan.destination, make)?;
+        let target = match plan.links.cover_destination {
+            true => self.root.ensure_itself(&plan.destination, make)?,
+            false => self.root.ensure(&plan.destination, make)?,
+        };
         match from {
             Source::Path(from) => bind_by_path(&from, &target, plan, recursive),
             Source::Tree(tree) => {

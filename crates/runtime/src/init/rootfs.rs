@@ -19,6 +19,11 @@ pub(super) fn build(job: &mut Job, channel: &mut Channel) -> Result<Option<Termi
     let root = RootDir::new(attach_root(job)?);
     let terminal = fill(job, &root, channel)?;
     if job.spec.root.as_ref().is_some_and(|root| root.readonly) {
+        let cwd = job.plan.process.cwd.as_str();
+        if cwd != "/" {
+            // Later it is too late. Whether the directory will do is told when it is entered.
+            let _ = root.ensure(cwd, crate::rootdir::Make::Dir(0o755));
+        }
         make_read_only(root.fd())?;
     }
     change_root(job, root.fd())?;

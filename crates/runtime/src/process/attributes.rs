@@ -33,7 +33,7 @@ fn set_scheduler(scheduler: &Scheduler) -> Result<()> {
         flags: u64::from(config::scheduler_flags(&scheduler.flags)?),
         nice: scheduler.nice,
         priority: scheduler.priority as u32,
-        runtime: scheduler.runtime,
+        runtime: scheduler.runtime.unwrap_or(0),
         deadline: scheduler.deadline,
         period: scheduler.period,
         ..sched::SchedAttr::default()

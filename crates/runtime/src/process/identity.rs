@@ -11,7 +11,9 @@ pub(super) fn apply(plan: &Plan) -> Result<()> {
     let user = &plan.process.user;
     plan.capabilities.limit_bounding()?;
     // A change away from root would drop every capability that the configuration keeps.
-    let keep = user.uid != 0 && plan.capabilities.permitted != 0;
+    // Inheritable ones may be set by who has them permitted.
+    let sets = plan.capabilities;
+    let keep = user.uid != 0 && (sets.permitted | sets.inheritable) != 0;
     if keep {
         ids::set_keep_capabilities(true).attempt(|| "keeping capabilities")?;
     }
@@ -30,6 +32,9 @@ pub(super) fn apply(plan: &Plan) -> Result<()> {
 
 fn set_groups(plan: &Plan) -> Result<()> {
     let groups = &plan.process.user.additional_gids;
+    if plan.keep_groups {
+        return Ok(());
+    }
     if plan.groups_denied {
         if groups.is_empty() {
             return Ok(());
@@ -47,6 +52,22 @@ fn set_groups(plan: &Plan) -> Result<()> {
             Err(Error::invalid("process.user.additionalGids: a group is not mapped"))
         }
         Err(errno) => Err(Error::os("process.user.additionalGids: setting groups", errno)),
+    }
+}
+
+/// Lets the user open its own standard streams again (`/dev/stderr`): pipes belong to whoever made
+/// them. Terminals have their owner already, and files keep theirs.
+pub(super) fn hand_over_pipes(plan: &Plan) {
+    let user = &plan.process.user;
+    if user.uid == 0 {
+        return;
+    }
+    for number in 0..3 {
+        let stream = sys::BorrowedFd::from_raw(number);
+        if fs::stat_fd(stream).is_ok_and(|stat| stat.st_mode & fs::S_IFMT == fs::S_IFIFO) {
+            // Not possible for a caller, or in a user namespace, that does not own the pipe.
+            let _ = fs::chown_fd(stream, user.uid, user.gid);
+        }
     }
 }
 

@@ -85,6 +85,8 @@ pub struct Plan {
     pub listen_fds: u32,
     /// Whether it is in a user namespace that forbids `setgroups`.
     pub groups_denied: bool,
+    /// Whether it keeps the caller's supplementary groups.
+    pub keep_groups: bool,
 }
 
 impl Plan {
@@ -101,6 +103,7 @@ impl Plan {
             preserve_fds: 0,
             listen_fds: 0,
             groups_denied: false,
+            keep_groups: false,
         })
     }
 }
@@ -148,6 +151,7 @@ pub fn prepare(plan: &Plan, proc: &Proc, on_listener: OnListener<'_>) -> Result<
     let (env, home_needed) = program::environment(process, plan.listen_fds);
     let user = identity::look_up(process.user.uid, home_needed)?;
     make_working_directory(&process.cwd)?;
+    identity::hand_over_pipes(plan);
     close_on_exec(3 + plan.preserve_fds, proc)?;
     // As root: the directory may be one that only root may enter, and the look where it is comes
     // before a filter that forbids it. The user's own attempt, for one that root may not enter (on a
@@ -266,6 +270,6 @@ fn is_inside() -> bool {
 }
 
 fn refused_entry(cwd: &str, errno: sys::Errno) -> Error {
-    Error::os(format!("process.cwd: changing to {cwd:?}"), errno)
+    Error::os(format!("process.cwd: chdir to {cwd:?}"), errno)
         .with_hint("create it in the image, or choose a directory that the user may enter")
 }

@@ -69,6 +69,7 @@ mod tests;
 mod tree;
 
 pub use arch::{NATIVE, audit_arch};
+pub use profile::refuse_unknown;
 
 use alloc::format;
 use alloc::string::String;

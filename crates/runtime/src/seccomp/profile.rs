@@ -129,6 +129,17 @@ pub(super) fn read(
     Ok(rules)
 }
 
+/// Refuses what is a warning otherwise: a name that is no system call of any architecture.
+pub fn refuse_unknown(profile: &Seccomp) -> Result<(), Error> {
+    for (at, rule) in profile.syscalls.iter().enumerate() {
+        if let Some(index) = rule.names.iter().position(|name| Name::find(name).is_none()) {
+            let field = format!("linux.seccomp.syscalls[{at}].names[{index}]");
+            return Err(Error::new(field, "unknown system call"));
+        }
+    }
+    Ok(())
+}
+
 impl Rules {
     fn read_rule(
         &mut self,

@@ -79,8 +79,9 @@ pub fn start(host: &Host, id: &ContainerId) -> Result<()> {
     let Some(all) = &record.hooks else { return Ok(()) };
     let state = record.state(Status::Running);
     hooks::run_all("poststart", &all.poststart, &state).inspect_err(|_| {
-        // Since 1.3 of the specification a failed poststart hook fails the container.
-        let _ = process::kill(record.pid, SIGKILL);
+        // Since 1.3 of the specification a failed poststart hook fails the container. What cannot
+        // be removed now is left to `delete`.
+        let _ = kill_and_wait(&record).and_then(|()| remove(&dir, &record, &mut Vec::new()));
     })
 }
 

@@ -62,7 +62,7 @@ fn exit_codes_are_dockers() {
     check(&["run", "alpine"], 125, "hint: write host:PROGRAM");
     check(&["run", "--memroy", "1g", "host:sh"], 125, "a similar argument exists: '--memory'");
     check(&["run", "-m", "much", "host:sh"], 125, "\"much\" is not a size");
-    check(&["run", "--name", "a/b", "host:sh"], 125, "invalid container id format");
+    check(&["run", "--name", "a/b", "host:sh"], 125, "invalid container ID format");
 }
 
 /// `/tmp` and its like are fresh in the container, and still hold what was packed from there.

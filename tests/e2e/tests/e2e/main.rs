@@ -3,6 +3,7 @@
 mod agent;
 mod bad_input;
 mod conformance;
+mod crun;
 mod devices;
 mod events;
 mod flags;

@@ -54,7 +54,7 @@ fn a_used_name_and_an_unknown_one() {
     assert_eq!(unknown.status.code(), Some(1));
     assert!(bundle.runtime(&["delete", "--force", "nobody"]).status.success());
     let bad = bundle.runtime(&["state", "../x"]);
-    assert!(stderr(&bad).contains("invalid container id format"));
+    assert!(stderr(&bad).contains("invalid container ID format"));
 }
 
 #[test]

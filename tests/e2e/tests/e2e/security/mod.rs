@@ -73,7 +73,7 @@ fn r9_a_linked_dev_stays_inside() {
         .retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/dev"));
     bundle.config["root"]["readonly"] = json!(false);
     let output = bundle.sh("ls /dev/null");
-    assert_eq!(stdout(&output), "/dev/null\n", "{}", stderr(&output));
+    assert!(stderr(&output).contains("/dev in the container is not a directory"), "{output:?}");
     assert_eq!(std::fs::read_dir(outside).unwrap().count(), 0);
 }
 

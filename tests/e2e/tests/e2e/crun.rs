@@ -1,0 +1,182 @@
+//! Cases of crun's suite.
+
+use e2e::{Bundle, stderr, stdout};
+use serde_json::json;
+
+#[test]
+fn a_user_namespace_without_mappings_maps_the_caller() {
+    let test = "a_user_namespace_without_mappings_maps_the_caller";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+    // Group 5 is not mapped.
+    let terminals = json!({"destination": "/dev/pts", "type": "devpts", "source": "devpts"});
+    for mount in bundle.config["mounts"].as_array_mut().unwrap() {
+        if mount["type"] == "devpts" {
+            *mount = terminals.clone();
+        }
+    }
+    let output = bundle.sh("read a b c < /proc/self/uid_map; echo $a $b $c");
+    assert_eq!(stdout(&output), "0 0 1\n", "{}", stderr(&output));
+}
+
+/// The host has no node with this name, so none could be shown.
+#[test]
+fn a_user_namespace_gets_its_own_device_nodes() {
+    let Some(mut bundle) = Bundle::new("a_user_namespace_gets_its_own_device_nodes") else {
+        return;
+    };
+    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    bundle.config["linux"]["uidMappings"] = map.clone();
+    bundle.config["linux"]["gidMappings"] = map;
+    std::os::unix::fs::chown(bundle.path("rootfs"), Some(100_000), Some(100_000)).unwrap();
+    bundle.config["linux"]["devices"] = json!([{
+        "path": "/dev/foo", "type": "c", "major": 1, "minor": 5,
+        "uid": 10, "gid": 11, "fileMode": 0o157
+    }]);
+    let script = "stat -c '%a %u %g %t %T' /dev/foo; grep -c ' /dev/[nf].*nosuid,noexec' \
+                  /proc/self/mountinfo; head -c 1 /dev/foo | wc -c";
+    let output = bundle.sh(script);
+    assert_eq!(stdout(&output), "157 10 11 1 5\n3\n1\n", "{}", stderr(&output));
+}
+
+#[test]
+fn gaps_in_the_preserved_descriptors_stay_gaps() {
+    let Some(mut bundle) = Bundle::new("gaps_in_the_preserved_descriptors_stay_gaps") else {
+        return;
+    };
+    bundle.args(&["sh", "-c", "echo /proc/self/fd/*"]).write();
+    let (path, id) = (bundle.path(""), bundle.id().to_string());
+    // What the test itself was started with is not part of it.
+    let script = "for n in $(seq 3 150); do eval \"exec $n>&-\"; done; exec \"$@\"";
+    let output = std::process::Command::new("bash")
+        .args(["-c", script, "run"])
+        .arg(e2e::program("tare-runtime"))
+        .args(["--root", bundle.path("state"), "run", "--preserve-fds", "100", "--bundle", path])
+        .arg(&id)
+        .output()
+        .unwrap();
+    // The last one is the shell's own, on the directory.
+    let fd = "/proc/self/fd";
+    assert_eq!(stdout(&output), format!("{fd}/0 {fd}/1 {fd}/2 {fd}/3\n"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("warning: --preserve-fds: descriptor 3 is not open"));
+}
+
+#[test]
+fn inheritable_capabilities_survive_the_change_of_user() {
+    let test = "inheritable_capabilities_survive_the_change_of_user";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    bundle.config["process"]["user"] = json!({"uid": 1000, "gid": 1000});
+    bundle.config["process"]["capabilities"] =
+        json!({"bounding": ["CAP_KILL"], "inheritable": ["CAP_KILL"]});
+    let output = bundle.sh("grep CapInh /proc/self/status");
+    assert_eq!(stdout(&output), "CapInh:\t0000000000000020\n", "{}", stderr(&output));
+}
+
+#[test]
+fn the_working_directory_is_made_in_a_read_only_root() {
+    let test = "the_working_directory_is_made_in_a_read_only_root";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    bundle.config["root"]["readonly"] = json!(true);
+    bundle.config["process"]["cwd"] = json!("/a/b");
+    let output = bundle.sh("pwd");
+    assert_eq!(stdout(&output), "/a/b\n", "{}", stderr(&output));
+}
+
+#[test]
+fn the_standard_pipes_belong_to_the_user() {
+    let Some(mut bundle) = Bundle::new("the_standard_pipes_belong_to_the_user") else { return };
+    bundle.config["process"]["user"] = json!({"uid": 1000, "gid": 1001});
+    let output = bundle.sh("echo out > /dev/stdout; echo err > /dev/stderr");
+    assert_eq!((stdout(&output).as_str(), stderr(&output).as_str()), ("out\n", "err\n"));
+}
+
+#[test]
+fn a_dev_that_is_a_link_is_refused() {
+    let Some(mut bundle) = Bundle::new("a_dev_that_is_a_link_is_refused") else { return };
+    bundle.config["mounts"] = json!([]);
+    let _ = std::fs::remove_dir_all(bundle.path("rootfs/dev"));
+    std::os::unix::fs::symlink("/elsewhere", bundle.path("rootfs/dev")).unwrap();
+    std::fs::create_dir(bundle.path("rootfs/elsewhere")).unwrap();
+    let output = bundle.sh("true");
+    let said = stderr(&output);
+    assert!(said.contains("/dev in the container is not a directory"), "{said}");
+    assert_eq!(std::fs::read_dir(bundle.path("rootfs/elsewhere")).unwrap().count(), 0);
+}
+
+#[test]
+fn bind_mounts_may_stop_at_links() {
+    let Some(mut bundle) = Bundle::new("bind_mounts_may_stop_at_links") else { return };
+    std::fs::write(bundle.path("file"), "content\n").unwrap();
+    std::os::unix::fs::symlink(bundle.path("file"), bundle.path("source")).unwrap();
+    std::os::unix::fs::symlink("nowhere", bundle.path("rootfs/target")).unwrap();
+    let mounts = bundle.config["mounts"].clone();
+    for (to, options, script, expected) in [
+        ("/target", &["bind", "dest-nofollow"][..], "cat /target", "content\n"),
+        (
+            "/target",
+            &["bind", "dest-nofollow", "src-nofollow"],
+            "readlink /target",
+            bundle.path("file"),
+        ),
+        ("/new/link", &["rbind", "copy-symlink"], "readlink /new/link", bundle.path("file")),
+        // The link of the run before is the same.
+        ("/new/link", &["rbind", "copy-symlink"], "readlink /new/link", bundle.path("file")),
+    ] {
+        bundle.config["mounts"] = mounts.clone();
+        let source = bundle.path("source");
+        let mount = json!({"destination": to, "source": source, "options": options});
+        bundle.config["mounts"].as_array_mut().unwrap().push(mount);
+        let output = bundle.sh(script);
+        assert_eq!(stdout(&output).trim_end(), expected.trim_end(), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn create_container_hooks_start_in_the_bundle_and_see_its_mounts() {
+    let test = "create_container_hooks_start_in_the_bundle_and_see_its_mounts";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    let hook = json!({"path": "/bin/sh", "args": ["sh", "-c", "test -e rootfs/proc/self"]});
+    bundle.config["hooks"] = json!({"createContainer": [hook]});
+    let output = bundle.sh("echo run");
+    assert_eq!(stdout(&output), "run\n", "{}", stderr(&output));
+}
+
+#[test]
+fn a_failed_poststart_hook_removes_the_container() {
+    let test = "a_failed_poststart_hook_removes_the_container";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    bundle.config["hooks"] = json!({"poststart": [{"path": "/bin/false"}]});
+    bundle.args(&["sleep", "100"]).write();
+    let id = bundle.id().to_string();
+    let path = bundle.path("");
+    let created = bundle.command(&["create", "--bundle", path, &id]).status().unwrap();
+    assert!(created.success());
+    let output = bundle.runtime(&["start", &id]);
+    assert!(stderr(&output).contains("poststart hook #0"), "{}", stderr(&output));
+    let state = bundle.runtime(&["state", &id]);
+    assert!(stderr(&state).contains("container does not exist"), "{}", stderr(&state));
+}
+
+#[test]
+fn cgroups_can_be_done_without() {
+    let Some(mut bundle) = Bundle::new("cgroups_can_be_done_without") else { return };
+    bundle.config["mounts"].as_array_mut().unwrap().retain(|mount| mount["type"] != "cgroup");
+    bundle.args(&["grep", "-c", "tare", "/proc/self/cgroup"]).write();
+    let (path, id) = (bundle.path(""), bundle.id().to_string());
+    let run = ["--cgroup-manager", "disabled", "run", "--bundle", path, &id];
+    let output = bundle.command(&run).output().unwrap();
+    assert_eq!(stdout(&output), "0\n", "{}", stderr(&output));
+}
+
+#[test]
+fn annotations_of_crun_are_heeded() {
+    let Some(mut bundle) = Bundle::new("annotations_of_crun_are_heeded") else { return };
+    let rule = json!({"names": ["no_such_call"], "action": "SCMP_ACT_ERRNO"});
+    bundle.config["linux"]["seccomp"] =
+        json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]});
+    assert_eq!(stdout(&bundle.sh("echo run")), "run\n");
+    bundle.config["annotations"] = json!({"run.oci.seccomp_fail_unknown_syscall": "1"});
+    let said = stderr(&bundle.sh("true"));
+    assert!(said.contains("syscalls[0].names[0]: unknown system call"), "{said}");
+}
