@@ -1,6 +1,7 @@
 //! `cargo xtask COMMAND`: the project's own commands.
 
 mod bench;
+mod docs;
 mod dropin;
 mod suite;
 mod test;
@@ -18,7 +19,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   dropin let podman, buildah and containerd use tare-runtime (they must be installed)
   suite  run another project's conformance suite: runtime-tools, runc, contest, crun
   vm     run the tests in a virtual machine with cgroup v2 and systemd
-  tidy   check the project's laws: unsafe, dependency edges, licences, files, words
+  docs   write the manual pages and the command line reference
+  tidy   check the project's laws: unsafe, dependencies, lengths, libraries, words
 ";
 
 fn main() -> ExitCode {
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         "dropin" => dropin::run(),
         "suite" => suite::run(&arguments),
         "vm" => vm::run(),
+        "docs" => docs::run(),
         "tidy" => report(&tidy::findings()),
         _ => {
             say(USAGE);

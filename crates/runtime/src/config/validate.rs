@@ -241,21 +241,7 @@ fn check_linux(linux: &Linux) -> Result<()> {
     }
     check_propagation(&linux.rootfs_propagation)?;
     check_sysctls(linux)?;
-    for (index, device) in linux.devices.iter().enumerate() {
-        let field = format_args!("linux.devices[{index}]");
-        if !matches!(device.kind.as_str(), "b" | "c" | "u" | "p") {
-            let kind = &device.kind;
-            return Err(Error::invalid(format!("{field}.type: {kind:?} is not b, c, u or p")));
-        }
-        if !device.path.starts_with('/') {
-            let path = &device.path;
-            return Err(Error::invalid(format!("{field}.path: {path:?} is not absolute")));
-        }
-        let valid = |number: i64| (0..=0xfffff).contains(&number);
-        if device.kind != "p" && !(valid(device.major) && valid(device.minor)) {
-            return Err(Error::invalid(format!("{field}: no such device number")));
-        }
-    }
+    check_devices(linux)?;
     check_net_devices(linux)?;
     if let Some(personality) = &linux.personality {
         personality_value(personality)?;
@@ -277,6 +263,25 @@ fn check_linux(linux: &Linux) -> Result<()> {
         if !bandwidth.is_empty() && !bandwidth.starts_with("MB:") {
             let what = format!("linux.intelRdt.memBwSchema: {bandwidth:?} does not start with MB:");
             return Err(Error::invalid(what));
+        }
+    }
+    Ok(())
+}
+
+fn check_devices(linux: &Linux) -> Result<()> {
+    for (index, device) in linux.devices.iter().enumerate() {
+        let field = format_args!("linux.devices[{index}]");
+        if !matches!(device.kind.as_str(), "b" | "c" | "u" | "p") {
+            let kind = &device.kind;
+            return Err(Error::invalid(format!("{field}.type: {kind:?} is not b, c, u or p")));
+        }
+        if !device.path.starts_with('/') {
+            let path = &device.path;
+            return Err(Error::invalid(format!("{field}.path: {path:?} is not absolute")));
+        }
+        let valid = |number: i64| (0..=0xfffff).contains(&number);
+        if device.kind != "p" && !(valid(device.major) && valid(device.minor)) {
+            return Err(Error::invalid(format!("{field}: no such device number")));
         }
     }
     Ok(())

@@ -1,0 +1,30 @@
+//! The project's laws that no compiler holds.
+//!
+//! The compiler and clippy hold others: `undocumented_unsafe_blocks` (each `unsafe` block has a
+//! SAFETY comment), `print_stdout` and `print_stderr`, `missing_docs`, and `no_std`, which keeps
+//! `std::path` and with it the joining of untrusted paths out of `sys`, `oci` and `runtime`.
+
+mod packages;
+mod text;
+
+use std::process::Command;
+
+/// Everything that breaks a law, as sentences.
+pub(crate) fn findings() -> Vec<String> {
+    let mut findings = Vec::new();
+    let files = output("git", &["ls-files"]);
+    for path in files.lines() {
+        let Ok(text) = std::fs::read_to_string(path) else { continue };
+        text::check(path, &text, &mut findings);
+    }
+    if !files.lines().any(|path| path == "Cargo.lock") {
+        findings.push("Cargo.lock is not committed".into());
+    }
+    packages::check(&mut findings);
+    findings
+}
+
+fn output(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+}
