@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod entering;
+mod swaps;
 
 use e2e::{Bundle, stderr, stdout};
 use serde_json::json;
