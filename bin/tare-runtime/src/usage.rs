@@ -56,7 +56,7 @@ const PID_FILE: Flag = option("pid-file", Some('p'), "FILE", "write the process 
 const CONFIG: Flag = option("config", Some('f'), "FILE", "configuration (default: config.json)");
 const SUBREAPER: Flag =
     switch("no-subreaper", None, "accepted; this program never becomes a subreaper");
-const REGEX: Flag = switch("regex", Some('r'), "refused: name one container");
+const REGEX: Flag = switch("regex", Some('r'), "ID is a pattern: every container that it names");
 const PIDFD: Flag = option("pidfd-socket", None, "SOCKET", "where to send the process's pidfd");
 const PRESERVE: Flag = option("preserve-fds", None, "N", "pass N descriptors besides 0, 1 and 2");
 const NO_PIVOT: Flag = switch("no-pivot", None, "move the root instead of pivoting (ramfs)");

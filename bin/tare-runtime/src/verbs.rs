@@ -10,6 +10,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use runtime::config::ContainerId;
 use runtime::error::{Error, Kind};
+use runtime::pattern::Pattern;
 use runtime::verbs::Happened;
 use runtime::{Console, Executed, Host, Options, Trace, verbs};
 use sys::{CWD, fs, ids};
@@ -301,20 +302,25 @@ impl Call<'_> {
         verbs::start(&self.host, &id).map(|()| 0)
     }
 
-    /// Options of crun's that are refused.
-    fn refuse_pattern(&self) -> Result<(), Error> {
-        match self.args.get("regex") {
-            None => Ok(()),
-            Some(_) => {
-                let what = "--regex: containers are named one by one here";
-                let hint = "`list --quiet | grep -E PATTERN` finds the ids";
-                Err(Error::new(Kind::Unsupported, what).with_hint(hint))
+    /// Does it to one container, or with `--regex` to every one that the pattern names: each is
+    /// tried, each failure told.
+    fn each(&self, act: &dyn Fn(&ContainerId) -> Result<(), Error>) -> Result<i32, Error> {
+        if !self.args.has("regex") {
+            return act(&self.id()?).map(|()| 0);
+        }
+        let pattern = Pattern::parse(&self.args.operands[0])?;
+        let mut code = 0;
+        for listed in verbs::list(&self.host)? {
+            if pattern.matches(listed.id.as_str())
+                && let Err(error) = act(&listed.id)
+            {
+                code = self.log.fail(&error, 1);
             }
         }
+        Ok(code)
     }
 
     fn kill(&self) -> Result<i32, Error> {
-        self.refuse_pattern()?;
         let name = self.args.operands.get(1).map_or("TERM", String::as_str);
         // 0 reaches nobody and tells whether the container runs, as with kill(1).
         let signal = match name {
@@ -322,16 +328,16 @@ impl Call<'_> {
             name => sys::signal::parse(name)
                 .ok_or_else(|| Error::invalid(format!("unknown signal {name:?}")))?,
         };
-        verbs::kill(&self.host, &self.id()?, signal, self.args.has("all")).map(|()| 0)
+        self.each(&|id| verbs::kill(&self.host, id, signal, self.args.has("all")))
     }
 
     fn delete(&self) -> Result<i32, Error> {
-        let mut warnings = Vec::new();
-        self.refuse_pattern()?;
-        let force = self.args.has("force");
-        let deleted = verbs::delete(&self.host, &self.id()?, force, &mut warnings);
-        self.warn(&warnings);
-        deleted.map(|()| 0)
+        self.each(&|id| {
+            let mut warnings = Vec::new();
+            let deleted = verbs::delete(&self.host, id, self.args.has("force"), &mut warnings);
+            self.warn(&warnings);
+            deleted
+        })
     }
 
     fn state(&self) -> Result<i32, Error> {

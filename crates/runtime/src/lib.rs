@@ -19,6 +19,7 @@ mod init;
 pub mod inputs;
 pub mod lsm;
 mod net;
+pub mod pattern;
 mod process;
 pub mod procfs;
 pub mod rdt;

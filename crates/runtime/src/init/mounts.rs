@@ -209,12 +209,12 @@ impl<'a> Mounter<'a> {
         let tree = match new_file_system(kind, source, &data, attributes) {
             Ok(tree) => tree,
             Err(error) if error.errno() == Some(Errno::ENOSYS) => {
-                return mount_by_path(plan, kind, source, &data, &target);
+                match mount_by_path(plan, kind, source, &data, &target) {
+                    Err(error) => return shown_instead(kind, &target, error),
+                    mounted => return mounted,
+                }
             }
-            Err(error) if kind == "sysfs" && error.errno() == Some(Errno::EPERM) => {
-                return bind_host_sysfs(&target, error);
-            }
-            Err(error) => return Err(error),
+            Err(error) => return shown_instead(kind, &target, error),
         };
         if plan.copy_up {
             copy_up::copy(&target, &tree).map_err(|error| error.context("tmpcopyup"))?;
@@ -385,7 +385,10 @@ fn mount_by_path(
 
 /// sysfs belongs to a network namespace: where the container shares one that it does not own, the
 /// host's is shown instead, read-only.
-fn bind_host_sysfs(target: &Fd, error: Error) -> Result<Fd> {
+fn shown_instead(kind: &str, target: &Fd, error: Error) -> Result<Fd> {
+    if kind != "sysfs" || error.errno() != Some(Errno::EPERM) {
+        return Err(error);
+    }
     let Ok(tree) = m::clone_tree(CWD, "/sys", true) else { return Err(error) };
     let set =
         m::MOUNT_ATTR_RDONLY | m::MOUNT_ATTR_NOSUID | m::MOUNT_ATTR_NODEV | m::MOUNT_ATTR_NOEXEC;

@@ -132,6 +132,8 @@ pub fn features() -> Features {
         mount_options: list(OPTION_NAMES),
         linux: Some(linux_features()),
         annotations,
+        // Whoever copies annotations from an untrusted source into a configuration must leave these out.
+        potentially_unsafe_config_annotations: list(&["org.systemd.property.", "run.oci."]),
         ..Features::default()
     }
 }

@@ -52,7 +52,7 @@ fn gaps_in_the_preserved_descriptors_stay_gaps() {
     let output = std::process::Command::new("bash")
         .args(["-c", script, "run"])
         .arg(e2e::program("tare-runtime"))
-        .args(["--root", bundle.path("state"), "run", "--preserve-fds", "100", "--bundle", path])
+        .args(["--root", bundle.path("state"), "run", "--preserve-fds", "5", "--bundle", path])
         .arg(&id)
         .output()
         .unwrap();
@@ -179,4 +179,43 @@ fn annotations_of_crun_are_heeded() {
     bundle.config["annotations"] = json!({"run.oci.seccomp_fail_unknown_syscall": "1"});
     let said = stderr(&bundle.sh("true"));
     assert!(said.contains("syscalls[0].names[0]: unknown system call"), "{said}");
+}
+
+#[test]
+fn delete_takes_a_pattern() {
+    let Some(mut bundle) = Bundle::new("delete_takes_a_pattern") else { return };
+    // Each has a cgroup of its own name.
+    bundle.config["linux"]["cgroupsPath"] = json!("");
+    bundle.args(&["sleep", "100"]).write();
+    let path = bundle.path("");
+    for number in 1..4 {
+        let id = format!("{}-{number}", bundle.id());
+        let mut run = bundle.command(&["run", "--detach", "--bundle", path, &id]);
+        let null = std::process::Stdio::null;
+        assert!(run.stdout(null()).stderr(null()).status().unwrap().success());
+    }
+    let pattern = format!("^{}-[12]$", bundle.id());
+    let output = bundle.runtime(&["delete", "--force", "--regex", &pattern]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let left = stdout(&bundle.runtime(&["list", "--quiet"]));
+    assert_eq!(left, format!("{}-3\n", bundle.id()));
+    let all = bundle.runtime(&["delete", "--force", "--regex", "3$"]);
+    assert!(all.status.success(), "{}", stderr(&all));
+}
+
+/// A user namespace may not mount sysfs for a network namespace that it does not own.
+#[test]
+fn the_hosts_sysfs_is_shown_without_a_network_namespace() {
+    let test = "the_hosts_sysfs_is_shown_without_a_network_namespace";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    let kinds = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+    kinds.retain(|kind| kind["type"] != "network");
+    kinds.push(json!({"type": "user"}));
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    bundle.config["linux"]["uidMappings"] = map.clone();
+    bundle.config["linux"]["gidMappings"] = map;
+    std::os::unix::fs::chown(bundle.path("rootfs"), Some(100_000), Some(100_000)).unwrap();
+    let output = bundle
+        .sh("test -d /sys/class/net/lo && echo shown; grep -o ' /sys ro' /proc/self/mountinfo");
+    assert_eq!(stdout(&output), "shown\n /sys ro\n", "{}", stderr(&output));
 }

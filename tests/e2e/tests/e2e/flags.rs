@@ -1,5 +1,4 @@
-//! Every option of runc's and crun's is taken, or refused with a reason. What the options do is
-//! tested in `options`, `update`, `life`, `pidfd` and `events`.
+//! Every option of runc's and crun's is taken. What the options do is tested in `options`, `update`, `life`, `pidfd` and `events`.
 
 use e2e::{Bundle, stderr, stdout};
 use serde_json::Value;
@@ -8,11 +7,6 @@ use std::collections::BTreeMap;
 const RUNC: &str = include_str!("../data/cli/runc.json");
 const CRUN: &str = include_str!("../data/cli/crun.json");
 
-/// What crun has and Tare refuses, and the beginning of the sentence.
-const REFUSED: [(&str, &str, &str); 2] = [
-    ("delete", "--regex", "--regex: containers are named one by one here"),
-    ("kill", "--regex", "--regex: containers are named one by one here"),
-];
 /// Verbs that do not exist yet.
 const ABSENT: [&str; 2] = ["checkpoint", "restore"];
 
@@ -73,17 +67,4 @@ fn every_verb_of_runc_and_crun_is_known() {
             assert!(help.status.success(), "{verb}: {}", stderr(&help));
         }
     }
-}
-
-#[test]
-fn what_is_refused_says_why() {
-    let Some(mut bundle) = Bundle::new("what_is_refused_says_why") else { return };
-    bundle.args(&["sleep", "100"]).start();
-    let id = bundle.id().to_string();
-    for (verb, name, sentence) in REFUSED {
-        let output = bundle.runtime(&[verb, name, &id]);
-        assert!(stderr(&output).contains(sentence), "{verb} {name}: {}", stderr(&output));
-        assert_eq!(output.status.code(), Some(1), "{verb} {name}");
-    }
-    assert_eq!(bundle.status(), "running");
 }
