@@ -134,7 +134,6 @@ pub fn features() -> Features {
         annotations,
         // Whoever copies annotations from an untrusted source into a configuration must leave these out.
         potentially_unsafe_config_annotations: list(&["org.systemd.property.", "run.oci."]),
-        ..Features::default()
     }
 }
 
