@@ -34,22 +34,53 @@ const LIBTEST: Runner = Runner {
     mark: "test result:",
 };
 
-/// Runs everything. With `--strict`, a test that is skipped is a failure.
-pub(crate) fn run(arguments: &[String]) -> ExitCode {
-    let strict = arguments.iter().any(|argument| argument == "--strict");
-    if let Some(unknown) = arguments.iter().find(|argument| *argument != "--strict") {
-        say(&format!("test: unknown argument {unknown:?}\n"));
-        return ExitCode::from(2);
+/// What a skipped test is taken for.
+#[derive(Default)]
+struct Rule {
+    /// A test that is skipped is a failure.
+    strict: bool,
+    /// But not one whose name begins so.
+    except: Vec<String>,
+}
+
+impl Rule {
+    fn read(arguments: &[String]) -> Result<Self, String> {
+        let mut rule = Self::default();
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            match argument.as_str() {
+                "--strict" => rule.strict = true,
+                "--except" => rule.except.push(rest.next().ok_or("--except needs a name")?.clone()),
+                unknown => return Err(format!("unknown argument {unknown:?}")),
+            }
+        }
+        Ok(rule)
     }
+
+    fn forbids(&self, test: &str) -> bool {
+        self.strict && !self.except.iter().any(|prefix| test.starts_with(prefix.as_str()))
+    }
+}
+
+/// Runs everything. With `--strict`, a test that is skipped is a failure; `--except PREFIX` lets
+/// those go whose names begin so.
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    let rule = match Rule::read(arguments) {
+        Ok(rule) => rule,
+        Err(why) => {
+            say(&format!("test: {why}\n"));
+            return ExitCode::from(2);
+        }
+    };
     let skips = std::env::temp_dir().join(format!("tare-skips-{}", std::process::id()));
-    let passed = steps(&skips, strict);
+    let passed = steps(&skips, &rule);
     // Nothing was skipped where there is no file.
     let _ = std::fs::remove_file(&skips);
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The end-to-end tests start the built programs, which the runner alone would not build.
-fn steps(skips: &Path, strict: bool) -> bool {
+fn steps(skips: &Path, rule: &Rule) -> bool {
     let nextest = cargo(skips, &["nextest", "--version"]).output();
     let has_nextest = nextest.is_ok_and(|output| output.status.success());
     let mut before: Vec<&[&str]> = vec![
@@ -67,7 +98,7 @@ fn steps(skips: &Path, strict: bool) -> bool {
         }
     }
     let runner = if has_nextest { NEXTEST } else { LIBTEST };
-    relay(&runner, skips, strict)
+    relay(&runner, skips, rule)
 }
 
 fn cargo(skips: &Path, arguments: &[&str]) -> Command {
@@ -77,7 +108,7 @@ fn cargo(skips: &Path, arguments: &[&str]) -> Command {
 }
 
 /// Passes the runner's output on, with the skipped tests in front of the summary.
-fn relay(runner: &Runner, skips: &Path, strict: bool) -> bool {
+fn relay(runner: &Runner, skips: &Path, rule: &Rule) -> bool {
     let mut command = cargo(skips, runner.arguments);
     if runner.on_stderr && std::io::stderr().is_terminal() {
         command.args(["--color", "always"]);
@@ -88,12 +119,12 @@ fn relay(runner: &Runner, skips: &Path, strict: bool) -> bool {
         say(&format!("failed: cargo {}\n", runner.arguments.join(" ")));
         return false;
     };
-    let mut skipped = 0;
+    let mut forbidden = 0;
     let tell = |text: &str| if runner.on_stderr { say(text) } else { print(text) };
     let mut tell_line = |line: &str, held: &mut String| {
         if line.contains(runner.mark) {
-            let (report, count) = report(skips, strict);
-            skipped = count;
+            let (report, count) = report(skips, rule);
+            forbidden = count;
             tell(&report);
         }
         tell(held);
@@ -112,7 +143,7 @@ fn relay(runner: &Runner, skips: &Path, strict: bool) -> bool {
     }
     tell(&held);
     let passed = child.wait().is_ok_and(|status| status.success());
-    passed && !(strict && skipped > 0)
+    passed && forbidden == 0
 }
 
 fn each_line(mut stream: impl BufRead, mut tell: impl FnMut(&str)) {
@@ -123,23 +154,26 @@ fn each_line(mut stream: impl BufRead, mut tell: impl FnMut(&str)) {
     }
 }
 
-/// What was skipped, and how many tests that is.
-fn report(skips: &Path, strict: bool) -> (String, usize) {
+/// What was skipped, and how many of these tests may not be.
+fn report(skips: &Path, rule: &Rule) -> (String, usize) {
     let text = std::fs::read_to_string(PathBuf::from(skips)).unwrap_or_default();
     // A test may look for several things that are not there.
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
     lines.dedup();
-    let mut tests: Vec<&str> = lines.iter().filter_map(|line| line.split(": ").next()).collect();
+    let name = |line: &&str| line.strip_prefix("SKIP ").and_then(|rest| rest.split(": ").next());
+    let mut tests: Vec<&str> = lines.iter().filter_map(name).collect();
     tests.dedup();
     let mut report: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let count = tests.len();
-    report.push_str(&match (count, strict) {
-        (0, _) => "no test was skipped on this machine\n".to_string(),
-        (_, false) => format!("tests skipped on this machine: {count}\n"),
-        (_, true) => format!("tests skipped on this machine, which --strict forbids: {count}\n"),
+    report.push_str(&match tests.len() {
+        0 => "no test was skipped on this machine\n".to_string(),
+        count => format!("tests skipped on this machine: {count}\n"),
     });
-    (report, count)
+    let forbidden = tests.iter().filter(|test| rule.forbids(test)).count();
+    if forbidden > 0 {
+        report.push_str(&format!("of these --strict forbids: {forbidden}\n"));
+    }
+    (report, forbidden)
 }
 
 #[cfg(test)]
@@ -149,12 +183,24 @@ mod tests {
     #[test]
     fn skipped_tests_are_counted_once() {
         let path = std::env::temp_dir().join(format!("tare-xtask-skips-{}", std::process::id()));
-        assert_eq!(report(&path, true), ("no test was skipped on this machine\n".into(), 0));
+        let read = |arguments: &[&str]| {
+            let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+            Rule::read(&arguments).unwrap()
+        };
+        let strict = read(&["--strict"]);
+        assert_eq!(report(&path, &strict), ("no test was skipped on this machine\n".into(), 0));
         std::fs::write(&path, "SKIP b: x: y\nSKIP a: z\nSKIP b: x: y\nSKIP b: other\n").unwrap();
-        let (text, count) = report(&path, false);
+        let results = [
+            report(&path, &read(&[])),
+            report(&path, &strict),
+            report(&path, &read(&["--strict", "--except", "b"])),
+            report(&path, &read(&["--strict", "--except", "b", "--except", "a"])),
+        ];
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(count, 2);
-        let expected = "SKIP a: z\nSKIP b: other\nSKIP b: x: y\ntests skipped on this machine: 2\n";
-        assert_eq!(text, expected);
+        let text = "SKIP a: z\nSKIP b: other\nSKIP b: x: y\ntests skipped on this machine: 2\n";
+        let forbids = |count: usize| format!("{text}of these --strict forbids: {count}\n");
+        let expected = [(text.into(), 0), (forbids(2), 2), (forbids(1), 1), (text.into(), 0)];
+        assert_eq!(results, expected);
+        assert!(Rule::read(&["--except".to_string()]).is_err());
     }
 }

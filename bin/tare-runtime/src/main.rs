@@ -5,6 +5,7 @@
 extern crate alloc;
 
 mod args;
+mod criu;
 mod exec;
 mod log;
 mod output;

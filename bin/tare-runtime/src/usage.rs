@@ -4,11 +4,11 @@ use crate::args::{Flag, Syntax};
 use alloc::format;
 use alloc::string::String;
 
-const fn switch(name: &'static str, short: Option<char>, help: &'static str) -> Flag {
+pub const fn switch(name: &'static str, short: Option<char>, help: &'static str) -> Flag {
     Flag { name, short, value: None, help }
 }
 
-const fn option(
+pub const fn option(
     name: &'static str,
     short: Option<char>,
     value: &'static str,
@@ -49,17 +49,24 @@ pub const GLOBAL: Syntax = Syntax {
     operands_until_rest: Some(1),
 };
 
-const HELP: Flag = switch("help", Some('h'), "show help");
-const BUNDLE: Flag = option("bundle", Some('b'), "DIR", "the bundle (default: current directory)");
-const CONSOLE: Flag = option("console-socket", None, "SOCKET", "where to send the terminal");
-const PID_FILE: Flag = option("pid-file", Some('p'), "FILE", "write the process id to FILE");
+/// Shared by several verbs.
+pub const HELP: Flag = switch("help", Some('h'), "show help");
+/// Shared by several verbs.
+pub const BUNDLE: Flag =
+    option("bundle", Some('b'), "DIR", "the bundle (default: current directory)");
+/// Shared by several verbs.
+pub const CONSOLE: Flag = option("console-socket", None, "SOCKET", "where to send the terminal");
+/// Shared by several verbs.
+pub const PID_FILE: Flag = option("pid-file", Some('p'), "FILE", "write the process id to FILE");
 const CONFIG: Flag = option("config", Some('f'), "FILE", "configuration (default: config.json)");
-const SUBREAPER: Flag =
+/// Shared by several verbs.
+pub const SUBREAPER: Flag =
     switch("no-subreaper", None, "accepted; this program never becomes a subreaper");
 const REGEX: Flag = switch("regex", Some('r'), "ID is a pattern: every container that it names");
 const PIDFD: Flag = option("pidfd-socket", None, "SOCKET", "where to send the process's pidfd");
 const PRESERVE: Flag = option("preserve-fds", None, "N", "pass N descriptors besides 0, 1 and 2");
-const NO_PIVOT: Flag = switch("no-pivot", None, "move the root instead of pivoting (ramfs)");
+/// Shared by several verbs.
+pub const NO_PIVOT: Flag = switch("no-pivot", None, "move the root instead of pivoting (ramfs)");
 const KEYRING: Flag = switch("no-new-keyring", None, "keep the caller's session keyring");
 const INIT: Flag = switch("init", None, "run the program under a reaping first process");
 const NO_INIT: Flag = switch("no-init", Some('n'), "run it as the first process (the default)");
@@ -168,6 +175,13 @@ pub const VERBS: &[Verb] = &[
             operands_until_rest: Some(1),
         },
     },
+    verb(
+        "checkpoint",
+        "ID",
+        "write a running container to files (criu)",
+        crate::criu::CHECKPOINT_FLAGS,
+    ),
+    verb("restore", "ID", "make a container from such files", crate::criu::RESTORE_FLAGS),
     verb("pause", "ID", "freeze a container", &[HELP]),
     verb("resume", "ID", "thaw a container", &[HELP]),
     verb("update", "ID", "change limits of a container", crate::update::FLAGS),

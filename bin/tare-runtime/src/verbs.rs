@@ -3,7 +3,7 @@
 use crate::args::{Args, Environment, Syntax, distance};
 use crate::log::{Log, print, print_line};
 use crate::usage::{self, VERBS, Verb};
-use crate::{exec, output, update};
+use crate::{criu, exec, output, update};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -94,13 +94,9 @@ fn version() -> String {
 
 fn find(name: &str, help: bool) -> Result<&'static Verb, Error> {
     VERBS.iter().find(|verb| verb.name == name).ok_or_else(|| {
-        let error = match name {
-            "checkpoint" | "restore" => {
-                let what = format!("{name}: this version cannot use criu");
-                return Error::new(Kind::Unsupported, what);
-            }
-            name if help => Error::invalid(format!("No help topic for '{name}'")),
-            name => Error::invalid(format!("no such verb: {name:?}")),
+        let error = match help {
+            true => Error::invalid(format!("No help topic for '{name}'")),
+            false => Error::invalid(format!("no such verb: {name:?}")),
         };
         match VERBS.iter().find(|verb| distance(verb.name, name) <= 2) {
             Some(verb) => error.with_hint(format!("did you mean {}?", verb.name)),
@@ -213,6 +209,8 @@ impl Call<'_> {
             }
             "events" => self.events(),
             "mounts" => self.mounts(),
+            "checkpoint" => self.checkpoint(),
+            "restore" => self.restore(),
             "spec" => self.spec(),
             _ => print_line(oci::json::write_pretty(&verbs::features())).map(|()| 0),
         }
@@ -374,6 +372,23 @@ impl Call<'_> {
                 Happened::Nothing => {}
             }
         }
+    }
+
+    fn checkpoint(&self) -> Result<i32, Error> {
+        let options = criu::options(&self.args, self.env, self.raw)?;
+        let mut warnings = Vec::new();
+        let done = runtime::criu::checkpoint(&self.host, &self.id()?, &options, &mut warnings);
+        self.warn(&warnings);
+        done.map(|()| 0)
+    }
+
+    fn restore(&self) -> Result<i32, Error> {
+        let options = criu::options(&self.args, self.env, self.raw)?;
+        let (id, container) = (self.id()?, self.options()?);
+        let mut warnings = Vec::new();
+        let exit = runtime::criu::restore(&self.host, &id, container, &options, &mut warnings);
+        self.warn(&warnings);
+        exit.map(sys::wait::Exit::shell_code)
     }
 
     fn mounts(&self) -> Result<i32, Error> {

@@ -12,6 +12,7 @@ pub mod cgroup;
 mod channel;
 pub mod config;
 mod create;
+pub mod criu;
 pub mod error;
 mod exec;
 mod hooks;

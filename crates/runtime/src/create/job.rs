@@ -17,12 +17,12 @@ use alloc::vec::Vec;
 use oci::runtime::{Linux, NamespaceKind};
 use sys::{CWD, Fd, fs, ids, socket};
 
-pub(super) struct Prepared {
-    pub(super) job: Job,
-    pub(super) record: Record,
+pub(crate) struct Prepared {
+    pub(crate) job: Job,
+    pub(crate) record: Record,
 }
 
-pub(super) fn prepare(
+pub(crate) fn prepare(
     host: &Host,
     id: &ContainerId,
     options: Options,
@@ -136,7 +136,7 @@ pub(super) fn open_bundle(path: &str) -> Result<(Fd, String)> {
     Ok((bundle, path))
 }
 
-fn real_path(dir: &Fd) -> Result<String> {
+pub(crate) fn real_path(dir: &Fd) -> Result<String> {
     let path = fs::read_link(CWD, crate::procfs::fd_path(dir)).attempt(|| "finding a path")?;
     Ok(String::from_utf8_lossy(&path).into_owned())
 }

@@ -12,10 +12,11 @@ mod mapping;
 pub(crate) mod namespaces;
 mod nodes;
 pub(crate) mod planning;
-mod run;
+pub(crate) mod run;
 
 pub(crate) use job::{check_descriptors, connect_console, connect_socket};
 pub(crate) use listener::forward as forward_listener;
+pub(crate) use planning::{compile_filter, plan_mounts};
 pub use run::run;
 
 use crate::channel::{self, Channel, Request};
@@ -329,7 +330,7 @@ pub(crate) fn set_process_limits(
 }
 
 /// What the host gives to the container: before the hooks and sysctls, which may be about it.
-fn give(job: &Job, record: &mut Record, pid: i32) -> Result<()> {
+pub(crate) fn give(job: &Job, record: &mut Record, pid: i32) -> Result<()> {
     let Some(linux) = &job.spec.linux else { return Ok(()) };
     if let Some(config) = &linux.intel_rdt {
         rdt::make(config, record)?;
@@ -389,7 +390,7 @@ pub(crate) fn destroy(spawned: &Spawned, warnings: &mut Vec<String>) {
 
 /// Takes back what creation made; what cannot be taken back is a warning, because an error is
 /// being reported already.
-fn clean_up(dir: &ContainerDir, record: &Record, warnings: &mut Vec<String>) {
+pub(crate) fn clean_up(dir: &ContainerDir, record: &Record, warnings: &mut Vec<String>) {
     crate::init::rootfs::unmount_shared(record);
     if let Some(plan) = &record.cgroup {
         let failed = plan.remove(crate::cgroup::REMOVE_DEADLINE_MS);

@@ -191,7 +191,7 @@ pub(crate) fn compile_filter(
     Ok(Filter { instructions, flags: program.flags })
 }
 
-fn plan_mounts(spec: &Spec, bundle: &str) -> Result<Vec<MountPlan>> {
+pub(crate) fn plan_mounts(spec: &Spec, bundle: &str) -> Result<Vec<MountPlan>> {
     let plan = |(index, mount)| {
         let mut plan = config::plan_mount(mount, &format!("mounts[{index}]"))?;
         if let What::Bind { source, .. } = &mut plan.what

@@ -115,7 +115,7 @@ fn mount(root: &RootDir, slave: &Fd) -> Result<()> {
 }
 
 /// Sends the terminal's outer end over a console socket, with its name as runc does.
-fn send(socket: &Fd, master: &Fd) -> Result<()> {
+pub(crate) fn send(socket: &Fd, master: &Fd) -> Result<()> {
     socket::send(socket, b"/dev/ptmx", &[master.raw()])
         .map(drop)
         .attempt(|| "sending the terminal over the console socket")

@@ -19,6 +19,11 @@ const DEFAULTS: [(&str, u32, u32); 6] = [
     ("tty", 5, 0),
 ];
 
+/// The paths of these devices.
+pub(crate) fn default_paths() -> impl Iterator<Item = alloc::string::String> {
+    DEFAULTS.iter().map(|(name, ..)| format!("/dev/{name}"))
+}
+
 /// Links that every container has (runtime-spec, "Dev symbolic links").
 const LINKS: [(&str, &str); 4] = [
     ("/proc/self/fd", "fd"),
@@ -44,6 +49,7 @@ pub(super) fn make_all(job: &Job, root: &RootDir) -> Result<()> {
         make(&dev, name, &format!("/dev/{name}"), node, bind)
             .map_err(|error| error.context(format!("making /dev/{name}")))?;
     }
+    bring_null_inside(&dev)?;
     let configured = job.spec.linux.iter().flat_map(|linux| &linux.devices);
     for (index, device) in configured.enumerate() {
         let node = job.nodes.get(index).and_then(Option::as_ref);
@@ -63,6 +69,38 @@ fn open_dev(root: &RootDir) -> Result<Fd> {
         }
         Err(_) => root.ensure("/dev", Make::Dir(0o755)),
     }
+}
+
+/// Standard descriptors that are the host's null device become the container's: nothing of it then
+/// refers to a mount outside, which is what a checkpoint needs.
+fn bring_null_inside(dev: &Fd) -> Result<()> {
+    let attempt = || "opening /dev/null in the container";
+    let is_null = |fd: sys::BorrowedFd<'_>| {
+        let stat = fs::stat_fd(fd);
+        stat.is_ok_and(|stat| {
+            stat.st_mode & fs::S_IFMT == fs::S_IFCHR && stat.st_rdev == fs::makedev(1, 3)
+        })
+    };
+    let mut inside = None;
+    for number in 0..3 {
+        if !is_null(sys::BorrowedFd::from_raw(number)) {
+            continue;
+        }
+        if inside.is_none() {
+            let found =
+                fs::open_at(dev, "null", fs::O_PATH | fs::O_NOFOLLOW, 0).attempt(attempt)?;
+            // Not the null device (any more): the host's serves as well.
+            if !is_null(found.borrow()) {
+                return Ok(());
+            }
+            let opened = fs::open_at(CWD, fd_path(&found), fs::O_RDWR, 0).attempt(attempt)?;
+            inside = Some(opened);
+        }
+        if let Some(inside) = &inside {
+            fs::duplicate_to(inside, number).attempt(attempt)?;
+        }
+    }
+    Ok(())
 }
 
 struct Node {

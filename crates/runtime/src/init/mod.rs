@@ -15,7 +15,7 @@
 mod cgroups;
 pub(crate) mod console;
 mod copy_up;
-mod devices;
+pub(crate) mod devices;
 mod masks;
 pub(crate) mod mounts;
 mod reaper;

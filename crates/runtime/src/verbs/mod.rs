@@ -214,7 +214,7 @@ fn ends_now(record: &Record) -> bool {
 }
 
 /// A creator that died may have left an init that is in the cgroup and in no record.
-fn kill_remains(record: &Record) -> Result<()> {
+pub(crate) fn kill_remains(record: &Record) -> Result<()> {
     match &record.cgroup {
         Some(plan) => plan.kill_all(SIGKILL, KILL_DEADLINE_MS),
         None => Ok(()),

@@ -3,6 +3,7 @@
 mod agent;
 mod bad_input;
 mod conformance;
+mod criu;
 mod crun;
 mod devices;
 mod events;
