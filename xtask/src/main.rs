@@ -13,7 +13,8 @@ use std::process::{Command, ExitCode};
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
-  test   build the programs, then run every test: [--strict] makes a skipped test a failure
+  test   build the programs, then run every test: [--strict] makes a skipped test a failure,
+         [--except PREFIX] but not those whose names begin so
   bench  measure beside the peers: `cargo xtask bench runtime`
   fuzz   feed damaged inputs to the runtime: [--count N] [--seed S] [--input NAME] [--case NUMBER]
   dropin let podman, buildah and containerd use tare-runtime (they must be installed)

@@ -161,8 +161,8 @@ fn report(skips: &Path, rule: &Rule) -> (String, usize) {
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
     lines.dedup();
-    let name = |line: &&str| line.strip_prefix("SKIP ").and_then(|rest| rest.split(": ").next());
-    let mut tests: Vec<&str> = lines.iter().filter_map(name).collect();
+    let names = lines.iter().filter_map(|line| line.strip_prefix("SKIP "));
+    let mut tests: Vec<&str> = names.filter_map(|rest| rest.split(": ").next()).collect();
     tests.dedup();
     let mut report: String = lines.iter().map(|line| format!("{line}\n")).collect();
     report.push_str(&match tests.len() {

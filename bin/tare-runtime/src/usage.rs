@@ -254,7 +254,7 @@ fn flag_lines(flags: &[Flag]) -> String {
 /// The help of the program.
 pub fn global() -> String {
     let verbs: String =
-        VERBS.iter().map(|verb| format!("  {:<10} {}\n", verb.name, verb.help)).collect();
+        VERBS.iter().map(|verb| format!("  {:<11} {}\n", verb.name, verb.help)).collect();
     let flags = flag_lines(GLOBAL.flags);
     format!(
         "NAME:\n   tare-runtime - OCI runtime for Linux containers\n\n\
