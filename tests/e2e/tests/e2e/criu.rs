@@ -280,6 +280,28 @@ fn criu_settings_come_from_the_administrator_only() {
     }
 }
 
+/// Every option of `restore` that changes what criu is asked.
+const RESTORE_OPTIONS: [&str; 18] = [
+    "--no-subreaper",
+    "--no-pivot",
+    "--tcp-established",
+    "--tcp-close",
+    "--ext-unix-sk",
+    "--shell-job",
+    "--file-locks",
+    "--auto-dedup",
+    "--manage-cgroups-mode",
+    "ignore",
+    "--empty-ns",
+    "network",
+    "--network-lock",
+    "nftables",
+    "--lsm-profile",
+    "apparmor:x",
+    "--lsm-mount-context",
+    "y",
+];
+
 #[test]
 fn restore_asks_for_what_the_options_say() {
     let Some(mut double) = Double::new("restore_asks_for_what_the_options_say") else { return };
@@ -296,32 +318,9 @@ fn restore_asks_for_what_the_options_say() {
     write(double.bundle.path("images/descriptors.json"), r#"["/dev/null","pipe:[7]","pipe:[8]"]"#)
         .unwrap();
     let (file, id) = (double.bundle.path("pid"), double.bundle.id().to_string());
-    succeeds(&double.restore(
-        &[
-            "--detach",
-            "--pid-file",
-            file,
-            "--no-subreaper",
-            "--no-pivot",
-            "--tcp-established",
-            "--tcp-close",
-            "--ext-unix-sk",
-            "--shell-job",
-            "--file-locks",
-            "--auto-dedup",
-            "--manage-cgroups-mode",
-            "ignore",
-            "--empty-ns",
-            "network",
-            "--network-lock",
-            "nftables",
-            "--lsm-profile",
-            "apparmor:x",
-            "--lsm-mount-context",
-            "y",
-        ],
-        &[],
-    ));
+    succeeds(
+        &double.restore(&[&["--detach", "--pid-file", file], &RESTORE_OPTIONS[..]].concat(), &[]),
+    );
     let state = double.bundle.path("state");
     double.was_asked(&[
         "type 10",
