@@ -80,6 +80,8 @@ fn run(hook: &Hook, state: &State, inherited: Option<&CStrings>) -> Result<()> {
 
 const SIGPIPE: i32 = 13;
 const SIGKILL: i32 = 9;
+/// What a filter kills with.
+const SIGSYS: i32 = 31;
 
 fn become_hook(path: &str, stdin: &Fd, stderr: &Fd, args: &CStrings, env: &CStrings) -> ! {
     signal::reset_all();
@@ -101,6 +103,7 @@ fn failure(exit: Exit, output: &[u8]) -> String {
     let output = String::from_utf8_lossy(output);
     let how = match exit {
         Exit::Code(code) => format!("exit status {code}"),
+        Exit::Signal(SIGSYS) => format!("killed by signal {SIGSYS}: bad system call"),
         Exit::Signal(signal) => format!("killed by signal {signal}"),
     };
     match output.trim() {
