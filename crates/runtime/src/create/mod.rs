@@ -23,6 +23,7 @@ use crate::channel::{self, Channel, Request};
 use crate::config::ContainerId;
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::init::{self, Job};
+use crate::process::{OPEN_FILES, OPEN_FILES_NEEDED};
 use crate::state::{ContainerDir, Record, format_time};
 use crate::{Host, Options, cgroup, hooks, procfs, rdt, trace};
 use alloc::format;
@@ -127,10 +128,13 @@ fn start_init(
     // The new mount namespace takes the current directory along, which is how the init gets at
     // the root file system without looking up its path again.
     let here = fs::open_at(CWD, ".", fs::O_PATH | fs::O_DIRECTORY, 0);
-    fs::chdir_fd(&job.rootfs).attempt(|| "entering the root file system")?;
+    if let Some(rootfs) = &job.rootfs {
+        fs::chdir_fd(rootfs).attempt(|| "entering the root file system")?;
+    }
     hide()?;
     let forked = namespaces::fork(job, &parent_end, &mut child_end);
     let Some(mut child) = forked? else {
+        drop(here);
         let Some(end) = child_end else { sys::process::exit(1) };
         drop(parent_end);
         // The lock belongs to the open directory, of which a fork has a copy: kept here, it would
@@ -318,7 +322,15 @@ pub(crate) fn set_process_limits(
     }
     for limit in &process.rlimits {
         let Some(number) = crate::config::limit_number(&limit.kind) else { continue };
-        sys::sched::set_limit_of(pid, number, limit.soft, limit.hard).map_err(|errno| {
+        let mut soft = limit.soft;
+        if number == OPEN_FILES {
+            // What the process needs itself until it is the program; it lowers the limit then.
+            if limit.hard < OPEN_FILES_NEEDED {
+                continue;
+            }
+            soft = limit.hard;
+        }
+        sys::sched::set_limit_of(pid, number, soft, limit.hard).map_err(|errno| {
             let error = Error::os(format!("process.rlimits: setting {}", limit.kind), errno);
             match errno {
                 sys::Errno::EPERM => error.with_hint("raising a hard limit needs CAP_SYS_RESOURCE"),

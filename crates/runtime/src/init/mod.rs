@@ -41,9 +41,9 @@ pub(crate) struct Job {
     pub trees: Vec<Option<Fd>>,
     /// For each configured device, a node that the parent has made where the child may not.
     pub nodes: Vec<Option<Fd>>,
-    pub bundle: Fd,
+    pub bundle: Option<Fd>,
     /// `O_PATH` on the root file system's directory.
-    pub rootfs: Fd,
+    pub rootfs: Option<Fd>,
     /// Its absolute path.
     pub rootfs_path: String,
     pub proc: Proc,
@@ -146,11 +146,21 @@ fn set_up(job: &mut Job, channel: &mut Channel) -> Result<process::Prepared> {
     } else {
         rootfs::enter_shared(job, channel)?
     };
+    close_spent(job);
     set_sysctls(job)?;
     if let Some(terminal) = terminal {
         terminal.connect(&job.plan.process)?;
     }
     process::prepare(&job.plan, &job.proc, &mut |listener| channel.send_listener(listener))
+}
+
+/// Descriptors of the host's that are not needed any more: what waits for `start` holds none.
+fn close_spent(job: &mut Job) {
+    job.bundle = None;
+    job.rootfs = None;
+    job.trees.clear();
+    job.joined.clear();
+    job.join = crate::cgroup::Join::default();
 }
 
 /// The wait for the word to go, the last hooks, and the program. Returns only on error.

@@ -75,7 +75,7 @@ impl<'a> Mounter<'a> {
         {
             return Ok(());
         }
-        let mounted = self.mount_ordinary(Some(&job.bundle), plan, tree)?;
+        let mounted = self.mount_ordinary(job.bundle.as_ref(), plan, tree)?;
         self.add_attributes(plan, mounted)
     }
 
@@ -133,7 +133,8 @@ impl<'a> Mounter<'a> {
 
     /// Makes the link again that is the source. `false`: it is no link.
     fn copy_link(&self, job: &Job, plan: &MountPlan, source: &str) -> Result<bool> {
-        let goal = match fs::read_link(&job.bundle, source) {
+        let bundle = job.bundle.as_ref().map_or(CWD, |bundle| bundle.borrow());
+        let goal = match fs::read_link(bundle, source) {
             Err(Errno::EINVAL) => return Ok(false),
             result => result.attempt(|| format!("reading the link {source:?}"))?,
         };

@@ -10,13 +10,14 @@ use crate::channel::{Channel, Request};
 use crate::error::{Attempt, Error, Result};
 use crate::rootdir::RootDir;
 use sys::mount::{self as m, Attributes};
-use sys::{CWD, Fd, fs};
+use sys::{CWD, Errno, Fd, fs};
 
 /// Builds the root and enters it. Returns the terminal that was made.
 pub(super) fn build(job: &mut Job, channel: &mut Channel) -> Result<Option<Terminal>> {
     set_propagation(job)?;
-    job.rootfs = reopen_root(job)?;
-    let root = RootDir::new(attach_root(job)?);
+    let rootfs = reopen_root(job)?;
+    let root = RootDir::new(attach_root(job, &rootfs)?);
+    drop(rootfs);
     let terminal = fill(job, &root, channel)?;
     if job.spec.root.as_ref().is_some_and(|root| root.readonly) {
         let cwd = job.plan.process.cwd.as_str();
@@ -50,7 +51,8 @@ fn fill(job: &mut Job, root: &RootDir, channel: &mut Channel) -> Result<Option<T
 /// on and below its root directory, and unmounted when it is deleted ([`unmount_shared`]).
 pub(super) fn enter_shared(job: &mut Job, channel: &mut Channel) -> Result<Option<Terminal>> {
     let attempt = || "entering the root file system";
-    let root = RootDir::new(bind_root(job)?);
+    let Some(rootfs) = job.rootfs.take() else { return Err(Error::os(attempt(), Errno::EBADF)) };
+    let root = RootDir::new(bind_root(&rootfs)?);
     let terminal = fill(job, &root, channel)?;
     if job.spec.root.as_ref().is_some_and(|root| root.readonly) {
         make_read_only(root.fd())?;
@@ -108,24 +110,24 @@ fn set_propagation(job: &Job) -> Result<()> {
 }
 
 /// Makes the root directory a mount of its own, on top of itself.
-fn attach_root(job: &Job) -> Result<Fd> {
+fn attach_root(job: &Job, rootfs: &Fd) -> Result<Fd> {
     if matches!(configured_propagation(job), "shared" | "rshared") {
         // pivot_root refuses a new root that is shared, or whose parent is; the copy of a private
         // mount is private.
-        make_parent_private(&job.rootfs)?;
+        make_parent_private(rootfs)?;
     }
-    bind_root(job)
+    bind_root(rootfs)
 }
 
-fn bind_root(job: &Job) -> Result<Fd> {
+fn bind_root(rootfs: &Fd) -> Result<Fd> {
     let attempt = || "mounting the root file system";
-    match m::clone_tree(&job.rootfs, "", true) {
+    match m::clone_tree(rootfs, "", true) {
         Ok(tree) => {
-            m::attach(&tree, &job.rootfs).attempt(attempt)?;
+            m::attach(&tree, rootfs).attempt(attempt)?;
             Ok(tree)
         }
-        Err(sys::Errno::ENOSYS | sys::Errno::EPERM) => {
-            let path = crate::procfs::fd_path(&job.rootfs);
+        Err(Errno::ENOSYS | Errno::EPERM) => {
+            let path = crate::procfs::fd_path(rootfs);
             m::mount(&path, &path, "", m::MS_BIND | m::MS_REC, "").attempt(attempt)?;
             // The descriptor is still below the new mount; its name leads to what is on top.
             let shown = fs::read_link(CWD, &path).attempt(attempt)?;
@@ -145,7 +147,7 @@ fn make_parent_private(rootfs: &Fd) -> Result<()> {
         let part = if end == 0 { "/" } else { &path[..end] };
         match m::mount("", part, "", m::MS_PRIVATE, "") {
             // Not a mount point: the one above may be.
-            Err(sys::Errno::EINVAL) if end > 0 => end = path[..end].rfind('/').unwrap_or(0),
+            Err(Errno::EINVAL) if end > 0 => end = path[..end].rfind('/').unwrap_or(0),
             result => return result.attempt(attempt),
         }
     }
@@ -165,7 +167,7 @@ fn ask_for_hooks(job: &Job, channel: &mut Channel) -> Result<()> {
 /// `mount_setattr`, or a remount on kernels without it.
 pub(super) fn set_attributes(mount: &Fd, change: Attributes) -> sys::Result<()> {
     match m::set_attributes(mount, change, false) {
-        Err(sys::Errno::ENOSYS) => mounts::remount(&crate::procfs::fd_path(mount), change),
+        Err(Errno::ENOSYS) => mounts::remount(&crate::procfs::fd_path(mount), change),
         result => result,
     }
 }

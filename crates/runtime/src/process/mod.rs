@@ -153,6 +153,7 @@ pub fn prepare(plan: &Plan, proc: &Proc, on_listener: OnListener<'_>) -> Result<
     make_working_directory(&process.cwd)?;
     identity::hand_over_pipes(plan);
     close_on_exec(3 + plan.preserve_fds, proc)?;
+    limit_open_files(process)?;
     // As root: the directory may be one that only root may enter, and the look where it is comes
     // before a filter that forbids it. The user's own attempt, for one that root may not enter (on a
     // file server), comes below.
@@ -193,6 +194,23 @@ pub fn execute(plan: &Plan, mut prepared: Prepared, on_listener: OnListener<'_>)
     match prepared.install_filter(plan, on_listener) {
         Ok(()) => prepared.program.execute(),
         Err(error) => error,
+    }
+}
+
+/// Number of `RLIMIT_NOFILE` (include/uapi/asm-generic/resource.h).
+pub(crate) const OPEN_FILES: u32 = 7;
+/// A process that makes a container holds a tree for every mount, and some descriptors more.
+pub(crate) const OPEN_FILES_NEEDED: u64 = 1024;
+
+/// The parent has raised the limit where it has to be; what is left is to lower it.
+fn limit_open_files(process: &Process) -> Result<()> {
+    let of_files = |limit: &&oci::runtime::Rlimit| {
+        config::limit_number(&limit.kind).is_some_and(|number| number == OPEN_FILES)
+    };
+    match process.rlimits.iter().rfind(of_files) {
+        Some(limit) => sys::sched::set_limit_of(0, OPEN_FILES, limit.soft, limit.hard)
+            .attempt(|| "process.rlimits: setting RLIMIT_NOFILE"),
+        None => Ok(()),
     }
 }
 

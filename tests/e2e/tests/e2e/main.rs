@@ -10,6 +10,7 @@ mod events;
 mod flags;
 mod host;
 mod life;
+mod mounting;
 mod mounts;
 mod options;
 mod pidfd;
