@@ -180,19 +180,51 @@ fn make_read_only(root: &Fd) -> Result<()> {
 fn change_root(job: &Job, root: &Fd) -> Result<()> {
     fs::chdir_fd(root).attempt(|| "entering the root file system")?;
     if job.no_pivot {
+        hide_kernel_files(job)?;
         return move_root();
     }
+    let old = fs::open_at(CWD, "/", fs::O_PATH | fs::O_DIRECTORY, 0)
+        .attempt(|| "opening the old root")?;
     m::pivot_root_here().map_err(|errno| {
         let error = Error::os("changing the root with pivot_root", errno);
         match errno {
-            sys::Errno::EINVAL => error.with_hint("a host that runs from a ramfs needs --no-pivot"),
+            Errno::EINVAL => error.with_hint("a host that runs from a ramfs needs --no-pivot"),
             _ => error,
         }
     })?;
-    // The old root lies on the new one. It must not pass its unmounting on to the host.
+    // The old root lies on the new one, which is still what "." means to mount(2). The old one must
+    // not pass its unmounting on to the host, and the new one's propagation is not to be touched.
+    fs::chdir_fd(&old).attempt(|| "entering the old root")?;
     m::mount("", ".", "", m::MS_SLAVE | m::MS_REC, "").attempt(|| "parting from the old root")?;
     m::unmount(".", m::MNT_DETACH).attempt(|| "unmounting the old root")?;
     fs::chdir("/").attempt(|| "entering the new root")
+}
+
+/// Takes the host's procfs and sysfs out of a mount namespace that keeps the host's root below the
+/// container's: with one of them in it, root of a user namespace in the container could mount
+/// another that nothing masks.
+fn hide_kernel_files(job: &Job) -> Result<()> {
+    let mounts = job.proc.read("self/mountinfo")?;
+    let inside = alloc::format!("{}/", job.rootfs_path);
+    let points = mounts.lines().filter_map(|line| {
+        let (place, kind) = line.split_once(" - ")?;
+        let point = crate::cgroup::unescape(place.split(' ').nth(4)?);
+        let kernels = matches!(kind.split(' ').next(), Some("proc" | "sysfs"));
+        (kernels && !point.starts_with(&inside)).then_some(point)
+    });
+    for point in points {
+        let attempt = || alloc::format!("taking the host's {point} out of the container");
+        let _ = m::mount("", &point, "", m::MS_SLAVE | m::MS_REC, "");
+        match m::unmount(&point, m::MNT_DETACH) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            // It came with the user namespace and is held by it: then it is covered.
+            Err(Errno::EINVAL | Errno::EPERM) => {
+                m::mount("tmpfs", &point, "tmpfs", m::MS_RDONLY, "").attempt(attempt)?;
+            }
+            Err(errno) => return Err(Error::os(attempt(), errno)),
+        }
+    }
+    Ok(())
 }
 
 /// For hosts that run from a ramfs, which cannot be pivoted: the new root is moved over the old.

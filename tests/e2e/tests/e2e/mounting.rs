@@ -2,6 +2,7 @@
 
 use e2e::{Bundle, stderr, stdout};
 use serde_json::{Value, json};
+use std::process::Command;
 
 fn runs(bundle: &mut Bundle, script: &str) -> String {
     let output = bundle.sh(script);
@@ -35,4 +36,47 @@ fn mounting_does_not_need_the_programs_descriptors() {
     let limit = json!([{"type": "RLIMIT_NOFILE", "soft": 9, "hard": 10}]);
     bundle.config["process"]["rlimits"] = limit;
     assert_eq!(runs(&mut bundle, "ulimit -Sn; ulimit -Hn"), "9\n10\n");
+}
+
+#[test]
+fn without_a_pivot_the_hosts_procfs_is_out_of_reach() {
+    let test = "without_a_pivot_the_hosts_procfs_is_out_of_reach";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    bundle.args(&["sh", "-c", "grep -E ' (proc|sysfs) ' /proc/self/mountinfo"]);
+    bundle.config["linux"]["readonlyPaths"] = json!([]);
+    bundle.write();
+    let (dir, id) = (bundle.path(""), bundle.id().to_string());
+    let output = bundle.runtime(&["run", "--no-pivot", "-b", dir, &id]);
+    let text = stdout(&output);
+    let mut points: Vec<&str> = text.lines().filter_map(|line| line.split(' ').nth(4)).collect();
+    points.sort_unstable();
+    assert!(points == ["/proc", "/sys"] || points == ["/proc"], "{text}{}", stderr(&output));
+}
+
+#[test]
+fn parting_from_the_old_root_is_not_passed_on() {
+    let test = "parting_from_the_old_root_is_not_passed_on";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    let (outside, source) = (bundle.path("outside"), bundle.path("source"));
+    std::fs::create_dir(outside).unwrap();
+    std::fs::create_dir(source).unwrap();
+    bundle.config["linux"]["rootfsPropagation"] = json!("shared");
+    let options = ["bind", "shared"];
+    add(&mut bundle, json!({"destination": "/mnt", "source": source, "options": options}));
+    bundle.args(&["sh", "-c", "grep ' /mnt ' /proc/self/mountinfo"]).write();
+    let script = format!(
+        "mount --make-rshared / && mount -t tmpfs tmpfs {outside} && touch {outside}/file && \
+         {} --root {} run -b {} {} && ls {outside}",
+        e2e::program("tare-runtime").display(),
+        bundle.path("state"),
+        bundle.path(""),
+        bundle.id(),
+    );
+    let output = Command::new("unshare")
+        .args(["-m", "--propagation", "private", "sh", "-c", &script])
+        .output()
+        .unwrap();
+    let text = stdout(&output);
+    assert!(text.contains(" shared:"), "{text}{}", stderr(&output));
+    assert!(text.ends_with("\nfile\n"), "{text}{}", stderr(&output));
 }
