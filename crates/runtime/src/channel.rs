@@ -24,6 +24,8 @@ pub(crate) enum Request {
     Created,
     /// The process that goes on as init has this id. Not answered.
     Child(i32),
+    /// Map the ids of mount N of the configuration, whose tree is this descriptor of mine. Answered.
+    MapMount(i32, i32),
     /// My filter's listener is this descriptor of mine. Answered.
     Listener(i32),
     /// A word for the debug log. Not answered.
@@ -228,6 +230,11 @@ fn encode(request: &Request) -> Vec<u8> {
         Request::Created => alloc::vec![b'c'],
         Request::Child(pid) => numbered(b'p', *pid),
         Request::Listener(fd) => numbered(b'l', *fd),
+        Request::MapMount(index, fd) => {
+            let mut bytes = numbered(b'i', *index);
+            bytes.extend_from_slice(&fd.to_ne_bytes());
+            bytes
+        }
         Request::Note(text) => {
             let mut bytes = alloc::vec![b'n'];
             bytes.extend_from_slice(text.as_bytes());
@@ -255,6 +262,13 @@ fn decode(bytes: &[u8]) -> Request {
         [b'h'] => Request::Hooks,
         [b'c'] => Request::Created,
         [b'p', rest @ ..] => number(rest).map_or_else(broken, Request::Child),
+        [b'i', rest @ ..] => rest
+            .split_first_chunk()
+            .and_then(|(index, fd)| {
+                let fd = number(fd)?;
+                Some(Request::MapMount(i32::from_ne_bytes(*index), fd))
+            })
+            .unwrap_or_else(broken),
         [b'l', rest @ ..] => number(rest).map_or_else(broken, Request::Listener),
         [b'n', rest @ ..] => Request::Note(String::from_utf8_lossy(rest).into_owned()),
         [b'e', rest @ ..] => Request::Failed(Error::decode(rest)),

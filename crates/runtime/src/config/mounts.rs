@@ -57,8 +57,12 @@ pub struct MountPlan {
     pub destination: String,
     /// What.
     pub what: What,
+    /// Where the source of a bind mount is in the container, if it is there.
+    pub inside: Option<String>,
     /// Attributes of the mount.
     pub attributes: m::Attributes,
+    /// Attributes that a bind mount loses because it asks for others.
+    pub only: u64,
     /// Attributes of the mount and all below it.
     pub recursive: m::Attributes,
     /// `MS_*` propagation to set, in order (with `MS_REC` or not).
@@ -227,7 +231,9 @@ pub fn plan(mount: &Mount, field: &str) -> Result<MountPlan> {
     let mut plan = MountPlan {
         destination: absolute(&mount.destination, field)?,
         what: What::Cgroup,
+        inside: None,
         attributes: m::Attributes::default(),
+        only: 0,
         recursive: m::Attributes::default(),
         propagation: Vec::new(),
         copy_up: false,
@@ -262,6 +268,9 @@ pub fn plan(mount: &Mount, field: &str) -> Result<MountPlan> {
         plan.idmap = Some(Idmap { uids, gids, recursive: false });
     }
     plan.what = what(mount, bind, data, field)?;
+    if matches!(plan.what, What::Bind { .. }) {
+        bind_attributes(&mut plan, &mount.options);
+    }
     check_idmap(&plan, field)?;
     if plan.copy_up && plan.destination == "/" {
         return Err(Error::invalid(format!("{field}: tmpcopyup: the root cannot be copied")));
@@ -300,6 +309,39 @@ fn apply(plan: &mut MountPlan, name: &str) -> Option<()> {
         Propagation(_) => {}
     }
     Some(())
+}
+
+/// Attributes that a bind mount may take away from its source where others are asked for.
+pub(crate) const BIND_ATTRIBUTES: u32 = m::MOUNT_ATTR_RDONLY
+    | m::MOUNT_ATTR_NOSUID
+    | m::MOUNT_ATTR_NODEV
+    | m::MOUNT_ATTR_NOEXEC
+    | m::MOUNT_ATTR_NOSYMFOLLOW;
+
+/// A bind mount with any attribute has only those that it asks for, as with a remount by mount(8);
+/// without any it is what its source is. Access times are kept as the source keeps them unless one
+/// of the three ways is named: the options that only end another way have never done so here.
+fn bind_attributes(plan: &mut MountPlan, options: &[String]) {
+    let is_time = |name: &str| {
+        matches!(name, "relatime" | "noatime" | "strictatime") || TIME_RESETS.contains(&name)
+    };
+    let time = options.iter().map(String::as_str).rfind(|name| is_time(name));
+    if time.is_some_and(|name| TIME_RESETS.contains(&name)) {
+        plan.attributes.set &= !u64::from(m::MOUNT_ATTR__ATIME);
+        plan.attributes.clear &= !u64::from(m::MOUNT_ATTR__ATIME);
+    }
+    let no_directories = u64::from(m::MOUNT_ATTR_NODIRATIME);
+    match time.filter(|name| !TIME_RESETS.contains(name)) {
+        // Of the directories' times, too, only what is asked for is left.
+        Some(_) => plan.attributes.clear |= no_directories & !plan.attributes.set,
+        None if plan.attributes.set & no_directories != 0 => {
+            set_time(&mut plan.attributes, AccessTime::Relative);
+        }
+        None => {}
+    }
+    if plan.attributes != m::Attributes::default() || time.is_some() {
+        plan.only = u64::from(BIND_ATTRIBUTES) & !plan.attributes.set;
+    }
 }
 
 fn set_time(target: &mut m::Attributes, time: AccessTime) {
@@ -440,6 +482,24 @@ mod tests {
         assert!(parse("bind", "", &["bind"]).is_err());
         assert!(parse("bind", "/s", &["bind", "nosiud"]).is_err());
         assert!(parse("", "/s", &["ro"]).is_err());
+    }
+
+    #[test]
+    fn a_bind_mount_with_attributes_has_no_others() {
+        let bind = |options: &[&str]| parse("bind", "/s", options).unwrap();
+        let none = bind(&["rbind", "rprivate"]);
+        assert_eq!((none.attributes, none.only), (m::Attributes::default(), 0));
+        let all = u64::from(BIND_ATTRIBUTES);
+        let read_only = u64::from(m::MOUNT_ATTR_RDONLY);
+        assert_eq!(bind(&["ro"]).only, all & !read_only);
+        assert_eq!((bind(&["dev"]).only, bind(&["norelatime"]).only), (all, all));
+        // Access times stay as they are unless a way of keeping them is named.
+        let time = u64::from(m::MOUNT_ATTR__ATIME);
+        assert_eq!(bind(&["noatime", "atime"]).attributes.clear & time, 0);
+        let strict = bind(&["strictatime"]).attributes;
+        assert_eq!(strict.set & time, u64::from(m::MOUNT_ATTR_STRICTATIME));
+        assert_eq!(strict.clear, time | u64::from(m::MOUNT_ATTR_NODIRATIME));
+        assert_eq!(bind(&["nodiratime"]).attributes.clear, time);
     }
 
     #[test]

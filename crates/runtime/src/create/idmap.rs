@@ -3,12 +3,21 @@
 use super::mapping::text;
 use crate::config::Idmap;
 use crate::error::{Attempt, Error, Result};
+use crate::init::Job;
 use alloc::format;
-use oci::runtime::Linux;
+use oci::runtime::{Linux, NamespaceKind};
 use sys::{CWD, Errno, Fd, fs, process, wait};
 
 /// Shows the ids of a detached tree through the mount's mapping, or the container's.
-pub(super) fn apply(tree: &Fd, map: &Idmap, linux: &Linux) -> Result<()> {
+pub(super) fn apply(
+    tree: &Fd,
+    map: &Idmap,
+    linux: &Linux,
+    joined: &[(NamespaceKind, Fd)],
+) -> Result<()> {
+    if let Some((_, users)) = joined.iter().find(|(kind, _)| *kind == NamespaceKind::User) {
+        return apply_running(tree, map, users);
+    }
     let own = !map.uids.is_empty();
     let (uids, gids) = match own {
         true => (&map.uids, &map.gids),
@@ -26,7 +35,7 @@ pub(super) fn apply(tree: &Fd, map: &Idmap, linux: &Linux) -> Result<()> {
 pub(crate) fn apply_running(tree: &Fd, map: &Idmap, users: &Fd) -> Result<()> {
     match map.uids.is_empty() {
         true => set(tree, users, map),
-        false => apply(tree, map, &Linux::default()),
+        false => apply(tree, map, &Linux::default(), &[]),
     }
 }
 
@@ -39,6 +48,23 @@ fn set(tree: &Fd, namespace: &Fd, map: &Idmap) -> Result<()> {
             _ => error,
         }
     })
+}
+
+/// Maps what the init has mounted: tree `number` among its descriptors.
+pub(super) fn apply_inside(
+    job: &Job,
+    init: &process::Child,
+    index: i32,
+    number: i32,
+) -> Result<()> {
+    let field = || format!("mounts[{index}]: idmap");
+    let map = usize::try_from(index).ok().and_then(|index| job.mounts.get(index)?.idmap.as_ref());
+    let (Some(map), Some(linux)) = (map, &job.spec.linux) else {
+        return Err(Error::invalid(format!("{}: the configuration has no such mapping", field())));
+    };
+    let tree = process::descriptor_of(&init.pidfd, number)
+        .attempt(|| "fetching a mount from the container's init")?;
+    apply(&tree, map, linux, &job.joined).map_err(|error| error.context(field()))
 }
 
 /// A user namespace with this mapping; the process that held it while it was made is gone.

@@ -75,7 +75,7 @@ pub(crate) fn prepare(
         plan.filter = Some(compile_filter(&profile, &host.trace, warnings)?);
         record.filter_flags = plan.filter.as_ref().map_or(0, |filter| filter.flags);
     }
-    let trees = prepare_trees(&bundle, &linux, &mounts, namespaces.own_users)?;
+    let trees = prepare_trees(&bundle, &linux, &mounts, &namespaces)?;
     let nodes = nodes::make_all(&linux, namespaces.own_users)?;
     let console = match options.started_late {
         true => None,
@@ -152,18 +152,20 @@ fn prepare_trees(
     bundle: &Fd,
     linux: &Linux,
     mounts: &[MountPlan],
-    own_users: bool,
+    namespaces: &namespaces::Namespaces,
 ) -> Result<Vec<Option<Fd>>> {
     let mut trees = Vec::with_capacity(mounts.len());
     for (index, mount) in mounts.iter().enumerate() {
-        let wanted = mount.idmap.is_some() || (own_users && ids::euid() == 0);
+        let wanted = mount.idmap.is_some() || (namespaces.own_users && ids::euid() == 0);
+        // What is in the container is there only when the mounts before it are made.
+        let wanted = wanted && (mount.inside.is_none() || !has(linux, NamespaceKind::Mount));
         let tree = if wanted { open_tree(bundle, index, mount)? } else { None };
         let Some(tree) = tree else {
             trees.push(None);
             continue;
         };
         if let Some(map) = &mount.idmap {
-            idmap::apply(&tree, map, linux)
+            idmap::apply(&tree, map, linux, &namespaces.joined)
                 .map_err(|error| error.context(format!("mounts[{index}]: idmap")))?;
         }
         trees.push(Some(tree));

@@ -176,12 +176,14 @@ fn serve(
     if job.overlaps {
         make_meanwhile(dir, record, job, channel, resources, warnings)?;
     }
+    // With a fifo the init says at the end that it waits in it.
     let waits_in_fifo = job.fifo.is_some();
+    let mut questions = questions(job);
     // Without a fifo and questions, the parent's part is done; `run` says when to go.
-    if !waits_in_fifo && !asks(job) {
+    if !waits_in_fifo && questions == 0 {
         return if job.overlaps { Ok(()) } else { dir.save(record) };
     }
-    loop {
+    while waits_in_fifo || questions > 0 {
         match channel.receive()? {
             Some(Request::Map) => {
                 if job.wants_mapping {
@@ -194,25 +196,24 @@ fn serve(
                 }
                 give(job, record, child.pid)?;
                 channel.answer()?;
-                if !waits_in_fifo && !job.asks_for_cgroup && !has_runtime_hooks(job) {
-                    return dir.save(record);
-                }
+                questions = questions.saturating_sub(1);
             }
             Some(Request::Attach) => {
                 if let Some(plan) = &record.cgroup {
                     plan.attach(&cgroup::SubCgroups::default(), None, child.pid)?;
                 }
                 channel.answer()?;
-                if !waits_in_fifo && !has_runtime_hooks(job) {
-                    return dir.save(record);
-                }
+                questions = questions.saturating_sub(1);
             }
             Some(Request::Hooks) => {
                 run_runtime_hooks(job, record)?;
                 channel.answer()?;
-                if !waits_in_fifo {
-                    return dir.save(record);
-                }
+                questions = questions.saturating_sub(1);
+            }
+            Some(Request::MapMount(index, fd)) => {
+                idmap::apply_inside(job, child, index, fd)?;
+                channel.answer()?;
+                questions = questions.saturating_sub(1);
             }
             Some(Request::Listener(fd)) => {
                 listener::forward(record, child, fd)?;
@@ -226,6 +227,7 @@ fn serve(
             None => return Err(died(child)),
         }
     }
+    dir.save(record)
 }
 
 /// What does not have to be there before the init is: the filter and the cgroups of v1.
@@ -257,9 +259,15 @@ fn make_meanwhile(
     channel.tell_made(&made)
 }
 
-/// Whether the init asks anything before it waits for the word to go.
-fn asks(job: &Job) -> bool {
-    job.wants_mapping || job.waits_for_parent || job.asks_for_cgroup || has_runtime_hooks(job)
+/// How many questions the init asks before it waits for the word to go.
+fn questions(job: &Job) -> usize {
+    let mapped = |mount: &&crate::config::MountPlan| {
+        job.own_mounts && mount.inside.is_some() && mount.idmap.is_some()
+    };
+    usize::from(job.wants_mapping || job.waits_for_parent)
+        + usize::from(job.asks_for_cgroup)
+        + usize::from(has_runtime_hooks(job))
+        + job.mounts.iter().filter(mapped).count()
 }
 
 fn has_runtime_hooks(job: &Job) -> bool {

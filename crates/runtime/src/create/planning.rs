@@ -191,13 +191,30 @@ pub(crate) fn compile_filter(
     Ok(Filter { instructions, flags: program.flags })
 }
 
+/// Paths of the host's that lead into the root directory mean the container's own tree: as
+/// destinations they are what early runc wrote, as sources they show what other mounts made there.
 pub(crate) fn plan_mounts(spec: &Spec, bundle: &str) -> Result<Vec<MountPlan>> {
+    let root = spec.root.as_ref().map_or("", |root| root.path.as_str());
+    let root = config::clean(&match root.starts_with('/') {
+        true => root.into(),
+        false => format!("{bundle}/{root}"),
+    });
+    let below = |path: &str| {
+        let rest = path.strip_prefix(&root)?;
+        (root != "/" && rest.starts_with('/')).then(|| rest.to_string())
+    };
     let plan = |(index, mount)| {
         let mut plan = config::plan_mount(mount, &format!("mounts[{index}]"))?;
         if let What::Bind { source, .. } = &mut plan.what
             && !source.starts_with('/')
         {
             *source = format!("{bundle}/{source}");
+        }
+        if let Some(destination) = below(&plan.destination) {
+            plan.destination = destination;
+        }
+        if let What::Bind { source, .. } = &plan.what {
+            plan.inside = below(&config::clean(source));
         }
         Ok(plan)
     };

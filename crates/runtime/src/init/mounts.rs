@@ -7,7 +7,7 @@
 
 use super::rootfs::set_attributes;
 use super::{Job, cgroups, copy_up, describe};
-use crate::channel::Channel;
+use crate::channel::{Channel, Request};
 use crate::config::{MountPlan, What};
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::procfs::fd_path;
@@ -25,11 +25,14 @@ pub(crate) struct Mounter<'a> {
     /// Mounts that become read-only once everything in them is made.
     read_only_later: Vec<Fd>,
     dev_is_bind: bool,
+    own_users: bool,
 }
 
 impl<'a> Mounter<'a> {
-    pub(crate) fn new(root: &'a RootDir) -> Self {
-        Self { root, terminals: None, read_only_later: Vec::new(), dev_is_bind: false }
+    /// `own_users`: the container has a user namespace of its own.
+    pub(crate) fn new(root: &'a RootDir, own_users: bool) -> Self {
+        let read_only_later = Vec::new();
+        Self { root, terminals: None, read_only_later, dev_is_bind: false, own_users }
     }
 
     pub(super) fn mount_all(&mut self, job: &mut Job, channel: &mut Channel) -> Result<()> {
@@ -38,10 +41,44 @@ impl<'a> Mounter<'a> {
             if plan.what == What::Cgroup {
                 super::enter_cgroups(job, channel)?;
             }
-            let tree = job.trees.get_mut(index).and_then(Option::take);
-            self.mount(job, plan, tree).map_err(|error| error.context(describe(index, plan)))?;
+            let tree = match job.trees.get_mut(index).and_then(Option::take) {
+                None => self.open_inside(job, index, plan, channel),
+                tree => Ok(tree),
+            };
+            tree.and_then(|tree| self.mount(job, plan, tree))
+                .map_err(|error| error.context(describe(index, plan)))?;
         }
         Ok(())
+    }
+
+    /// The source of a bind mount that other mounts of the container may have made.
+    fn open_inside(
+        &self,
+        job: &Job,
+        index: usize,
+        plan: &MountPlan,
+        channel: &mut Channel,
+    ) -> Result<Option<Fd>> {
+        let (Some(inside), What::Bind { recursive, .. }) = (&plan.inside, &plan.what) else {
+            return Ok(None);
+        };
+        // Without a mount namespace nothing is cloned that the caller's mounts could do without.
+        if !job.own_mounts || plan.links.copy_source {
+            return Ok(None);
+        }
+        let attempt = || format!("opening the source {inside:?} in the container");
+        let flags = fs::O_PATH | plan.links.source_flag();
+        let from = self.root.open(inside, flags).attempt(attempt)?;
+        match m::clone_tree(&from, "", *recursive) {
+            Ok(tree) if plan.idmap.is_some() => {
+                // The file system's owner has to do it, who is the parent.
+                channel.ask(&Request::MapMount(index as i32, tree.raw()))?;
+                Ok(Some(tree))
+            }
+            Ok(tree) => Ok(Some(tree)),
+            Err(Errno::ENOSYS | Errno::EPERM) if plan.idmap.is_none() => Ok(None),
+            Err(errno) => Err(Error::os(attempt(), errno)),
+        }
     }
 
     /// Whether devices are to be made: not where the host's `/dev` is mounted.
@@ -175,16 +212,26 @@ impl<'a> Mounter<'a> {
             false => self.root.ensure(&plan.destination, make)?,
         };
         match from {
-            Source::Path(from) => bind_by_path(&from, &target, plan, recursive),
+            Source::Path(from) => bind_by_path(&from, &target, self.bind_change(plan), recursive),
             Source::Tree(tree) => {
-                if plan.attributes != Attributes::default() {
-                    set_attributes(&tree, plan.attributes)
-                        .attempt(|| "setting the mount's attributes")?;
+                let change = self.bind_change(plan);
+                if change != Attributes::default() {
+                    set_attributes(&tree, change).attempt(|| "setting the mount's attributes")?;
                 }
                 attach(&tree, &target)?;
                 Ok(tree)
             }
         }
+    }
+
+    /// What changes on a bind mount. In a user namespace it keeps what it does not say otherwise:
+    /// the kernel lets nobody there take the protection of the host's mounts away.
+    fn bind_change(&self, plan: &MountPlan) -> Attributes {
+        let lost = match self.own_users {
+            true => plan.only & u64::from(m::MOUNT_ATTR_NOSYMFOLLOW),
+            false => plan.only,
+        };
+        Attributes { clear: plan.attributes.clear | lost, ..plan.attributes }
     }
 
     fn file_system(
@@ -194,10 +241,11 @@ impl<'a> Mounter<'a> {
         source: &str,
         data: &[String],
     ) -> Result<Fd> {
+        let existed = kind == "tmpfs" && self.root.open(&plan.destination, fs::O_PATH).is_ok();
         let target = self.mount_point(plan, kind)?;
         let mut data: Vec<&str> = data.iter().map(String::as_str).collect();
         let mode;
-        if kind == "tmpfs" && !data.iter().any(|option| option.starts_with("mode=")) {
+        if existed && !data.iter().any(|option| option.starts_with("mode=")) {
             // A tmpfs looks like the directory that it covers (as runc).
             let stat = fs::stat_fd(&target).attempt(|| "looking at the mount point")?;
             mode = format!("mode={:o}", stat.st_mode & 0o7777);
@@ -342,12 +390,12 @@ pub(super) fn reopen(target: &Fd) -> Result<Fd> {
     fs::open_at(CWD, shown, fs::O_PATH | fs::O_NOFOLLOW, 0).attempt(attempt)
 }
 
-fn bind_by_path(from: &Fd, target: &Fd, plan: &MountPlan, recursive: bool) -> Result<Fd> {
+fn bind_by_path(from: &Fd, target: &Fd, change: Attributes, recursive: bool) -> Result<Fd> {
     let flags = m::MS_BIND | if recursive { m::MS_REC } else { 0 };
     m::mount(fd_path(from), fd_path(target), "", flags, "").attempt(|| "binding")?;
     let mounted = reopen(target)?;
-    if plan.attributes != Attributes::default() {
-        remount(&fd_path(&mounted), plan.attributes).attempt(|| "setting attributes")?;
+    if change != Attributes::default() {
+        remount(&fd_path(&mounted), change).attempt(|| "setting attributes")?;
     }
     Ok(mounted)
 }

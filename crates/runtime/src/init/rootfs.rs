@@ -34,7 +34,7 @@ pub(super) fn build(job: &mut Job, channel: &mut Channel) -> Result<Option<Termi
 
 /// Makes everything that lies below the root. Returns the terminal that was made.
 fn fill(job: &mut Job, root: &RootDir, channel: &mut Channel) -> Result<Option<Terminal>> {
-    let mut mounter = mounts::Mounter::new(root);
+    let mut mounter = mounts::Mounter::new(root, job.own_users);
     mounter.mount_all(job, channel)?;
     if mounter.makes_devices() {
         devices::make_all(job, root)?;

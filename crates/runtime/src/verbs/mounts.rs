@@ -59,7 +59,7 @@ pub fn add_mounts(host: &Host, id: &ContainerId, mounts: &[Mount]) -> Result<()>
 
 /// Makes one mount, and notes it in `made` as soon as it is there.
 fn add(root: &RootDir, plan: &MountPlan, tree: Option<Fd>, made: &mut Vec<Fd>) -> Result<()> {
-    let mut mounter = Mounter::new(root);
+    let mut mounter = Mounter::new(root, false);
     let mounted = mounter.mount_ordinary(None, plan, tree)?;
     made.push(fs::duplicate(&mounted, 3).attempt(|| "keeping the mount")?);
     mounter.add_attributes(plan, mounted)?;

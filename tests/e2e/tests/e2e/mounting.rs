@@ -22,6 +22,40 @@ fn user_namespace(bundle: &mut Bundle) {
     std::os::unix::fs::chown(bundle.path("rootfs"), Some(100_000), Some(100_000)).unwrap();
 }
 
+/// A source below the root directory is what the mounts before it made there.
+#[test]
+fn a_mount_may_show_what_earlier_mounts_made() {
+    let test = "a_mount_may_show_what_earlier_mounts_made";
+    for (users, mapped) in [(false, false), (true, false), (false, true), (true, true)] {
+        let Some(mut bundle) = Bundle::new(test) else { return };
+        let (source, rootfs) = (bundle.path("source"), bundle.path("rootfs"));
+        std::fs::create_dir_all(format!("{source}/below")).unwrap();
+        std::fs::write(format!("{source}/below/file"), "shown").unwrap();
+        if users {
+            user_namespace(&mut bundle);
+        }
+        add(&mut bundle, json!({"destination": "/first", "source": source, "options": ["bind"]}));
+        let mut second = json!({
+            "destination": format!("{rootfs}/second"),
+            "source": format!("{rootfs}/first/below"),
+            "options": ["rbind", "rprivate"]
+        });
+        if mapped {
+            let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+            second["uidMappings"] = map.clone();
+            second["gidMappings"] = map;
+        }
+        add(&mut bundle, second);
+        let owner = match (users, mapped) {
+            (false, false) | (true, true) => "0",
+            (true, false) => "65534",
+            (false, true) => "100000",
+        };
+        let text = runs(&mut bundle, "cat /second/file; busybox stat -c :%u /second/file");
+        assert_eq!(text, format!("shown:{owner}\n"), "{users} {mapped}");
+    }
+}
+
 #[test]
 fn mounting_does_not_need_the_programs_descriptors() {
     let test = "mounting_does_not_need_the_programs_descriptors";
@@ -39,6 +73,16 @@ fn mounting_does_not_need_the_programs_descriptors() {
 }
 
 #[test]
+fn a_tmpfs_on_a_new_directory_is_everybodys() {
+    let test = "a_tmpfs_on_a_new_directory_is_everybodys";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    bundle.config["root"]["readonly"] = json!(false);
+    add(&mut bundle, json!({"destination": "/new/one", "type": "tmpfs", "source": "tmpfs"}));
+    assert_eq!(runs(&mut bundle, "busybox stat -c %a /new/one"), "1777\n");
+}
+
+/// Whoever could mount another procfs would see it without masks.
+#[test]
 fn without_a_pivot_the_hosts_procfs_is_out_of_reach() {
     let test = "without_a_pivot_the_hosts_procfs_is_out_of_reach";
     let Some(mut bundle) = Bundle::new(test) else { return };
@@ -53,6 +97,8 @@ fn without_a_pivot_the_hosts_procfs_is_out_of_reach() {
     assert!(points == ["/proc", "/sys"] || points == ["/proc"], "{text}{}", stderr(&output));
 }
 
+/// The old root goes away in the container only, and the new one keeps the propagation that its
+/// mounts ask for.
 #[test]
 fn parting_from_the_old_root_is_not_passed_on() {
     let test = "parting_from_the_old_root_is_not_passed_on";
