@@ -83,6 +83,23 @@ pub fn ignore(signal: i32) -> Result<()> {
     unsafe { call!(__NR_rt_sigaction, signal, action.as_ptr(), 0, 8) }.map(drop)
 }
 
+/// Lets signals end this process by a handler, which a pid namespace's first process needs: it gets
+/// no signal that it has not asked for. An exec takes the handlers away.
+pub fn exit_on(signals: &[i32]) {
+    extern "C" fn exit(signal: i32) {
+        crate::process::exit(128 + signal)
+    }
+    const SA_RESTORER: u64 = 0x0400_0000;
+    let handler = exit as extern "C" fn(i32) as usize as u64;
+    // x86-64 wants a restorer. It is never called, because the handler does not return.
+    let action = [handler, SA_RESTORER, handler, 0];
+    for &signal in signals {
+        // SAFETY: the structure is readable and has the kernel's size; the handler only makes a
+        // system call, which it may at any time, and does not return.
+        let _ = unsafe { call!(__NR_rt_sigaction, signal, action.as_ptr(), 0, 8) };
+    }
+}
+
 /// Signal names without `SIG`, from 1 on, with the aliases that the kernel's headers define.
 const NAMES: [(&str, i32); 35] = [
     ("HUP", 1),

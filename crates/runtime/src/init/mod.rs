@@ -163,11 +163,20 @@ fn close_spent(job: &mut Job) {
     job.join = crate::cgroup::Join::default();
 }
 
+/// What ends a container that waits for `start`: SIGHUP, SIGINT, SIGQUIT, SIGTERM.
+const STOP_SIGNALS: [i32; 4] = [1, 2, 3, 15];
+
 /// The wait for the word to go, the last hooks, and the program. Returns only on error.
 fn start(job: &mut Job, mut prepared: process::Prepared, channel: &mut Channel) -> Error {
     job.trace.ask_to_say(channel, trace::READY);
     let started = match job.fifo.take() {
-        Some(fifo) => wait_for_start(job, fifo, channel).map(Some),
+        Some(fifo) => {
+            // As process 1 it would get none of these without a handler.
+            signal::exit_on(&STOP_SIGNALS);
+            let started = wait_for_start(job, fifo, channel).map(Some);
+            signal::reset_all();
+            started
+        }
         None => channel.wait_for_go().map(|()| None),
     };
     let reporter = match started {

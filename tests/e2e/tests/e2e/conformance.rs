@@ -115,6 +115,30 @@ fn a_created_container_holds_no_descriptor_of_its_creator() {
     }
 }
 
+/// As the first process of its namespace it would not get them otherwise.
+#[test]
+fn a_created_container_ends_by_the_signals_that_stop_programs() {
+    let test = "a_created_container_ends_by_the_signals_that_stop_programs";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    bundle.args(&["true"]).write();
+    let (path, id) = (bundle.path(""), bundle.id().to_string());
+    for signal in ["HUP", "INT", "QUIT", "TERM"] {
+        let mut create = bundle.command(&["create", "--bundle", path, &id]);
+        assert!(create.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+        let kill = bundle.runtime(&["kill", &id, signal]);
+        assert!(kill.status.success(), "{}", stderr(&kill));
+        for _ in 0..500 {
+            if bundle.status() == "stopped" {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert_eq!(bundle.status(), "stopped", "{signal}");
+        let delete = bundle.runtime(&["delete", &id]);
+        assert!(delete.status.success(), "{}", stderr(&delete));
+    }
+}
+
 #[test]
 fn a_created_container_in_a_user_namespace_starts() {
     let Some(mut bundle) = Bundle::new("a_created_container_in_a_user_namespace_starts") else {
