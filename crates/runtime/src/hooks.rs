@@ -6,29 +6,38 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use oci::runtime::{Hook, State};
 use sys::wait::{self, Exit, POLLIN, PollFd};
-use sys::{CStrings, Errno, Fd, fs, process, signal, time};
+use sys::{CStrings, CWD, Errno, Fd, fs, process, signal, time};
 
 /// What of a failed hook's standard error is shown.
 const OUTPUT_LIMIT_BYTES: usize = 4096;
 
 /// Runs hooks in order; the first failure ends it.
 pub fn run_all(kind: &str, hooks: &[Hook], state: &State) -> Result<()> {
-    run_each(kind, hooks, state, None)
+    run_each(kind, hooks, state, &Place::Bundle)
 }
 
-/// As [`run_all`]; hooks without an environment of their own get `inherited`.
-pub fn run_all_inside(
+/// As [`run_all`], in the current directory; hooks without an environment of their own get
+/// `inherited`.
+pub fn run_all_here(
     kind: &str,
     hooks: &[Hook],
     state: &State,
-    inherited: &CStrings,
+    inherited: Option<&CStrings>,
 ) -> Result<()> {
-    run_each(kind, hooks, state, Some(inherited))
+    run_each(kind, hooks, state, &Place::Here(inherited))
 }
 
-fn run_each(kind: &str, hooks: &[Hook], state: &State, inherited: Option<&CStrings>) -> Result<()> {
+/// Where hooks start.
+enum Place<'a> {
+    /// In the bundle's directory.
+    Bundle,
+    /// In the current directory, those without an environment with this one.
+    Here(Option<&'a CStrings>),
+}
+
+fn run_each(kind: &str, hooks: &[Hook], state: &State, place: &Place<'_>) -> Result<()> {
     for (index, hook) in hooks.iter().enumerate() {
-        run(hook, state, inherited).map_err(|error| {
+        run(hook, state, place).map_err(|error| {
             error.context(format!("error running {kind} hook #{index}: {}", hook.path))
         })?;
     }
@@ -38,8 +47,13 @@ fn run_each(kind: &str, hooks: &[Hook], state: &State, inherited: Option<&CStrin
 /// Runs hooks in order and goes on after a failure; returns every failure as a sentence.
 pub fn run_all_anyway(kind: &str, hooks: &[Hook], state: &State) -> Vec<String> {
     let run = |(index, hook): (usize, &Hook)| {
-        let error = run(hook, state, None).err()?;
-        Some(format!("error running {kind} hook #{index}: {}: {error}", hook.path))
+        let error = run(hook, state, &Place::Bundle).err()?;
+        let (path, text) = (&hook.path, format!("{error}"));
+        Some(match text.strip_prefix(EXIT_STATUS) {
+            // In crun's words, for whoever looks for them in a log.
+            Some(rest) => format!("{kind} hook failed with exit code {rest} (#{index}, {path})"),
+            None => format!("error running {kind} hook #{index}: {path}: {text}"),
+        })
     };
     hooks.iter().enumerate().filter_map(run).collect()
 }
@@ -48,7 +62,7 @@ fn os(attempt: &str) -> impl FnOnce(Errno) -> Error {
     move |errno| Error::os(attempt, errno)
 }
 
-fn run(hook: &Hook, state: &State, inherited: Option<&CStrings>) -> Result<()> {
+fn run(hook: &Hook, state: &State, place: &Place<'_>) -> Result<()> {
     let (stdin, to_hook) = fs::pipe().map_err(os("making a pipe"))?;
     let (from_hook, stderr) = fs::pipe().map_err(os("making a pipe"))?;
     let args = CStrings::new(match hook.args.is_empty() {
@@ -56,15 +70,20 @@ fn run(hook: &Hook, state: &State, inherited: Option<&CStrings>) -> Result<()> {
         false => &hook.args,
     })
     .map_err(os("preparing its arguments"))?;
+    let redirected = [redirect(state, STDOUT, place)?, redirect(state, STDERR, place)?];
     let own = CStrings::new(&hook.env).map_err(os("preparing its environment"))?;
-    let env = inherited.filter(|_| hook.env.is_empty()).unwrap_or(&own);
+    let env = match place {
+        Place::Here(Some(inherited)) if hook.env.is_empty() => inherited,
+        _ => &own,
+    };
     let forked = process::fork_plain().map_err(os("starting it"))?;
     let Some(child) = forked else {
-        // Where the bundle can be seen, hooks start in it. Inside the container there is none.
-        if state.status != oci::runtime::Status::Created {
+        if matches!(place, Place::Bundle) {
             let _ = fs::chdir(&state.bundle);
         }
-        become_hook(&hook.path, &stdin, &stderr, &args, env)
+        let [out, err] = &redirected;
+        let streams = [&stdin, out.as_ref().unwrap_or(&stderr), err.as_ref().unwrap_or(&stderr)];
+        become_hook(&hook.path, streams, &args, env)
     };
     drop((stdin, stderr));
     // A hook that does not read its input gets none; SIGPIPE must not end the runtime for that.
@@ -78,16 +97,38 @@ fn run(hook: &Hook, state: &State, inherited: Option<&CStrings>) -> Result<()> {
     }
 }
 
+const EXIT_STATUS: &str = "exit status ";
 const SIGPIPE: i32 = 13;
 const SIGKILL: i32 = 9;
 /// What a filter kills with.
 const SIGSYS: i32 = 31;
 
-fn become_hook(path: &str, stdin: &Fd, stderr: &Fd, args: &CStrings, env: &CStrings) -> ! {
+/// crun's annotations: files of the host's that hooks write to.
+const STDOUT: &str = "run.oci.hooks.stdout";
+const STDERR: &str = "run.oci.hooks.stderr";
+
+/// Opens the file that the output goes to. Hooks in the container cannot see it.
+fn redirect(state: &State, annotation: &str, place: &Place<'_>) -> Result<Option<Fd>> {
+    let inside = matches!(place, Place::Here(Some(_)));
+    let Some(path) = state.annotations.get(annotation).filter(|_| !inside) else {
+        return Ok(None);
+    };
+    let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_APPEND;
+    fs::open_at(CWD, path, flags, 0o600)
+        .map(Some)
+        .map_err(|errno| Error::os(format!("annotations: {annotation}: opening {path:?}"), errno))
+}
+
+fn become_hook(
+    path: &str,
+    [stdin, stdout, stderr]: [&Fd; 3],
+    args: &CStrings,
+    env: &CStrings,
+) -> ! {
     signal::reset_all();
     let _ = signal::set_mask(signal::SignalSet::default());
     let ready = fs::duplicate_to(stdin, 0)
-        .and_then(|()| fs::duplicate_to(stderr, 1))
+        .and_then(|()| fs::duplicate_to(stdout, 1))
         .and_then(|()| fs::duplicate_to(stderr, 2))
         .and_then(|()| match fs::cloexec_from(3) {
             Err(Errno::ENOSYS | Errno::EINVAL | Errno::EPERM) => Ok(()),
@@ -102,7 +143,7 @@ fn become_hook(path: &str, stdin: &Fd, stderr: &Fd, args: &CStrings, env: &CStri
 fn failure(exit: Exit, output: &[u8]) -> String {
     let output = String::from_utf8_lossy(output);
     let how = match exit {
-        Exit::Code(code) => format!("exit status {code}"),
+        Exit::Code(code) => format!("{EXIT_STATUS}{code}"),
         Exit::Signal(SIGSYS) => format!("killed by signal {SIGSYS}: bad system call"),
         Exit::Signal(signal) => format!("killed by signal {signal}"),
     };

@@ -221,7 +221,7 @@ fn run_start_hooks(
     state.status = oci::runtime::Status::Created;
     state.pid = sys::process::id();
     let hooks = &hooks.start_container;
-    crate::hooks::run_all_inside("startContainer", hooks, &state, prepared.env())
+    crate::hooks::run_all_here("startContainer", hooks, &state, Some(prepared.env()))
 }
 
 /// Tells the parent that everything is made, and waits until somebody opens the fifo.

@@ -41,7 +41,7 @@ fn fill(job: &mut Job, root: &RootDir, channel: &mut Channel) -> Result<Option<T
     }
     let terminal = console::make(job, root, mounter.terminals())?;
     super::enter_cgroups(job, channel)?;
-    ask_for_hooks(job, channel)?;
+    ask_for_hooks(job, root, channel)?;
     mounter.finish()?;
     masks::apply(job, root)?;
     Ok(terminal)
@@ -153,15 +153,20 @@ fn make_parent_private(rootfs: &Fd) -> Result<()> {
     }
 }
 
-fn ask_for_hooks(job: &Job, channel: &mut Channel) -> Result<()> {
+fn ask_for_hooks(job: &Job, root: &RootDir, channel: &mut Channel) -> Result<()> {
     let Some(hooks) = &job.spec.hooks else { return Ok(()) };
     if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
         channel.ask(&Request::Hooks)?;
     }
+    if hooks.create_container.is_empty() {
+        return Ok(());
+    }
     let mut state = job.state.clone();
     state.status = oci::runtime::Status::Creating;
     state.pid = sys::process::id();
-    crate::hooks::run_all("createContainer", &hooks.create_container, &state)
+    // They start where the container's files are, as with runc.
+    fs::chdir_fd(root.fd()).attempt(|| "entering the root file system")?;
+    crate::hooks::run_all_here("createContainer", &hooks.create_container, &state, None)
 }
 
 /// `mount_setattr`, or a remount on kernels without it.

@@ -133,13 +133,51 @@ fn bind_mounts_may_stop_at_links() {
 }
 
 #[test]
-fn create_container_hooks_start_in_the_bundle_and_see_its_mounts() {
-    let test = "create_container_hooks_start_in_the_bundle_and_see_its_mounts";
+fn create_container_hooks_start_in_the_root_and_see_its_mounts() {
+    let test = "create_container_hooks_start_in_the_root_and_see_its_mounts";
     let Some(mut bundle) = Bundle::new(test) else { return };
-    let hook = json!({"path": "/bin/sh", "args": ["sh", "-c", "test -e rootfs/proc/self"]});
+    let hook = json!({"path": "/bin/sh", "args": ["sh", "-c", "test -e proc/self"]});
     bundle.config["hooks"] = json!({"createContainer": [hook]});
     let output = bundle.sh("echo run");
     assert_eq!(stdout(&output), "run\n", "{}", stderr(&output));
+}
+
+#[test]
+fn hooks_write_to_files_of_the_host() {
+    let Some(mut bundle) = Bundle::new("hooks_write_to_files_of_the_host") else { return };
+    let (out, err) = (bundle.path("out"), bundle.path("err"));
+    let annotations = json!({"run.oci.hooks.stdout": out, "run.oci.hooks.stderr": err});
+    bundle.config["annotations"] = annotations;
+    let hook = |name| {
+        let script = format!("echo {name}; echo not {name} >&2");
+        json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}])
+    };
+    let kinds = ["prestart", "createRuntime", "createContainer", "startContainer", "poststop"];
+    for kind in kinds {
+        bundle.config["hooks"][kind] = hook(kind);
+    }
+    let output = bundle.sh("echo run");
+    assert_eq!(stdout(&output), "run\n", "{}", stderr(&output));
+    // What runs in the container has no way to them.
+    let seen = "prestart\ncreateRuntime\ncreateContainer\npoststop\n";
+    assert_eq!(std::fs::read_to_string(out).unwrap(), seen);
+    let not = seen.lines().map(|name| format!("not {name}\n")).collect::<String>();
+    assert_eq!(std::fs::read_to_string(err).unwrap(), not);
+    bundle.config["annotations"]["run.oci.hooks.stdout"] = json!("/nowhere/out");
+    let output = bundle.sh("echo run");
+    let sentence = "annotations: run.oci.hooks.stdout: opening \"/nowhere/out\"";
+    assert!(stderr(&output).contains(sentence), "{}", stderr(&output));
+    assert!(!output.status.success());
+}
+
+#[test]
+fn a_failed_poststop_hook_is_a_warning() {
+    let Some(mut bundle) = Bundle::new("a_failed_poststop_hook_is_a_warning") else { return };
+    bundle.config["hooks"] = json!({"poststop": [{"path": "/bin/false"}]});
+    let output = bundle.sh("echo run");
+    assert!(output.status.success());
+    let warning = "tare-runtime: warning: poststop hook failed with exit code 1 (#0, /bin/false)\n";
+    assert_eq!((stdout(&output), stderr(&output)), ("run\n".into(), warning.into()));
 }
 
 #[test]
