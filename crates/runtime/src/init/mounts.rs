@@ -216,7 +216,7 @@ impl<'a> Mounter<'a> {
             Source::Tree(tree) => {
                 let change = self.bind_change(plan);
                 if change != Attributes::default() {
-                    set_attributes(&tree, change).attempt(|| "setting the mount's attributes")?;
+                    self.change(&tree, change).attempt(|| "setting the mount's attributes")?;
                 }
                 attach(&tree, &target)?;
                 Ok(tree)
@@ -232,6 +232,21 @@ impl<'a> Mounter<'a> {
             false => plan.only,
         };
         Attributes { clear: plan.attributes.clear | lost, ..plan.attributes }
+    }
+
+    /// In a user namespace the kernel lets nobody take attributes away that the host's mount has,
+    /// nor change its access times. The tree may be one that the parent has cloned, which the kernel
+    /// does not protect; the answer is the same. A read-only file system is no reason to refuse: it
+    /// stays read-only.
+    fn change(&self, tree: &Fd, change: Attributes) -> sys::Result<()> {
+        const PROTECTING: u64 = 0xf;
+        const ACCESS_TIMES: u64 = 0x1c00;
+        let flags = || fs::statfs(tree).map(|stat| stat.f_flags as u64);
+        let before = flags()?;
+        set_attributes(tree, change)?;
+        let after = flags()?;
+        let lost = (before & !after & PROTECTING) | ((before ^ after) & ACCESS_TIMES);
+        if self.own_users && lost != 0 { Err(Errno::EPERM) } else { Ok(()) }
     }
 
     fn file_system(

@@ -97,6 +97,48 @@ fn without_a_pivot_the_hosts_procfs_is_out_of_reach() {
     assert!(points == ["/proc", "/sys"] || points == ["/proc"], "{text}{}", stderr(&output));
 }
 
+/// The kernel locks the attributes of mounts that come from another user's namespace.
+#[test]
+fn in_a_user_namespace_the_protection_of_the_hosts_mounts_stays() {
+    let test = "in_a_user_namespace_the_protection_of_the_hosts_mounts_stays";
+    let Some(mut bundle) = Bundle::new(test) else { return };
+    let source = bundle.path("source").to_string();
+    std::fs::create_dir(&source).unwrap();
+    let mount = |arguments: &[&str]| {
+        assert!(Command::new("mount").args(arguments).status().unwrap().success());
+    };
+    mount(&["-t", "tmpfs", "-o", "strictatime", "tmpfs", &source]);
+    mount(&["-o", "bind,remount,ro,nosuid,noatime", &source]);
+    user_namespace(&mut bundle);
+    bundle.args(&["busybox", "grep", " /mnt ", "/proc/mounts"]);
+    let mounts = bundle.config["mounts"].clone();
+    let mut with = |option: &str| {
+        bundle.config["mounts"] = mounts.clone();
+        let options = ["bind", option];
+        add(&mut bundle, json!({"destination": "/mnt", "source": source, "options": options}));
+        bundle.write();
+        let (dir, id) = (bundle.path(""), bundle.id().to_string());
+        bundle.runtime(&["run", "-b", dir, &id])
+    };
+    for option in ["nodev", "norelatime", "ro", "noatime"] {
+        let output = with(option);
+        assert!(stdout(&output).contains("ro,nosuid"), "{option}: {}", stderr(&output));
+        assert!(stdout(&output).contains("noatime"), "{option}: {}", stdout(&output));
+    }
+    let refused = ["rw", "suid", "strictatime", "relatime", "nodiratime"].map(|option| {
+        let output = with(option);
+        (option, stderr(&output))
+    });
+    mount(&["--bind", "-o", "remount,rw", &source]);
+    assert!(Command::new("umount").arg(&source).status().unwrap().success());
+    for (option, text) in refused {
+        let start = "tare-runtime run failed: unable to start container process: error during \
+                     container init: error mounting on \"/mnt\" (mounts[";
+        assert!(text.starts_with(start), "{option}: {text}");
+        assert!(text.contains("operation not permitted"), "{option}: {text}");
+    }
+}
+
 /// The old root goes away in the container only, and the new one keeps the propagation that its
 /// mounts ask for.
 #[test]
