@@ -151,18 +151,29 @@ pub fn distance(left: &str, right: &str) -> usize {
     row[right.len()]
 }
 
-/// The environment's variables.
-pub struct Environment<'a>(&'a [&'static [u8]]);
+/// What the program was started with beside its arguments.
+pub struct Environment<'a> {
+    variables: &'a [&'static [u8]],
+    /// The name that it was called by: installed as `runc` it is runc to its callers.
+    pub name: &'static str,
+}
+
+/// The last part of the path that the program was called by.
+fn called(arguments: &rt::Arguments) -> &'static str {
+    let path = arguments.args.first().copied().unwrap_or_default();
+    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    core::str::from_utf8(name).ok().filter(|name| !name.is_empty()).unwrap_or("tare-runtime")
+}
 
 impl<'a> Environment<'a> {
-    /// `variables` are `NAME=value`.
-    pub fn new(variables: &'a [&'static [u8]]) -> Self {
-        Self(variables)
+    /// Looks at the program's own.
+    pub fn new(arguments: &'a rt::Arguments) -> Self {
+        Self { variables: &arguments.env, name: called(arguments) }
     }
 
     /// The value of a variable, if it is set and not empty.
     pub fn get(&self, name: &str) -> Option<&'static str> {
-        self.0.iter().find_map(|variable| {
+        self.variables.iter().find_map(|variable| {
             let value = variable.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
             core::str::from_utf8(value).ok().filter(|value| !value.is_empty())
         })

@@ -10,16 +10,27 @@ use sys::{BorrowedFd, CWD, Fd, fs};
 const HIGH: i32 = 200;
 
 /// Where messages go.
-#[derive(Default)]
 pub struct Log {
+    /// The program's name.
+    name: &'static str,
     file: Option<Fd>,
     json: bool,
     debug: bool,
 }
 
 impl Log {
+    /// A log to standard error.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, file: None, json: false, debug: false }
+    }
+
     /// Opens the log.
-    pub fn open(path: Option<&str>, format: Option<&str>, debug: bool) -> Result<Self, Error> {
+    pub fn open(
+        name: &'static str,
+        path: Option<&str>,
+        format: Option<&str>,
+        debug: bool,
+    ) -> Result<Self, Error> {
         let json = match format {
             None | Some("text" | "") => false,
             Some("json") => true,
@@ -36,7 +47,7 @@ impl Log {
         let file = path.filter(|path| !path.is_empty()).map(open).transpose()?;
         // Out of the way of descriptors that are handed on by number.
         let file = file.map(|file| fs::duplicate(&file, HIGH).unwrap_or(file));
-        Ok(Self { file, json, debug })
+        Ok(Self { name, file, json, debug })
     }
 
     /// Closes what the caller left open behind descriptor `first - 1`, but for the log. A container
@@ -63,7 +74,7 @@ impl Log {
         self.write("error", &message);
         if self.file.is_some() {
             // Callers read the log; whoever stands at the terminal sees it too.
-            self.stderr(&format!("tare-runtime: error: {error}\n"));
+            self.stderr(&self.line("error", &format!("{error}")));
             if let Some(hint) = error.hint() {
                 self.stderr(&format!("hint: {hint}\n"));
             }
@@ -112,12 +123,20 @@ impl Log {
             false if self.file.is_some() || level == "debug" => {
                 format!("time={time:?} level={level} msg={message:?}\n")
             }
-            false => format!("tare-runtime: {level}: {message}\n"),
+            false => self.line(level, message),
         };
         match &self.file {
             // With a full disk there is nowhere left to say so.
             Some(file) => drop(fs::write_all(file, line.as_bytes())),
             None => self.stderr(&line),
+        }
+    }
+
+    /// What a line for people begins with: a sentence that names the program needs nothing more.
+    fn line(&self, level: &str, message: &str) -> String {
+        match message.strip_prefix(self.name) {
+            Some(rest) if rest.starts_with(' ') => format!("{message}\n"),
+            _ => format!("{}: {level}: {message}\n", self.name),
         }
     }
 

@@ -22,9 +22,9 @@ fn main(arguments: rt::Arguments) -> i32 {
     let args =
         arguments.args.iter().map(|arg| alloc::string::String::from_utf8_lossy(arg).into_owned());
     let args: Vec<_> = args.collect();
-    let env = args::Environment::new(&arguments.env);
+    let env = args::Environment::new(&arguments);
     match Args::parse(&args, &usage::GLOBAL) {
         Ok(global) => verbs::dispatch(global, &env, &arguments),
-        Err(error) => log::Log::default().fail(&error, 1),
+        Err(error) => log::Log::new(env.name).fail(&error, 1),
     }
 }

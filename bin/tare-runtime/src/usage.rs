@@ -92,11 +92,23 @@ const fn verb(
     Verb { name, operands, help, syntax: Syntax { flags, operands_until_rest: None } }
 }
 
+impl Verb {
+    /// How many operands there have to be at least.
+    pub fn required(&self) -> usize {
+        match self.name {
+            // The program may be in the file that --process names.
+            "exec" => 1,
+            "mounts" => 3,
+            _ => self.operands.split('[').next().unwrap_or("").split_ascii_whitespace().count(),
+        }
+    }
+}
+
 /// All verbs, in the order of the help.
 pub const VERBS: &[Verb] = &[
     verb(
         "create",
-        "ID",
+        "CONTAINER",
         "make a container that waits for start",
         &[
             BUNDLE,
@@ -115,10 +127,10 @@ pub const VERBS: &[Verb] = &[
             HELP,
         ],
     ),
-    verb("start", "ID", "execute the program of a created container", &[HELP]),
+    verb("start", "CONTAINER", "execute the program of a created container", &[HELP]),
     verb(
         "run",
-        "ID",
+        "CONTAINER",
         "create, start, wait, delete",
         &[
             BUNDLE,
@@ -139,23 +151,23 @@ pub const VERBS: &[Verb] = &[
     ),
     Verb {
         name: "exec",
-        operands: "ID [PROGRAM ARG...]",
+        operands: "CONTAINER cmd [ARG...]",
         help: "execute one more process in a running container",
         syntax: Syntax { flags: EXEC_FLAGS, operands_until_rest: Some(1) },
     },
     verb(
         "kill",
-        "ID [SIGNAL]",
+        "CONTAINER [SIGNAL]",
         "send a signal (default TERM) to a container's first process",
         &[switch("all", Some('a'), "to every process of the container"), REGEX, HELP],
     ),
     verb(
         "delete",
-        "ID",
+        "CONTAINER",
         "remove a stopped container",
         &[switch("force", Some('f'), "kill it first; remove half-made ones too"), REGEX, HELP],
     ),
-    verb("state", "ID", "print a container's state as JSON", &[HELP]),
+    verb("state", "CONTAINER", "print a container's state as JSON", &[HELP]),
     verb(
         "list",
         "",
@@ -168,7 +180,7 @@ pub const VERBS: &[Verb] = &[
     ),
     Verb {
         name: "ps",
-        operands: "ID [PS OPTION...]",
+        operands: "CONTAINER [PS OPTION...]",
         help: "list the processes of a container",
         syntax: Syntax {
             flags: &[option("format", Some('f'), "FORMAT", "table or json"), HELP],
@@ -177,17 +189,17 @@ pub const VERBS: &[Verb] = &[
     },
     verb(
         "checkpoint",
-        "ID",
+        "CONTAINER",
         "write a running container to files (criu)",
         crate::criu::CHECKPOINT_FLAGS,
     ),
-    verb("restore", "ID", "make a container from such files", crate::criu::RESTORE_FLAGS),
-    verb("pause", "ID", "freeze a container", &[HELP]),
-    verb("resume", "ID", "thaw a container", &[HELP]),
-    verb("update", "ID", "change limits of a container", crate::update::FLAGS),
+    verb("restore", "CONTAINER", "make a container from such files", crate::criu::RESTORE_FLAGS),
+    verb("pause", "CONTAINER", "freeze a container", &[HELP]),
+    verb("resume", "CONTAINER", "thaw a container", &[HELP]),
+    verb("update", "CONTAINER", "change limits of a container", crate::update::FLAGS),
     verb(
         "events",
-        "ID",
+        "CONTAINER",
         "print statistics and out-of-memory events as JSON lines",
         &[
             option("interval", None, "TIME", "time between statistics (default 5s)"),
@@ -195,7 +207,12 @@ pub const VERBS: &[Verb] = &[
             HELP,
         ],
     ),
-    verb("mounts", "add|remove ID FILE", "change the mounts of a running container", &[HELP]),
+    verb(
+        "mounts",
+        "[add|remove] CONTAINER FILE",
+        "change the mounts of a running container",
+        &[HELP],
+    ),
     verb(
         "spec",
         "",
@@ -252,23 +269,24 @@ fn flag_lines(flags: &[Flag]) -> String {
 }
 
 /// The help of the program.
-pub fn global() -> String {
+pub fn global(name: &str) -> String {
     let verbs: String =
         VERBS.iter().map(|verb| format!("  {:<11} {}\n", verb.name, verb.help)).collect();
     let flags = flag_lines(GLOBAL.flags);
     format!(
-        "NAME:\n   tare-runtime - OCI runtime for Linux containers\n\n\
-         Usage: tare-runtime [OPTION...] VERB [OPTION...] [ID] [ARG...]\n\n\
+        "NAME:\n   {name} - Open Container Initiative runtime for Linux\n\n\
+         Usage: {name} [OPTION...] VERB [OPTION...] [CONTAINER] [ARG...]\n\n\
          Verbs:\n{verbs}\nOptions:\n{flags}\n\
-         `tare-runtime VERB --help` shows a verb's options.\n"
+         `{name} VERB --help` shows a verb's options.\n"
     )
 }
 
 /// The help of a verb.
-pub fn of(verb: &Verb) -> String {
+pub fn of(verb: &Verb, name: &str) -> String {
     let flags = flag_lines(verb.syntax.flags);
+    let Verb { name: own, operands, help, .. } = verb;
     format!(
-        "NAME:\n   tare-runtime {} - {}\n\nUsage: tare-runtime {} [OPTION...] {}\n\nOptions:\n{flags}",
-        verb.name, verb.help, verb.name, verb.operands
+        "NAME:\n   {name} {own} - {help}\n\nUsage: {name} [OPTION...] {own} {operands}\n\n\
+         Options:\n{flags}"
     )
 }

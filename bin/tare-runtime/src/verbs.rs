@@ -32,13 +32,24 @@ struct Call<'a> {
 /// Runs the verb that the command line names; returns the exit code.
 pub fn dispatch(global: Args, env: &Environment<'_>, raw: &rt::Arguments) -> i32 {
     let debug = global.has("debug") || global.get("log-level") == Some("debug");
-    let log = match Log::open(global.get("log"), global.get("log-format"), debug) {
+    let log = match Log::open(env.name, global.get("log"), global.get("log-format"), debug) {
         Ok(log) => Rc::new(log),
-        Err(error) => return Log::default().fail(&error, 1),
+        Err(error) => return Log::new(env.name).fail(&error, 1),
     };
     match run(&global, env, raw, &log) {
         Ok(code) => code,
-        Err((error, code)) => log.fail(&error, code),
+        Err((error, code)) => log.fail(&named(error, &global, env.name), code),
+    }
+}
+
+/// In runc's words, which scripts and engines look for, where the container's own process failed.
+fn named(error: Error, global: &Args, program: &str) -> Error {
+    match global.operands.first().map(String::as_str) {
+        Some(verb @ ("create" | "run" | "start")) if error.is_from_container() => error
+            .context(format!(
+                "{program} {verb} failed: unable to start container process: error during container init"
+            )),
+        _ => error,
     }
 }
 
@@ -50,16 +61,16 @@ fn run(
 ) -> Result<i32, (Error, i32)> {
     let fail = |error| (error, 1);
     if global.has("version") {
-        return print(&version()).map(|()| 0).map_err(fail);
+        return print(&version(env.name)).map(|()| 0).map_err(fail);
     }
     let Some(name) = global.operands.first() else {
-        return print(&usage::global()).map(|()| 0).map_err(fail);
+        return print(&usage::global(env.name)).map(|()| 0).map_err(fail);
     };
     if global.has("help") || name == "help" {
-        return print(&usage::global()).map(|()| 0).map_err(fail);
+        return print(&usage::global(env.name)).map(|()| 0).map_err(fail);
     }
     let help = global.operands[1..].iter().any(|word| word == "-h" || word == "--help");
-    let verb = find(name, help).map_err(fail)?;
+    let verb = find(name, help, env.name).map_err(fail)?;
     if matches!(verb.name, "create" | "run" | "exec" | "mounts") {
         runtime::seal::ensure(&raw.args, &raw.env);
     }
@@ -67,7 +78,7 @@ fn run(
     let args =
         Args::parse(&global.operands, &Syntax { flags, operands_until_rest }).map_err(fail)?;
     if args.has("help") {
-        return print(&usage::of(verb)).map(|()| 0).map_err(fail);
+        return print(&usage::of(verb, env.name)).map(|()| 0).map_err(fail);
     }
     let mut host = host(global, env).map_err(fail)?;
     if log.debugs() {
@@ -88,11 +99,22 @@ fn run(
     call.run(verb).map_err(|error| (error, own_failure))
 }
 
-fn version() -> String {
-    format!("tare-runtime version {}\nspec: {}\n", env!("CARGO_PKG_VERSION"), oci::runtime::VERSION)
+/// Which source this is: packagers set `TARE_COMMIT` when they build; else the release says it.
+const COMMIT: &str = match option_env!("TARE_COMMIT") {
+    Some(commit) => commit,
+    None => concat!("v", env!("CARGO_PKG_VERSION")),
+};
+
+/// What crun calls its features: scripts ask for them by name.
+const FEATURES: &str = "+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF +CRIU";
+
+/// The lines that engines read.
+fn version(name: &str) -> String {
+    let (version, specification) = (env!("CARGO_PKG_VERSION"), oci::runtime::VERSION);
+    format!("{name} version {version}\ncommit: {COMMIT}\nspec: {specification}\n{FEATURES}\n")
 }
 
-fn find(name: &str, help: bool) -> Result<&'static Verb, Error> {
+fn find(name: &str, help: bool, program: &str) -> Result<&'static Verb, Error> {
     VERBS.iter().find(|verb| verb.name == name).ok_or_else(|| {
         let error = match help {
             true => Error::invalid(format!("No help topic for '{name}'")),
@@ -100,7 +122,7 @@ fn find(name: &str, help: bool) -> Result<&'static Verb, Error> {
         };
         match VERBS.iter().find(|verb| distance(verb.name, name) <= 2) {
             Some(verb) => error.with_hint(format!("did you mean {}?", verb.name)),
-            None => error.with_hint("`tare-runtime --help` lists the verbs"),
+            None => error.with_hint(format!("`{program} --help` lists the verbs")),
         }
     })
 }
@@ -160,12 +182,11 @@ pub fn listen_fds(env: &Environment<'_>) -> u32 {
 
 impl Call<'_> {
     fn run(&self, verb: &Verb) -> Result<i32, Error> {
-        let required = verb.operands.split('[').next().unwrap_or("");
-        let expected = required.split_ascii_whitespace().count();
+        let expected = verb.required();
         if self.args.operands.len() < expected {
             let what = format!("{} needs {}", verb.name, verb.operands);
             return Err(Error::invalid(what)
-                .with_hint(format!("`tare-runtime {} --help` shows how", verb.name)));
+                .with_hint(format!("`{} {} --help` shows how", self.env.name, verb.name)));
         }
         let most = match verb.name {
             "kill" => 2,

@@ -57,6 +57,7 @@ struct Inner {
     errno: Option<Errno>,
     message: String,
     hint: Option<String>,
+    from_container: bool,
 }
 
 /// Longest message that is kept. Messages quote the configuration, which may hold strings of any
@@ -105,7 +106,13 @@ impl Error {
     #[cold]
     #[inline(never)]
     fn boxed(kind: Kind, errno: Option<Errno>, message: String) -> Self {
-        Self(Box::new(Inner { kind, errno, message: bounded(message), hint: None }))
+        Self(Box::new(Inner {
+            kind,
+            errno,
+            message: bounded(message),
+            hint: None,
+            from_container: false,
+        }))
     }
 
     /// The configuration or an argument is wrong.
@@ -165,6 +172,11 @@ impl Error {
         self
     }
 
+    /// Whether a process in the container met it.
+    pub fn is_from_container(&self) -> bool {
+        self.0.from_container
+    }
+
     /// What a caller may act on.
     pub fn kind(&self) -> Kind {
         self.0.kind
@@ -208,6 +220,7 @@ impl Error {
             errno: (*errno != 0).then_some(Errno(i32::from(*errno))),
             message: message.to_string(),
             hint,
+            from_container: true,
         }))
     }
 }
@@ -261,7 +274,10 @@ mod tests {
         let plain = Error::invalid("process.cwd: not absolute");
         let os = Error::os("mounting proc on /proc", Errno::EPERM).with_hint("run as root");
         for error in [plain, os] {
-            assert_eq!(Error::decode(&error.encode()), error);
+            let mut decoded = Error::decode(&error.encode());
+            assert!(decoded.is_from_container() && !error.is_from_container());
+            decoded.0.from_container = false;
+            assert_eq!(decoded, error);
         }
         assert_eq!(Error::decode(b"").kind(), Kind::Corrupt);
         assert_eq!(Error::decode(&[200, 0, b'x']).kind(), Kind::Os);

@@ -316,5 +316,5 @@ fn set_sysctls(job: &Job) -> Result<()> {
 
 /// Names a mount for errors.
 fn describe(index: usize, plan: &MountPlan) -> String {
-    alloc::format!("mounts[{index}]: mounting on {:?}", plan.destination)
+    alloc::format!("error mounting on {:?} (mounts[{index}])", plan.destination)
 }

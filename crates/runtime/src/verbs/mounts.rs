@@ -50,7 +50,7 @@ pub fn add_mounts(host: &Host, id: &ContainerId, mounts: &[Mount]) -> Result<()>
                     let _ = unmount(proc, mounted);
                 }
                 let to = &plan.destination;
-                return Err(error.context(format!("mounts[{index}]: mounting on {to:?}")));
+                return Err(error.context(format!("error mounting on {to:?} (mounts[{index}])")));
             }
         }
         Ok(())

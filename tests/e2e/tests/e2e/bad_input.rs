@@ -9,6 +9,9 @@ use std::process::{Command, Output, Stdio};
 const BUNDLE_HINT: &str = " (hint: a bundle is a directory with config.json and a root file system; \
                            `tare-runtime spec` writes a config.json to begin with)";
 
+/// Begins a sentence of the container's own process.
+const INIT: &str = "init: ";
+
 /// Checks what a call said; `{bundle}`, `{id}` and `{root}` stand for this test's own. Nothing of
 /// the container may be left: state, cgroups, mounts.
 fn expect(bundle: &Bundle, output: &Output, code: i32, sentence: &str) {
@@ -17,7 +20,14 @@ fn expect(bundle: &Bundle, output: &Output, code: i32, sentence: &str) {
         .replace("{bundle}", bundle.path(""))
         .replace("{id}", bundle.id())
         .replace("{root}", root);
-    assert_eq!(stderr(output), format!("tare-runtime: error: {expected}\n"));
+    let expected = match expected.strip_prefix(INIT) {
+        Some(rest) => format!(
+            "tare-runtime run failed: unable to start container process: error during container \
+             init: {rest}\n"
+        ),
+        None => format!("tare-runtime: error: {expected}\n"),
+    };
+    assert_eq!(stderr(output), expected);
     assert_eq!(output.status.code(), Some(code), "{sentence}");
     assert_eq!(bundle.leftovers(), Vec::<std::path::PathBuf>::new(), "{sentence}");
     let names = std::fs::read_dir(root).into_iter().flatten().flatten();
@@ -133,7 +143,7 @@ const CONTRADICTIONS: [Row; 24] = [
     ),
     (
         |c| c["linux"]["namespaces"][1] = json!({"type": "network", "path": "/proc/self/ns/uts"}),
-        "linux.namespaces: joining the network namespace: invalid argument \
+        "init: linux.namespaces: joining the network namespace: invalid argument \
          (hint: the file may be a namespace of another kind)",
     ),
     (
@@ -142,19 +152,19 @@ const CONTRADICTIONS: [Row; 24] = [
     ),
     (
         |c| add_mount(c, json!({"destination": "/x", "type": "bind", "source": "/nowhere"})),
-        "mounts[7]: mounting on \"/x\": opening the source \"/nowhere\": no such file or directory",
+        "init: error mounting on \"/x\" (mounts[7]): opening the source \"/nowhere\": no such file or directory",
     ),
     (
         |c| add_mount(c, json!({"destination": "/bin/busybox/x", "type": "tmpfs"})),
-        "mounts[7]: mounting on \"/bin/busybox/x\": /bin/busybox/x in the container: not a directory",
+        "init: error mounting on \"/bin/busybox/x\" (mounts[7]): /bin/busybox/x in the container: not a directory",
     ),
     (
         |c| add_mount(c, json!({"destination": "/x", "type": "tmpfs", "options": ["sise=5"]})),
-        "mounts[7]: mounting on \"/x\": option \"sise=5\" of tmpfs: invalid argument",
+        "init: error mounting on \"/x\" (mounts[7]): option \"sise=5\" of tmpfs: invalid argument",
     ),
     (
         |c| add_mount(c, json!({"destination": "/x", "type": "nofs"})),
-        "mounts[7]: mounting on \"/x\": the kernel has no file system \"nofs\"",
+        "init: error mounting on \"/x\" (mounts[7]): the kernel has no file system \"nofs\"",
     ),
     (
         |c| c["linux"]["resources"]["memory"] = json!({"limit": -5}),
@@ -177,7 +187,7 @@ const CONTRADICTIONS: [Row; 24] = [
     ),
     (
         |c| c["linux"]["sysctl"] = json!({"net.nosuch": "1"}),
-        "linux.sysctl: \"net.nosuch\": opening /proc/sys/net/nosuch: no such file or directory",
+        "init: linux.sysctl: \"net.nosuch\": opening /proc/sys/net/nosuch: no such file or directory",
     ),
     (
         |c| c["hooks"] = json!({"prestart": [{"path": "/nowhere"}]}),
@@ -185,7 +195,7 @@ const CONTRADICTIONS: [Row; 24] = [
     ),
     (
         |c| c["process"]["args"] = json!(["nosuch"]),
-        "exec: \"nosuch\": executable file not found in $PATH \
+        "init: exec: \"nosuch\": executable file not found in $PATH \
          (hint: check process.args[0], and PATH in process.env)",
     ),
     (
@@ -365,7 +375,8 @@ fn disks_without_space() {
 fn users_without_permission() {
     let Some(mut bundle) = Bundle::new("users_without_permission") else { return };
     bundle.args(&["true"]).write();
-    let copy = bundle.path("rt");
+    std::fs::create_dir(bundle.path("bin")).unwrap();
+    let copy = bundle.path("bin/tare-runtime");
     std::fs::copy(program("tare-runtime"), copy).unwrap();
     let as_nobody = |root: &str| {
         let mut command = Command::new("setpriv");

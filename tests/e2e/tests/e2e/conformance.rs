@@ -271,7 +271,9 @@ fn an_error_is_called_one_and_leaves_a_stopped_container() {
     let mut create = bundle.command(&["create", "-b", dir, &id]);
     assert!(create.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
     let start = bundle.runtime(&["start", &id]);
-    assert!(stderr(&start).starts_with("tare-runtime: error: "), "{}", stderr(&start));
+    let text = "tare-runtime start failed: unable to start container process: error during \
+                container init: ";
+    assert!(stderr(&start).starts_with(text), "{}", stderr(&start));
     let delete = bundle.runtime(&["delete", &id]);
     assert_eq!((delete.status.code(), stderr(&delete).as_str()), (Some(0), ""));
 }

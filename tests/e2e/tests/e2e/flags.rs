@@ -29,6 +29,30 @@ fn options(table: &str) -> Vec<(String, String, bool)> {
     all
 }
 
+/// Engines and scripts look for the name of the runtime that they think they have.
+#[test]
+fn a_runtime_goes_by_the_name_that_it_is_called_by() {
+    let Some(bundle) = Bundle::new("a_runtime_goes_by_the_name_that_it_is_called_by") else {
+        return;
+    };
+    let path = bundle.path("runc");
+    std::os::unix::fs::symlink(e2e::program("tare-runtime"), path).unwrap();
+    let call =
+        |argument: &[&str]| std::process::Command::new(path).args(argument).output().unwrap();
+    let version = stdout(&call(&["--version"]));
+    let lines: Vec<&str> = version.lines().collect();
+    assert_eq!(lines[0], format!("runc version {}", env!("CARGO_PKG_VERSION")));
+    assert!(lines[1].starts_with("commit: ") && lines[2].starts_with("spec: 1."), "{version}");
+    assert!(lines[3].contains("+SYSTEMD "), "{version}");
+    let help = stdout(&call(&["--help"]));
+    assert!(help.contains("runc - Open Container Initiative runtime"), "{help}");
+    let help = stdout(&call(&["start", "--help"]));
+    assert!(help.contains("\nUsage: runc [OPTION...] start CONTAINER\n"), "{help}");
+    let wrong = call(&["start"]);
+    let sentence = "runc: error: start needs CONTAINER (hint: `runc start --help` shows how)\n";
+    assert_eq!(stderr(&wrong), sentence);
+}
+
 #[test]
 fn every_option_of_runc_and_crun_is_known() {
     let Some(bundle) = Bundle::new("every_option_of_runc_and_crun_is_known") else { return };

@@ -95,7 +95,7 @@ fn all_mounts_are_made_or_none() {
         refuse(&bundle, "add", &json!([good, mount]), expected);
         assert_eq!(table(&bundle), before, "{expected}");
     };
-    bad(json!({"destination": "/b", "type": "nofs"}), "mounts[1]: mounting on \"/b\"");
+    bad(json!({"destination": "/b", "type": "nofs"}), "error mounting on \"/b\" (mounts[1])");
     bad(json!({"destination": "/b", "type": "tmpfs", "options": ["size=x"]}), "\"size=x\"");
     bad(json!({"destination": "/b", "type": "bind", "source": "/nowhere"}), "mounts[1]: opening");
     bad(json!({"destination": "/b"}), "mounts[1].type: is missing");

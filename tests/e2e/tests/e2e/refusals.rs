@@ -70,7 +70,7 @@ fn typing_errors_get_a_hint() {
     check(&["run", "--bundle"], "flag needs an argument: --bundle");
     check(&["run", "--bundle", "/nowhere", "y"], "opening the bundle /nowhere");
     check(&["kill", "x", "NOSIG"], "unknown signal \"NOSIG\"");
-    check(&["state"], "state needs ID");
+    check(&["state"], "state needs CONTAINER");
 }
 
 #[test]
