@@ -35,6 +35,12 @@ pub const GLOBAL: Syntax = Syntax {
             None,
             "let systemd make cgroups (cgroupsPath is slice:prefix:name)",
         ),
+        option(
+            "systemd-property",
+            None,
+            "NAME",
+            "let annotations set this property of the scope, too (repeatable)",
+        ),
         option("cgroup-manager", None, "NAME", "cgroupfs, systemd or disabled"),
         option(
             "rootless",

@@ -159,8 +159,15 @@ fn host(global: &Args, env: &Environment<'_>) -> Result<Host, Error> {
     let bus = if rootless { "DBUS_SESSION_BUS_ADDRESS" } else { "DBUS_SYSTEM_BUS_ADDRESS" };
     let bus_address = env.get(bus).map(ToString::to_string);
     let no_cgroup = manager == Some("disabled");
-    let trace = Trace::default();
-    Ok(Host { root, systemd_cgroup, no_cgroup, rootless, bus_address, trace })
+    Ok(Host {
+        root,
+        systemd_cgroup,
+        systemd_properties: global.all("systemd-property").map(ToString::to_string).collect(),
+        no_cgroup,
+        rootless,
+        bus_address,
+        trace: Trace::default(),
+    })
 }
 
 /// Whether "root" is only root of a user namespace: the initial one maps everything.

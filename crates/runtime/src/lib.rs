@@ -38,6 +38,7 @@ pub use process::parse_list;
 pub use trace::Trace;
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use oci::runtime::Spec;
 use sys::Fd;
 
@@ -48,6 +49,9 @@ pub struct Host {
     pub root: String,
     /// cgroups are made by systemd.
     pub systemd_cgroup: bool,
+    /// Properties of its scopes that a container's annotations may set besides the harmless ones:
+    /// the administrator's word, never the configuration's.
+    pub systemd_properties: Vec<String>,
     /// No cgroup is made, and no limit set.
     pub no_cgroup: bool,
     /// The caller lacks the rights of the host's root.

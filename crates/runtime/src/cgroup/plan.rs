@@ -33,6 +33,8 @@ pub struct Request<'a> {
     pub resources: &'a Resources,
     /// The container's annotations: `org.systemd.property.*` are read by the systemd driver.
     pub annotations: &'a Map,
+    /// Properties that these may set besides the harmless ones.
+    pub properties: &'a [String],
     /// Who makes the directories.
     pub driver: Driver,
     /// Failing for want of permission is no error while no limit and no path was asked for.

@@ -35,6 +35,7 @@ impl Ask<'_> {
                 cgroups_path: self.path,
                 resources: &self.resources,
                 annotations: &annotations,
+                properties: &[],
                 driver: Driver::Cgroupfs,
                 rootless: self.rootless,
                 user_namespace: self.user_namespace,

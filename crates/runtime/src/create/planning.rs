@@ -244,6 +244,7 @@ fn plan_cgroup(
         cgroups_path: &linux.cgroups_path,
         resources,
         annotations: &spec.annotations,
+        properties: &host.systemd_properties,
         driver: if host.systemd_cgroup {
             cgroup::Driver::Systemd
         } else {

@@ -3,6 +3,10 @@
 //! The checks are those of runc: a property's name has only letters, at least three; its value is
 //! in the text form of GVariant; `TimeoutStopSec` stands for `TimeoutStopUSec`. Dictionaries and
 //! nested variants, which no property of a scope has, are refused.
+//!
+//! runc passes every property on. But engines copy annotations from whoever may start a container
+//! (CVE-2023-6476 raised limits so), and a property can lift limits, open devices, start or stop
+//! other units. So only [`ALLOWED`] is passed on, and what the host's administrator allows.
 
 use super::wire::Value;
 use crate::error::{Error, Result};
@@ -14,21 +18,64 @@ use oci::runtime::Map;
 
 const PREFIX: &str = "org.systemd.property.";
 
+/// What annotations may set: how and when the scope itself is stopped, collected and described. No
+/// limit or weight, no device, no other unit but in an order (`Wants=` would start one). podman
+/// sends `TimeoutStopUSec`; CRI-O also `CollectMode`, `After` and `DefaultDependencies`; containerd
+/// [`DELEGATE`].
+const ALLOWED: [&str; 10] = [
+    "After",
+    "Before",
+    "CollectMode",
+    "DefaultDependencies",
+    "Description",
+    "Documentation",
+    "KillSignal",
+    "RuntimeMaxUSec",
+    "SendSIGHUP",
+    "TimeoutStopUSec",
+];
+/// Every scope has it; an annotation may say so, and not otherwise.
+const DELEGATE: &str = "Delegate";
+
 /// Longest value that is read.
 const VALUE_LIMIT_BYTES: usize = 64 << 10;
 /// Deepest nesting of arrays.
 const DEPTH_LIMIT: usize = 8;
 
-/// The properties that annotations name, with the text of their values; all are checked.
-pub(super) fn properties(annotations: &Map) -> Result<Vec<(String, String)>> {
+/// The properties that annotations name, with the text of their values; all are checked. `more`
+/// are names that may be set beside those that always may.
+pub(super) fn properties(annotations: &Map, more: &[String]) -> Result<Vec<(String, String)>> {
     let mut properties = Vec::new();
     for (key, value) in annotations {
         let Some(name) = key.strip_prefix(PREFIX) else { continue };
         property(name, value)
+            .and_then(|property| check_allowed(&property, more))
             .map_err(|error| error.context(format!("annotation {key}={value}")))?;
         properties.push((name.to_owned(), value.clone()));
     }
     Ok(properties)
+}
+
+fn check_allowed((name, value): &(String, Value), more: &[String]) -> Result<()> {
+    let named = |word: &String| word == name || unit_of_time(word).as_deref() == Some(name);
+    if ALLOWED.contains(&name.as_str())
+        || (name == DELEGATE && *value == Value::Bool(true))
+        || more.iter().any(named)
+    {
+        return Ok(());
+    }
+    let what = "this property is not one that annotations may set: it could raise limits, grant \
+                devices, or act on other units";
+    Err(Error::invalid(what).with_hint(format!(
+        "set limits and devices in linux.resources, remove the annotation, or allow it for every \
+         container of this call with --systemd-property {name}"
+    )))
+}
+
+/// `TimeoutStopSec` is `TimeoutStopUSec`.
+fn unit_of_time(name: &str) -> Option<String> {
+    let stem = name.strip_suffix("Sec")?;
+    stem.ends_with(|last: char| last.is_ascii_lowercase()).then(|| format!("{stem}USec"))
 }
 
 /// One property as systemd takes it.
@@ -37,9 +84,8 @@ pub(super) fn property(name: &str, text: &str) -> Result<(String, Value)> {
         return Err(Error::invalid("name incorrect: it must be at least three letters"));
     }
     let value = parse(text).map_err(|why| Error::invalid(format!("value parse error: {why}")))?;
-    let seconds = name.strip_suffix("Sec");
-    match seconds.filter(|stem| stem.ends_with(|last: char| last.is_ascii_lowercase())) {
-        Some(stem) => Ok((format!("{stem}USec"), Value::U64(micros(&value)?))),
+    match unit_of_time(name) {
+        Some(name) => Ok((name, Value::U64(micros(&value)?))),
         None => Ok((name.to_owned(), value)),
     }
 }
@@ -445,15 +491,79 @@ mod tests {
         let map = |pairs: &[(&str, &str)]| -> Map {
             pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
         };
-        let read = properties(&map(&[
+        let pairs = [
             ("org.systemd.propert", "x"),
             ("org.systemd.property.TimeoutStopSec", "1"),
             ("org.systemd.property.After", "['x.service']"),
             ("z", "y"),
-        ]));
+        ];
+        let read = properties(&map(&pairs), &[]);
         let names: Vec<_> = read.unwrap().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["After", "TimeoutStopSec"]);
-        let error = properties(&map(&[("org.systemd.property.a/b", "1")])).unwrap_err();
+        let error = properties(&map(&[("org.systemd.property.a/b", "1")]), &[]).unwrap_err();
         assert!(error.to_string().starts_with("annotation org.systemd.property.a/b=1: name"));
+    }
+
+    /// R13: what a scope's properties could do to limits, devices, other units and the host.
+    #[test]
+    fn r13_annotations_set_only_what_is_harmless() {
+        let check = |name: &str, value: &str, more: &[&str]| {
+            let mut map = Map::new();
+            map.insert(format!("{PREFIX}{name}"), value.into());
+            let more: Vec<String> = more.iter().map(|name| name.to_string()).collect();
+            properties(&map, &more)
+        };
+        // What podman, CRI-O and containerd send, and runc's own tests.
+        for (name, value) in [
+            ("TimeoutStopUSec", "uint64 10000000"),
+            ("TimeoutStopSec", "1"),
+            ("CollectMode", "'inactive-or-failed'"),
+            ("After", "['crio.service']"),
+            ("DefaultDependencies", "true"),
+            ("Delegate", "true"),
+            ("RuntimeMaxSec", "2"),
+            ("KillSignal", "37"),
+        ] {
+            check(name, value, &[]).unwrap();
+        }
+        // CVE-2023-6476 and its kin. The control: each of them reaches systemd once it is allowed.
+        for (name, value) in [
+            ("MemoryMax", "uint64 18446744073709551615"),
+            ("MemoryMin", "uint64 1000000000"),
+            ("MemorySwapMax", "uint64 18446744073709551615"),
+            ("TasksMax", "uint64 18446744073709551615"),
+            ("CPUQuotaPerSecUSec", "uint64 18446744073709551615"),
+            ("CPUWeight", "uint64 10000"),
+            ("AllowedCPUs", "[byte 0xff]"),
+            ("IOWeight", "uint64 10000"),
+            ("DevicePolicy", "'auto'"),
+            ("Slice", "'-.slice'"),
+            ("PIDs", "[uint32 1]"),
+            ("Wants", "['emergency.target']"),
+            ("Requires", "['reboot.target']"),
+            ("Conflicts", "['sshd.service']"),
+            ("OnFailure", "['poweroff.target']"),
+            ("KillMode", "'none'"),
+            ("SendSIGKILL", "false"),
+            ("ManagedOOMPreference", "'omit'"),
+            ("OOMScoreAdjust", "-1000"),
+            ("SuccessAction", "'poweroff-force'"),
+            ("RuntimeMaxusec", "1"),
+            ("Delegate", "false"),
+            ("Delegate", "['memory']"),
+            ("memorymax", "uint64 1"),
+        ] {
+            let error = check(name, value, &[]).unwrap_err();
+            assert!(error.to_string().contains("not one that annotations may set"), "{error}");
+            assert!(error.hint().unwrap().contains(&format!("--systemd-property {name}")));
+            assert_eq!(check(name, value, &["Other", name]).unwrap()[0].0, name);
+        }
+        // Both words for a time are one.
+        for name in ["StartupSec", "StartupUSec"] {
+            check("StartupSec", "1", &[]).unwrap_err();
+            check("StartupSec", "1", &[name]).unwrap();
+        }
+        // Allowing a name allows no nonsense.
+        check("a/b", "1", &["a/b"]).unwrap_err();
     }
 }

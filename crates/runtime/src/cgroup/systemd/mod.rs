@@ -103,7 +103,7 @@ impl Unit {
             unnamed: request.user_namespace,
             address: request.bus_address.map(ToOwned::to_owned),
             uid: request.uid,
-            properties: annotation::properties(request.annotations)?,
+            properties: annotation::properties(request.annotations, request.properties)?,
         };
         expand_slice(&unit.slice)?;
         if unit.user {

@@ -20,6 +20,7 @@ fn request<'a>(path: &'a str, resources: &'a Resources, annotations: &'a Map) ->
         cgroups_path: path,
         resources,
         annotations,
+        properties: &[],
         driver: Driver::Systemd,
         rootless: false,
         user_namespace: false,
