@@ -31,7 +31,7 @@ static void try_device(const char *dir, int kind, int major, int minor) {
 /* devices DIR [MAJOR...]: makes and opens nodes of every major number, or of those given, and
  * prints those that are not forbidden. Without a driver, opening fails for another reason. */
 int devices(int argc, char **argv) {
-    enum { MAJORS = 512, MINORS = 256 };
+    enum { MAJORS = 4096, MINORS = 256 };
     if (argc < 1) return 2;
     if (argc > 1) {
         for (int i = 1; i < argc; i++) {
@@ -66,7 +66,7 @@ static void read_one(const char *path) {
     ssize_t length = read(fd, buffer, sizeof buffer);
     alarm(0);
     close(fd);
-    if (length > 0) printf("%s\n", path);
+    if (length > 0) printf("r %s\n", path);
 }
 
 static void walk_dir(const char *path, int depth) {
@@ -82,12 +82,15 @@ static void walk_dir(const char *path, int depth) {
         struct stat stat;
         if (lstat(below, &stat) != 0) continue;
         if (S_ISDIR(stat.st_mode)) walk_dir(below, depth + 1);
-        else if (S_ISREG(stat.st_mode)) read_one(below);
+        if (!S_ISREG(stat.st_mode)) continue;
+        read_one(below);
+        /* Opening some for writing would do something to the machine. */
+        if (faccessat(AT_FDCWD, below, W_OK, AT_EACCESS) == 0) printf("w %s\n", below);
     }
     closedir(dir);
 }
 
-/* walk DIR...: prints every file below that gives at least one byte. */
+/* walk DIR...: prints every file below that gives at least one byte (r) or may be written (w). */
 int walk(int argc, char **argv) {
     struct sigaction action = {.sa_handler = on_alarm};
     sigaction(SIGALRM, &action, 0);

@@ -18,26 +18,6 @@ const CAPABILITIES: [&str; 9] = [
     "CAP_NET_BIND_SERVICE",
     "CAP_KILL",
 ];
-const MASKED: [&str; 16] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-    "/sys/fs/selinux",
-    "/sys/kernel/debug",
-    "/sys/kernel/security",
-    "/sys/kernel/tracing",
-];
-const READ_ONLY: [&str; 5] =
-    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// As podman: enough for anything but a fork bomb.
 const PIDS_LIMIT: i64 = 2048;
@@ -75,8 +55,8 @@ pub(super) fn build(
         "mounts": mounts(arguments, root, rootfs)?,
         "linux": {
             "namespaces": namespaces(arguments, root),
-            "maskedPaths": MASKED,
-            "readonlyPaths": READ_ONLY,
+            "maskedPaths": runtime::verbs::masked_paths(),
+            "readonlyPaths": runtime::verbs::readonly_paths(),
             "resources": resources(arguments, root)?
         }
     });

@@ -2,25 +2,62 @@
 
 use crate::config::{CAPABILITIES, OPTION_NAMES};
 use crate::lsm;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use oci::runtime::*;
+use sys::{CWD, fs};
 
 const CAPABILITY_NAMES: [&str; 3] = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
-const MASKED: [&str; 10] = [
+/// What docker, podman, CRI-O and runc cover, together, and kernel interfaces that tell of the whole
+/// machine: power (CVE-2020-8694), interrupts and heat are side channels, the page maps show which
+/// physical memory is used for what.
+const MASKED: [&str; 21] = [
     "/proc/acpi",
     "/proc/asound",
+    "/proc/dynamic_debug",
+    "/proc/interrupts",
     "/proc/kcore",
     "/proc/keys",
+    "/proc/kpagecgroup",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
     "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
     "/proc/timer_list",
     "/proc/timer_stats",
-    "/proc/sched_debug",
+    "/sys/devices/virtual/powercap",
+    "/sys/devices/virtual/thermal",
     "/sys/firmware",
-    "/proc/scsi",
+    "/sys/fs/selinux",
+    "/sys/kernel/debug",
+    "/sys/kernel/security",
+    "/sys/kernel/tracing",
 ];
 const READ_ONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+const PROCESSORS: &str = "/sys/devices/system/cpu";
+
+/// The paths that a container does not see by default. Those of processors are the machine's.
+pub fn masked_paths() -> Vec<String> {
+    let mut paths = list(&MASKED);
+    let opened = fs::open_at(CWD, PROCESSORS, fs::O_RDONLY | fs::O_DIRECTORY, 0);
+    let entries = opened.and_then(|dir| fs::read_dir(dir.borrow())).unwrap_or_default();
+    let heat = |entry: &fs::DirEntry| {
+        let number = entry.name.strip_prefix(b"cpu")?;
+        let number = core::str::from_utf8(number).ok()?.parse::<u32>().ok()?;
+        let path = format!("{PROCESSORS}/cpu{number}/thermal_throttle");
+        fs::exists(CWD, &path).then_some(path)
+    };
+    paths.extend(entries.iter().filter_map(heat));
+    paths
+}
+
+/// The paths that it may not write to.
+pub fn readonly_paths() -> Vec<String> {
+    list(&READ_ONLY)
+}
 
 fn list(items: &[&str]) -> Vec<String> {
     items.iter().map(|&item| item.into()).collect()
@@ -100,8 +137,8 @@ fn linux(rootless: Option<(u32, u32)>, unified: bool) -> Linux {
             .chain(unified.then_some(Cgroup))
             .map(|kind| Namespace { kind, path: None })
             .collect(),
-        masked_paths: list(&MASKED),
-        readonly_paths: list(&READ_ONLY),
+        masked_paths: masked_paths(),
+        readonly_paths: readonly_paths(),
         ..Linux::default()
     };
     match rootless {

@@ -4,7 +4,7 @@ mod document;
 mod events;
 mod mounts;
 
-pub use document::{features, spec};
+pub use document::{features, masked_paths, readonly_paths, spec};
 pub use events::{Events, Happened};
 pub use mounts::{add_mounts, remove_mounts};
 
