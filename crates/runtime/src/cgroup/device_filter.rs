@@ -236,6 +236,49 @@ mod tests {
         }
     }
 
+    /// R14: every major number against the table of what a container may open by default.
+    #[test]
+    fn r14_the_default_program_allows_only_the_table() {
+        const OPEN: [(u32, Option<u32>); 9] = [
+            (1, Some(3)),
+            (1, Some(5)),
+            (1, Some(7)),
+            (1, Some(8)),
+            (1, Some(9)),
+            (5, Some(0)),
+            (5, Some(2)),
+            (10, Some(200)),
+            (136, None),
+        ];
+        const MAJORS: u32 = 1 << 12;
+        let check = |rules: &Rules| {
+            let program = program(rules);
+            let mut wrong = 0;
+            for (kind, major) in [DeviceKind::Block, DeviceKind::Char]
+                .iter()
+                .flat_map(|kind| (0..MAJORS).map(move |major| (*kind, major)))
+            {
+                let listed = |minor| {
+                    kind == DeviceKind::Char
+                        && OPEN.iter().any(|&(a, b)| a == major && b.is_none_or(|b| b == minor))
+                };
+                for minor in (0..12).chain([200, 255, 0xfffff]) {
+                    for access in [READ, WRITE, READ | WRITE] {
+                        let open = run(&program, kind, access, [major, minor]);
+                        wrong += usize::from(open != listed(minor));
+                    }
+                    wrong += usize::from(!run(&program, kind, MKNOD, [major, minor]));
+                }
+            }
+            wrong
+        };
+        assert_eq!(check(&Rules::parse(&default_device_rules()).unwrap()), 0);
+        // The control: one device more is seen.
+        let mut more = rules(&["+b 8:1 r"]);
+        more.extend(default_device_rules());
+        assert_eq!(check(&Rules::parse(&more).unwrap()), 1);
+    }
+
     #[test]
     fn the_verifier_takes_the_programs() {
         for list in LISTS {
