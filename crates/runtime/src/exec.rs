@@ -240,6 +240,7 @@ pub(crate) fn enter_rest(init: &Fd, namespaces: u32, own_users: bool) -> Result<
 
 fn start(job: &mut Job, record: &Record, options: &ExecOptions) -> Result<Child> {
     let (parent_end, child_end) = channel::pair()?;
+    let lent = create::score::lend(&job.plan.process, &job.proc)?;
     job.namespaces = enter_first(&job.init, job.namespaces)?;
     let how = p::Clone { namespaces: 0, cgroup: job.join.cgroup(), sibling: false };
     let (forked, attach) = match p::fork(how) {
@@ -256,6 +257,7 @@ fn start(job: &mut Job, record: &Record, options: &ExecOptions) -> Result<Child>
         become_process(job, child_end);
     };
     drop(child_end);
+    lent.into_iter().for_each(create::score::Lent::give_back);
     job.trace.say(trace::FORKED);
     let served = set_process_limits(&job.plan.process, &job.proc, child.pid)
         .and_then(|()| match record.cgroup.as_ref().filter(|_| attach) {

@@ -13,6 +13,7 @@ pub(crate) mod namespaces;
 mod nodes;
 pub(crate) mod planning;
 pub(crate) mod run;
+pub(crate) mod score;
 
 pub(crate) use job::{check_descriptors, connect_console, connect_socket};
 pub(crate) use listener::forward as forward_listener;
@@ -131,6 +132,7 @@ fn start_init(
     if let Some(rootfs) = &job.rootfs {
         fs::chdir_fd(rootfs).attempt(|| "entering the root file system")?;
     }
+    let lent = score::lend(&job.plan.process, &job.proc)?;
     hide()?;
     let forked = namespaces::fork(job, &parent_end, &mut child_end);
     let Some(mut child) = forked? else {
@@ -142,6 +144,7 @@ fn start_init(
         dir.leave_to_parent();
         init::run(job, end);
     };
+    lent.into_iter().for_each(score::Lent::give_back);
     if let Ok(here) = here {
         fs::chdir_fd(&here).attempt(|| "returning to the current directory")?;
     }

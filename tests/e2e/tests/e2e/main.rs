@@ -16,5 +16,6 @@ mod options;
 mod pidfd;
 mod rdt;
 mod refusals;
+mod rootless;
 mod security;
 mod update;
