@@ -120,8 +120,8 @@ fn read_limited(file: &sys::Fd, path: &str) -> Result<Vec<u8>> {
     fs::read_to_end(file, DOCUMENT_LIMIT_BYTES).map_err(|errno| too_large_or(path, errno))
 }
 
-/// A container's name: 1 to 1024 of `[A-Za-z0-9_+-.]`, the first no dot. It is used as a
-/// file name, so nothing else in the program may take an unchecked string for it.
+/// A container's name: 1 to 255 of `[A-Za-z0-9_+,.-]`, but not `.` and `..`. It is used as a file
+/// name, so nothing else in the program may take an unchecked string for it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ContainerId(String);
 
@@ -131,7 +131,8 @@ impl ContainerId {
 
     /// Checks a name.
     pub fn parse(text: &str) -> Result<Self> {
-        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(byte);
+        // runc's pattern has a range from + to the dot, in which the comma lies.
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "_+,-.".contains(c);
         if text.is_empty() {
             return Err(Error::invalid("container id: cannot be empty"));
         }
@@ -140,15 +141,16 @@ impl ContainerId {
             return Err(Error::invalid(format!("container id: has more than {limit} bytes")));
         }
         // The first one that cannot stand where it stands.
-        let bad = match text.starts_with('.') {
-            true => Some('.'),
-            false => text.chars().find(|c| !c.is_ascii() || !allowed(&(*c as u8))),
+        let bad = match text {
+            "." | ".." => Some('.'),
+            text => text.chars().find(|c| !allowed(*c)),
         };
         if let Some(bad) = bad {
             let what =
                 format!("invalid container ID format: invalid character {bad:?} in {text:?}");
-            return Err(Error::invalid(what)
-                .with_hint("an id has letters, digits and any of _ + - . only, no dot first"));
+            return Err(Error::invalid(what).with_hint(
+                "an id has letters, digits and any of _ + , - . only, and is neither . nor ..",
+            ));
         }
         Ok(Self(text.into()))
     }
@@ -171,10 +173,10 @@ mod tests {
 
     #[test]
     fn container_ids_are_file_names() {
-        for id in ["a", "A-b_c.d+e", "0", "a..", "-x", &"x".repeat(255)] {
+        for id in ["a", "A-b_c.d+e", "0", "a..", "-x", ".a", "...", "a,b", &"x".repeat(255)] {
             assert!(ContainerId::parse(id).is_ok(), "{id}");
         }
-        for id in ["", ".", "..", ".a", "a/b", "/", "a b", "ä", "a\0", "a\n", &"x".repeat(256)] {
+        for id in ["", ".", "..", "a/b", "./a", "/", "a b", "ä", "a\0", "a\n", &"x".repeat(256)] {
             assert!(ContainerId::parse(id).is_err(), "{id:?}");
         }
     }

@@ -389,13 +389,31 @@ pub(crate) fn new_file_system(
             Some((key, value)) => context.set(key, value),
             None => context.set_flag(option),
         }
-        .attempt(|| format!("option {option:?} of {kind}"))?;
+        .map_err(|errno| {
+            hint_at_ids(Error::os(format!("option {option:?} of {kind}"), errno), option)
+        })?;
     }
     context.mount(attributes).attempt(|| format!("mounting {kind}"))
 }
 
 pub(crate) fn attach(tree: &Fd, target: &Fd) -> Result<()> {
     m::attach(tree, target).attempt(|| "attaching the mount")
+}
+
+/// An owner that a user namespace does not map is only "invalid" to the kernel.
+fn hint_at_ids(error: Error, options: &str) -> Error {
+    let owner = |option: &&str| {
+        let value = option.strip_prefix("uid=").or_else(|| option.strip_prefix("gid="));
+        value.is_some_and(|value| value.parse::<u32>().is_ok())
+    };
+    match options.split(',').find(owner).filter(|_| error.errno() == Some(Errno::EINVAL)) {
+        Some(option) => error.with_hint(format!(
+            "the user namespace may not have this id: remove {option:?} from the mount's options, or \
+             map it in linux.{}Mappings",
+            &option[..3]
+        )),
+        None => error,
+    }
 }
 
 /// Reopens a path that was just mounted on: its old descriptor is below the mount.
@@ -443,7 +461,9 @@ fn mount_by_path(
         attributes.set &= !READ_ONLY.set;
     }
     let flags = super_flags | classic_flags(attributes);
-    m::mount(source, fd_path(target), kind, flags, options.join(",")).attempt(attempt)?;
+    let options = options.join(",");
+    m::mount(source, fd_path(target), kind, flags, &options)
+        .map_err(|errno| hint_at_ids(Error::os(attempt(), errno), &options))?;
     reopen(target)
 }
 

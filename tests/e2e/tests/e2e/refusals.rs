@@ -57,6 +57,43 @@ fn a_used_name_and_an_unknown_one() {
     assert!(stderr(&bad).contains("invalid container ID format"));
 }
 
+/// What runc takes for a name is one.
+#[test]
+fn names_may_begin_with_a_dot() {
+    let Some(mut bundle) = Bundle::new("names_may_begin_with_a_dot") else { return };
+    bundle.args(&["true"]).write();
+    let path = bundle.path("");
+    for id in [".hidden", "...", "a,b"] {
+        let output = bundle.runtime(&["run", "--bundle", path, id]);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    for id in [".", "..", "./a", "a/.."] {
+        let output = bundle.runtime(&["run", "--bundle", path, id]);
+        assert!(stderr(&output).contains("invalid container ID format"), "{}", stderr(&output));
+    }
+    assert_eq!(bundle.leftovers(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn owners_of_mounts_that_are_not_mapped() {
+    let Some(mut bundle) = Bundle::new("owners_of_mounts_that_are_not_mapped") else { return };
+    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 1}]);
+    bundle.config["linux"]["uidMappings"] = map.clone();
+    bundle.config["linux"]["gidMappings"] = map;
+    std::os::unix::fs::chown(bundle.path("rootfs"), Some(100_000), Some(100_000)).unwrap();
+    // The example configuration has gid=5 for devpts.
+    let output = bundle.args(&["true"]).run();
+    let sentence =
+        "mounting on \"/dev/pts\" (mounts[2]): option \"gid=5\" of devpts: invalid argument";
+    assert!(stderr(&output).contains(sentence), "{}", stderr(&output));
+    let hint = "remove \"gid=5\" from the mount's options, or map it in linux.gidMappings";
+    assert!(stderr(&output).contains(hint), "{}", stderr(&output));
+    bundle.config["linux"]["gidMappings"][0]["size"] = json!(6);
+    let output = bundle.run();
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
 #[test]
 fn typing_errors_get_a_hint() {
     let Some(bundle) = Bundle::new("typing_errors_get_a_hint") else { return };
