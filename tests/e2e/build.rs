@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-const SOURCES: [&str; 5] = ["main.c", "peek.c", "join.c", "calls.c", "look.c"];
+const SOURCES: [&str; 6] = ["main.c", "peek.c", "join.c", "calls.c", "look.c", "tell.c"];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

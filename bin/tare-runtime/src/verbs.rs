@@ -166,6 +166,7 @@ fn host(global: &Args, env: &Environment<'_>) -> Result<Host, Error> {
         no_cgroup,
         rootless,
         bus_address,
+        notify_socket: env.get("NOTIFY_SOCKET").map(ToString::to_string),
         trace: Trace::default(),
     })
 }

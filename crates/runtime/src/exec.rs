@@ -91,7 +91,7 @@ pub fn exec(
         Some(socket) => Some(Relay::receive(&socket)?),
         None => None,
     };
-    let ended = relay::wait(&child, &signals, relay)?;
+    let ended = relay::wait(&child, &signals, relay, None)?;
     if !ended.executed {
         return Err(create::died_as(Some(ended.exit)));
     }

@@ -20,6 +20,7 @@ mod init;
 pub mod inputs;
 pub mod lsm;
 mod net;
+mod notify;
 pub mod pattern;
 mod process;
 pub mod procfs;
@@ -58,6 +59,8 @@ pub struct Host {
     pub rootless: bool,
     /// D-Bus address of systemd, where it is not the usual one.
     pub bus_address: Option<String>,
+    /// Whom to tell that a program in a container is ready (`NOTIFY_SOCKET`).
+    pub notify_socket: Option<String>,
     /// Where the stages of a container's making are told.
     pub trace: Trace,
 }

@@ -1,6 +1,7 @@
 //! Standing between a user and a process in a container: signals, terminal, exit.
 
 use crate::error::{Attempt, Error, Result};
+use crate::notify::Proxy;
 use alloc::vec::Vec;
 use sys::process::{self, Child};
 use sys::signal::{self, SignalSet};
@@ -93,17 +94,24 @@ impl Drop for Relay {
     }
 }
 
-/// Waits for a child to end; meanwhile forwards signals to it and copies its terminal. Other
-/// children, such as orphans of the container, are collected.
-pub fn wait(child: &Child, signals: &Signals, mut relay: Option<Relay>) -> Result<Ended> {
+/// Waits for a child to end; meanwhile forwards signals to it, copies its terminal, and passes on
+/// that it is ready. Other children, such as orphans of the container, are collected.
+pub(crate) fn wait(
+    child: &Child,
+    signals: &Signals,
+    mut relay: Option<Relay>,
+    mut notify: Option<Proxy>,
+) -> Result<Ended> {
     let mut exit = None;
     loop {
         exit = exit.or(collect(child.pid)?);
         if let Some(exit) = exit {
+            notify.filter(Proxy::was_ready).iter().for_each(pass_on);
             drain(relay);
             return Ok(exit);
         }
         let mut fds: Vec<PollFd> = alloc::vec![PollFd::new(&signals.fd, POLLIN)];
+        fds.push(notify.as_ref().map_or(PollFd::none(), |proxy| PollFd::new(proxy.fd(), POLLIN)));
         if let Some(relay) = &relay {
             fds.push(PollFd::new(&relay.master, POLLIN));
             let stdin = if relay.stdin_open { PollFd::new(STDIN, POLLIN) } else { PollFd::none() };
@@ -118,11 +126,14 @@ pub fn wait(child: &Child, signals: &Signals, mut relay: Option<Relay>) -> Resul
                 signal => drop(process::signal_pidfd(&child.pidfd, signal)),
             }
         }
+        if fds[1].ready() != 0 && notify.as_ref().is_some_and(Proxy::is_ready) {
+            notify.take().iter().for_each(pass_on);
+        }
         if let Some(open) = relay.as_mut() {
-            if fds[2].ready() != 0 {
+            if fds[3].ready() != 0 {
                 open.take_input();
             }
-            let output = fds[1].ready();
+            let output = fds[2].ready();
             if output & POLLIN != 0 {
                 open.show_output();
             } else if output & POLLHUP != 0 {
@@ -132,6 +143,11 @@ pub fn wait(child: &Child, signals: &Signals, mut relay: Option<Relay>) -> Resul
             }
         }
     }
+}
+
+/// This process stays the service's main one. A host that does not listen cannot be helped.
+fn pass_on(ready: &Proxy) {
+    let _ = ready.tell(None);
 }
 
 /// What was written before the end is still shown.

@@ -10,6 +10,7 @@ int calls(int argc, char **argv);
 int filter(int argc, char **argv);
 int devices(int argc, char **argv);
 int walk(int argc, char **argv);
+int tell(int argc, char **argv);
 
 /* Whether the file of this name has appeared: the sign to stop. */
 int stopped(const char *path);

@@ -31,7 +31,7 @@ int main(int argc, char **argv) {
         int (*run)(int, char **);
     } verbs[] = {
         {"peek", peek},     {"overwrite", overwrite}, {"join", join}, {"calls", calls},
-        {"filter", filter}, {"devices", devices},     {"walk", walk},
+        {"filter", filter}, {"devices", devices},     {"walk", walk}, {"tell", tell},
     };
     for (unsigned i = 0; argc > 1 && i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(argv[1], verbs[i].name) == 0) return verbs[i].run(argc - 2, argv + 2);

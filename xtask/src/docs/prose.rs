@@ -47,6 +47,10 @@ pub(super) const RUNTIME: Prose = Prose {
             "Descriptors of socket activation are handed on to the program.",
         ),
         (
+            "NOTIFY_SOCKET",
+            "Whom create, run and start tell that a container's program is ready, which tells it to a socket of its own.",
+        ),
+        (
             "DBUS_SYSTEM_BUS_ADDRESS, DBUS_SESSION_BUS_ADDRESS",
             "Where systemd is asked to make cgroups, of root and of others.",
         ),
@@ -62,6 +66,7 @@ pub(super) const RUNTIME: Prose = Prose {
         ),
         ("/run/tare/ID/exec.fifo", "A created container waits here for start."),
         ("/run/tare/ID/seccomp", "The compiled system call filter, for exec."),
+        ("/run/tare/ID/notify", "Mounted into the container for NOTIFY_SOCKET, with its socket."),
     ],
     examples: &[
         (

@@ -9,7 +9,7 @@ use crate::init::Job;
 use crate::init::console::Outlet;
 use crate::procfs::Proc;
 use crate::rdt;
-use crate::state::Record;
+use crate::state::{ContainerDir, Record};
 use crate::{Console, Host, Options};
 use alloc::format;
 use alloc::string::String;
@@ -22,9 +22,11 @@ pub(crate) struct Prepared {
     pub(crate) record: Record,
 }
 
+/// `notify` is where the container's socket for `NOTIFY_SOCKET` is to be, if it gets one.
 pub(crate) fn prepare(
     host: &Host,
     id: &ContainerId,
+    notify: Option<&ContainerDir>,
     options: Options,
     warnings: &mut Vec<String>,
 ) -> Result<Prepared> {
@@ -37,6 +39,9 @@ pub(crate) fn prepare(
         }
         None => config::load(&bundle, &bundle_path, options.config.as_deref())?,
     };
+    if let (Some(dir), Some(address)) = (notify, &host.notify_socket) {
+        crate::notify::add(&mut spec, dir, address)?;
+    }
     let layout = cgroup::Layout::detect()?;
     let around = Around { host, id, options: &options, layout: &layout, bundle: &bundle_path };
     let planned = planning::plan(&mut spec, around, warnings)?;

@@ -66,8 +66,8 @@ pub(crate) fn spawn(
 ) -> Result<Spawned> {
     // The name first: two creators of one name must not both plan a cgroup for it.
     let dir = ContainerDir::create(&host.root, id)?;
-    let mut prepared =
-        job::prepare(host, id, options, warnings).inspect_err(|_| drop(dir.remove()))?;
+    let mut prepared = job::prepare(host, id, Some(&dir), options, warnings)
+        .inspect_err(|_| drop(dir.remove()))?;
     let mut record = prepared.record;
     record.created = format_time(sys::time::now());
     // Intent before effect: from here on `delete --force` knows what may exist. What is made while

@@ -4,6 +4,7 @@ use super::{Spawned, announce, destroy, spawn};
 use crate::channel::Request;
 use crate::config::{self, ContainerId};
 use crate::error::{Attempt, Result};
+use crate::notify::Proxy;
 use crate::relay::{self, Relay};
 use crate::{Console, Host, Options, Trace, hooks, verbs};
 use alloc::string::String;
@@ -26,6 +27,13 @@ pub fn run(
     // From here on a signal waits until there is somebody to forward it to.
     let signals = if detach { None } else { Some(relay::catch_signals()?) };
     let spawned = spawn(host, id, options, false, warnings)?;
+    let proxy = match Proxy::listen(&spawned.dir, host.notify_socket.as_deref()) {
+        Ok(proxy) => proxy,
+        Err(error) => {
+            destroy(&spawned, warnings);
+            return Err(error);
+        }
+    };
     let released = announce(&spawned.child, "standard", pid_file.as_deref(), socket.as_deref())
         .and_then(|()| release(&spawned, &host.trace));
     if let Err(error) = released {
@@ -40,14 +48,18 @@ pub fn run(
             return Err(error);
         }
     }
-    let Some(signals) = signals else { return Ok(Exit::Code(0)) };
+    let Some(signals) = signals else {
+        spawned.dir.unlock()?;
+        let told = proxy.map_or(Ok(()), |proxy| proxy.serve(spawned.child.pid));
+        return told.map(|()| Exit::Code(0));
+    };
     let relay = match terminal {
         Some(socket) => Some(Relay::receive(&socket)?),
         None => None,
     };
     // Others may pause it, change its limits, or delete it while it runs.
     spawned.dir.unlock()?;
-    let ended = relay::wait(&spawned.child, &signals, relay)?;
+    let ended = relay::wait(&spawned.child, &signals, relay, proxy)?;
     // A reaping first process is this program: it never executes another.
     let failed = !ended.executed && !spawned.record.init;
     if !keep {

@@ -45,7 +45,7 @@ pub fn restore(
     let signals = if detach { None } else { Some(relay::catch_signals()?) };
     let dir = ContainerDir::create(&host.root, id)?;
     let job::Prepared { mut job, mut record } =
-        job::prepare(host, id, options, warnings).inspect_err(|_| drop(dir.remove()))?;
+        job::prepare(host, id, None, options, warnings).inspect_err(|_| drop(dir.remove()))?;
     record.created = format_time(sys::time::now());
     let revived = revive(&dir, &mut record, &mut job, criu, warnings).and_then(|child| {
         create::announce(&child, "standard", pid_file.as_deref(), None).map(|()| child)
@@ -72,7 +72,7 @@ pub fn restore(
     };
     // Others may change the container while it runs.
     dir.unlock()?;
-    let exit = relay::wait(&child, &signals, relay)?.exit;
+    let exit = relay::wait(&child, &signals, relay, None)?.exit;
     verbs::remove_ended(&dir, warnings)?;
     Ok(exit)
 }

@@ -6,6 +6,7 @@
 //!     state.json          the Record: written by rename, so that readers see one or the other
 //!     exec.fifo           a created container waits here for `start`; removed by it
 //!     seccomp             the compiled filter, for exec
+//!     notify/             mounted into a container whose caller has a NOTIFY_SOCKET: its socket
 //! ```
 //!
 //! Locking: a process that changes a container holds an exclusive `flock` on its directory; one
@@ -205,10 +206,24 @@ impl ContainerDir {
         }
     }
 
+    /// Removes what is in a directory of it (`notify`), which a container may have looked into. What
+    /// cannot be removed is told when the directory itself cannot be.
+    fn empty(&self, name: &[u8]) {
+        let flags = fs::O_RDONLY | fs::O_DIRECTORY | fs::O_NOFOLLOW;
+        let Ok(dir) = fs::open_at(&self.dir, name, flags, 0) else { return };
+        for entry in fs::read_dir(dir.borrow()).unwrap_or_default() {
+            let flags = if entry.is_dir() { fs::AT_REMOVEDIR } else { 0 };
+            let _ = fs::unlink(&dir, &entry.name, flags);
+        }
+    }
+
     /// Gives the name back. Everything in the directory goes first.
     pub fn remove(&self) -> Result<()> {
         let attempt = || format!("removing the state of container {}", self.id);
         for entry in fs::read_dir(self.dir.borrow()).attempt(attempt)? {
+            if entry.is_dir() {
+                self.empty(&entry.name);
+            }
             let flags = if entry.is_dir() { fs::AT_REMOVEDIR } else { 0 };
             fs::unlink(&self.dir, &entry.name, flags).attempt(attempt)?;
         }

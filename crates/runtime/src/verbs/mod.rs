@@ -11,6 +11,7 @@ pub use mounts::{add_mounts, remove_mounts};
 use crate::cgroup::{KILL_DEADLINE_MS, REMOVE_DEADLINE_MS};
 use crate::config::ContainerId;
 use crate::error::{Attempt, Error, Kind, Result};
+use crate::notify::Proxy;
 use crate::state::{self, ContainerDir, FIFO, Record};
 use crate::{Console, ExecOptions, Host, hooks, rdt};
 use alloc::format;
@@ -70,19 +71,24 @@ pub fn start(host: &Host, id: &ContainerId) -> Result<()> {
             return Err(Error::new(Kind::InUse, what));
         }
     }
+    let proxy = Proxy::listen(&dir, host.notify_socket.as_deref())?;
     open_gate(&dir, &record)?;
     if record.started_late {
         bring_in(host, id, &record).inspect_err(|_| {
             let _ = process::kill(record.pid, SIGKILL);
         })?;
     }
-    let Some(all) = &record.hooks else { return Ok(()) };
-    let state = record.state(Status::Running);
-    hooks::run_all("poststart", &all.poststart, &state).inspect_err(|_| {
-        // Since 1.3 of the specification a failed poststart hook fails the container. What cannot
-        // be removed now is left to `delete`.
-        let _ = kill_and_wait(&record).and_then(|()| remove(&dir, &record, &mut Vec::new()));
-    })
+    if let Some(all) = &record.hooks {
+        let state = record.state(Status::Running);
+        hooks::run_all("poststart", &all.poststart, &state).inspect_err(|_| {
+            // Since 1.3 of the specification a failed poststart hook fails the container. What
+            // cannot be removed now is left to `delete`.
+            let _ = kill_and_wait(&record).and_then(|()| remove(&dir, &record, &mut Vec::new()));
+        })?;
+    }
+    // Others may stop a container that is long in getting ready.
+    dir.unlock()?;
+    proxy.map_or(Ok(()), |proxy| proxy.serve(record.pid))
 }
 
 /// Makes the program's process beside the first process that waits for it.
