@@ -330,6 +330,7 @@ fn bind_attributes(plan: &mut MountPlan, options: &[String]) {
         plan.attributes.set &= !u64::from(m::MOUNT_ATTR__ATIME);
         plan.attributes.clear &= !u64::from(m::MOUNT_ATTR__ATIME);
     }
+    let asked = plan.attributes != m::Attributes::default() || time.is_some();
     let no_directories = u64::from(m::MOUNT_ATTR_NODIRATIME);
     match time.filter(|name| !TIME_RESETS.contains(name)) {
         // Of the directories' times, too, only what is asked for is left.
@@ -337,9 +338,9 @@ fn bind_attributes(plan: &mut MountPlan, options: &[String]) {
         None if plan.attributes.set & no_directories != 0 => {
             set_time(&mut plan.attributes, AccessTime::Relative);
         }
-        None => {}
+        None => plan.attributes.clear &= !no_directories,
     }
-    if plan.attributes != m::Attributes::default() || time.is_some() {
+    if asked {
         plan.only = u64::from(BIND_ATTRIBUTES) & !plan.attributes.set;
     }
 }
@@ -500,6 +501,10 @@ mod tests {
         assert_eq!(strict.set & time, u64::from(m::MOUNT_ATTR_STRICTATIME));
         assert_eq!(strict.clear, time | u64::from(m::MOUNT_ATTR_NODIRATIME));
         assert_eq!(bind(&["nodiratime"]).attributes.clear, time);
+        assert_eq!(
+            (bind(&["diratime"]).attributes, bind(&["diratime"]).only),
+            (m::Attributes::default(), all)
+        );
     }
 
     #[test]
