@@ -3,22 +3,29 @@
 //! The suites are not part of this project: FOLDER is a checkout in which the suite was built by
 //! its own instructions. Every program of a suite runs in a pid and mount namespace of its own, so
 //! that what it leaves running is killed; what is left in the cgroup hierarchies is its own to
-//! name. Each case is one line, `STATE<tab>CASE`.
+//! name. Each case is one line, `STATE<tab>CASE`. The suites of runc and crun look for the runtime's
+//! name in its messages, so it is tested under that name.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
-/// No program of the suites takes longer, unless it hangs.
-const DEADLINE_SECONDS: &str = "300";
+/// No case of the suites takes longer, unless it hangs.
+const CASE_DEADLINE: Duration = Duration::from_secs(90);
+
+/// A test of crun's leaves a process in this freezer, for which the pid namespace waits.
+const LEFT_FROZEN: &str = "/sys/fs/cgroup/freezer/frozen/freezer.state";
+/// No case needs that freezer for longer without saying anything.
+const QUIET: Duration = Duration::from_secs(5);
 
 const USAGE: &str = "usage: cargo xtask suite NAME FOLDER [RUNTIME]
 
   runtime-tools  FOLDER is a checkout of opencontainers/runtime-tools (make validation-executables)
   runc           a checkout of opencontainers/runc (make test helpers and images; needs bats)
-  contest        a folder with youki's `contest` and `runtimetest`
-  crun           a checkout of containers/crun with tests/init built (needs python3)
+  contest        a checkout of youki with `contest` and `runtimetest` built into it
+  crun           a checkout of containers/crun with tests/init built (needs python3 with libmount)
 
 RUNTIME is the program to test, by default the one of this build.
 ";
@@ -28,6 +35,22 @@ struct Program {
     name: String,
     arguments: Vec<String>,
     environment: Vec<(&'static str, String)>,
+    /// Its cases, where they are known and the others can be run without one that hangs or crashes.
+    cases: Vec<String>,
+    only: Only,
+}
+
+/// How a program is told to run some of its cases.
+#[derive(Clone, Copy)]
+enum Only {
+    /// It cannot be; but the exit status is a case of its own.
+    Status,
+    /// crun's tests: by a variable that holds their names.
+    Variable,
+    /// bats: by a variable that holds a pattern.
+    Pattern,
+    /// contest: one by one, as the argument behind `-t`.
+    Argument,
 }
 
 /// Runs a suite and prints its cases.
@@ -38,11 +61,13 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     };
     let result = runtime(rest.first()).and_then(|runtime| {
         let folder = fs::canonicalize(folder).map_err(|error| format!("{folder}: {error}"))?;
+        let named = Named::new(&runtime, name)?;
+        let runtime = named.path();
         let programs = match name.as_str() {
-            "runtime-tools" => runtime_tools(&folder, &runtime),
-            "runc" => runc(&folder, &runtime),
-            "contest" => contest(&folder, &runtime),
-            "crun" => crun(&folder, &runtime),
+            "runtime-tools" => runtime_tools(&folder, runtime),
+            "runc" => runc(&folder, runtime),
+            "contest" => contest(&folder, runtime),
+            "crun" => crun(&folder, runtime),
             other => Err(format!("there is no suite {other:?}\n{USAGE}")),
         }?;
         run_all(&folder, &programs)
@@ -69,6 +94,33 @@ fn runtime(given: Option<&String>) -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let target = own.parent().and_then(Path::parent).ok_or("no target directory")?;
     Ok(target.join("dist/tare-runtime"))
+}
+
+/// The runtime under the name that a suite expects.
+struct Named(PathBuf);
+
+impl Named {
+    fn new(runtime: &Path, suite: &str) -> Result<Self, String> {
+        let dir = std::env::temp_dir().join(format!("tare-suite-{}", std::process::id()));
+        let name = if matches!(suite, "runc" | "crun") { suite } else { "tare-runtime" };
+        let named = Self(dir.join(name));
+        fs::create_dir(&dir)
+            .and_then(|()| fs::copy(runtime, named.path()))
+            .map_err(|error| format!("{}: {error}", dir.display()))?;
+        Ok(named)
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if let Some(dir) = self.0.parent() {
+            let _ = fs::remove_dir_all(dir);
+        }
+    }
 }
 
 /// Files below `dir` whose names end in `suffix`, sorted.
@@ -102,6 +154,8 @@ fn runtime_tools(folder: &Path, runtime: &Path) -> Result<Vec<Program>, String> 
         name: stem(&path),
         arguments: vec![path.to_string_lossy().into_owned()],
         environment: vec![("RUNTIME", runtime.to_string_lossy().into_owned())],
+        cases: Vec::new(),
+        only: Only::Status,
     };
     Ok(programs.into_iter().map(program).collect())
 }
@@ -114,16 +168,44 @@ fn runc(folder: &Path, runtime: &Path) -> Result<Vec<Program>, String> {
         arguments: ["script", "-qec"]
             .map(String::from)
             .into_iter()
-            .chain([format!("bats --formatter tap {}", path.display()), "/dev/null".into()])
+            .chain([format!("bats --formatter tap --filter \"$SUITE_FILTER\" {}", path.display())])
+            .chain(["/dev/null".into()])
             .collect(),
-        environment: vec![("RUNC", runtime.to_string_lossy().into_owned())],
+        environment: vec![
+            ("RUNC", runtime.to_string_lossy().into_owned()),
+            ("SUITE_FILTER", ".".into()),
+        ],
+        cases: bats_cases(&fs::read_to_string(&path).unwrap_or_default()),
+        only: Only::Pattern,
     };
     Ok(files.into_iter().map(program).collect())
 }
 
+/// Names of the cases, which stand in double quotes as in a shell.
+fn bats_cases(source: &str) -> Vec<String> {
+    let name = |line: &str| {
+        let line = line.strip_prefix("@test \"")?.rsplit_once('"')?.0.trim();
+        Some(line.replace("\\\"", "\"").replace("\\$", "$"))
+    };
+    source.lines().filter_map(name).collect()
+}
+
+/// A pattern of bats for exactly these names.
+fn pattern(names: &[String]) -> String {
+    let quoted = |name: &String| {
+        let quote = |c: char| match c.is_ascii_punctuation() {
+            true => format!("\\{c}"),
+            false => c.to_string(),
+        };
+        name.chars().map(quote).collect::<String>()
+    };
+    let names: Vec<String> = names.iter().map(quoted).collect();
+    format!("^ *({}) *$", names.join("|"))
+}
+
 fn contest(folder: &Path, runtime: &Path) -> Result<Vec<Program>, String> {
     let contest = folder.join("contest");
-    let output = Command::new(&contest).arg("list").output();
+    let output = Command::new(&contest).arg("list").current_dir(folder).output();
     let output = output.map_err(|error| format!("{}: {error}", contest.display()))?;
     let groups = String::from_utf8_lossy(&output.stdout).into_owned();
     let program = |group: &str| Program {
@@ -141,6 +223,8 @@ fn contest(folder: &Path, runtime: &Path) -> Result<Vec<Program>, String> {
         .map(String::from)
         .to_vec(),
         environment: vec![("RUNTIME_KIND", "runc".into())],
+        cases: contest_cases(folder, group),
+        only: Only::Argument,
     };
     let is_name = |line: &&str| {
         !line.is_empty() && line.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
@@ -148,10 +232,59 @@ fn contest(folder: &Path, runtime: &Path) -> Result<Vec<Program>, String> {
     Ok(groups.lines().map(str::trim).filter(is_name).map(program).collect())
 }
 
+/// The cases of a group, from the sources: `contest` does not list them.
+fn contest_cases(folder: &Path, group: &str) -> Vec<String> {
+    let sources = folder.join("tests/contest/contest/src/tests");
+    let opening = format!("TestGroup::new(\"{group}\")");
+    let read = |path: &PathBuf| fs::read_to_string(path).unwrap_or_default();
+    let all = files(&sources, ".rs").unwrap_or_default();
+    let Some(home) = all.iter().find(|path| read(path).contains(&opening)) else {
+        return Vec::new();
+    };
+    // A file of its own, or several in a directory that make one group together.
+    let beside = |path: &&PathBuf| {
+        path == &home || (path.parent() == home.parent() && !read(path).contains("TestGroup::new("))
+    };
+    let mut cases: Vec<String> =
+        all.iter().filter(beside).flat_map(|path| tests_in(&read(path))).collect();
+    cases.sort();
+    cases.dedup();
+    cases
+}
+
+/// First arguments, where they are strings, of what has "test" in its name: `Test::new("a", ...)`.
+fn tests_in(source: &str) -> Vec<String> {
+    let part_of_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':' | '!');
+    let calls = source.match_indices('(').filter_map(|(at, _)| {
+        let callee = &source[..at];
+        let start = callee.rfind(|c| !part_of_name(c)).map_or(0, |last| last + 1);
+        let callee = callee.get(start..)?.to_ascii_lowercase();
+        let name = source[at + 1..].trim_start().strip_prefix('"')?.split('"').next()?;
+        (callee.contains("test") && !callee.contains("group")).then(|| name.to_string())
+    });
+    calls.collect()
+}
+
+/// The files that crun's own build runs.
 fn crun(folder: &Path, runtime: &Path) -> Result<Vec<Program>, String> {
-    let tests = files(&folder.join("tests"), ".py")?;
-    let tests = tests.into_iter().filter(|path| stem(path).starts_with("test_"));
+    let makefile = folder.join("Makefile.am");
+    let makefile = fs::read_to_string(&makefile)
+        .map_err(|error| format!("{}: {error}", makefile.display()))?;
+    let list = makefile.split_once("PYTHON_TESTS = ").map_or("", |(_, rest)| rest);
+    let list = list.split("\n\n").next().unwrap_or_default().replace("\\\n", " ");
+    let mut tests: Vec<PathBuf> = list.split_whitespace().map(|name| folder.join(name)).collect();
+    tests.sort();
+    let cases = |path: &Path| {
+        let source = fs::read_to_string(path).unwrap_or_default();
+        let table = source.split_once("all_tests = {").map_or("", |(_, rest)| rest);
+        let table = table.split("\n}").next().unwrap_or_default();
+        // "name": function,
+        let name = |line: &str| line.trim().strip_prefix('"')?.split('"').next().map(String::from);
+        table.lines().filter_map(name).collect()
+    };
     let program = |path: PathBuf| Program {
+        cases: cases(&path),
+        only: Only::Variable,
         name: stem(&path),
         arguments: vec!["python3".into(), path.to_string_lossy().into_owned()],
         environment: vec![
@@ -159,27 +292,100 @@ fn crun(folder: &Path, runtime: &Path) -> Result<Vec<Program>, String> {
             ("INIT", folder.join("tests/init").to_string_lossy().into_owned()),
         ],
     };
-    Ok(tests.map(program).collect())
+    Ok(tests.into_iter().map(program).collect())
+}
+
+/// All cases of a program, again without those that hang or crash where that is possible.
+fn run_program(folder: &Path, program: &Program) -> std::io::Result<Vec<(&'static str, String)>> {
+    let owned = |(state, name): (&'static str, &str)| (state, name.to_string());
+    let (success, text) = run_once(folder, program, &[])?;
+    let mut found: Vec<_> = text.lines().filter_map(case).map(owned).collect();
+    let mut left: Vec<String> = program.cases.clone();
+    left.retain(|name| found.iter().all(|(_, known)| known != name));
+    match program.only {
+        Only::Variable | Only::Pattern => {
+            // Each round takes one away at least.
+            while !left.is_empty() {
+                found.push(("fail", left.remove(0)));
+                if left.is_empty() {
+                    break;
+                }
+                let (_, text) = run_once(folder, program, &left)?;
+                found.extend(text.lines().filter_map(case).map(owned));
+                left.retain(|name| found.iter().all(|(_, known)| known != name));
+            }
+        }
+        Only::Argument if !success || found.is_empty() => {
+            for name in left {
+                let (success, text) = run_once(folder, program, std::slice::from_ref(&name))?;
+                match text.lines().find_map(case) {
+                    Some((state, _)) => found.push((state, name)),
+                    // The sources have names that are no cases of this group.
+                    None if success => {}
+                    None => found.push(("fail", name)),
+                }
+            }
+        }
+        Only::Status => {
+            let ran = success && (!found.is_empty() || text.lines().any(|line| line == "1..0"));
+            found.push((if ran { "pass" } else { "fail" }, "(program)".into()));
+        }
+        Only::Argument => {}
+    }
+    Ok(found)
+}
+
+/// Runs a program, or some of its cases, until it ends or says nothing for too long.
+fn run_once(folder: &Path, program: &Program, only: &[String]) -> std::io::Result<(bool, String)> {
+    let path = std::env::temp_dir().join(format!("tare-suite-{}/output", std::process::id()));
+    let output = fs::File::create(&path)?;
+    let mut arguments = program.arguments.clone();
+    let mut environment = program.environment.clone();
+    match (program.only, only) {
+        (Only::Variable, [_, ..]) => environment.push(("RUN_TESTS", only.join(" "))),
+        (Only::Pattern, [_, ..]) => environment.push(("SUITE_FILTER", pattern(only))),
+        (Only::Argument, [name, ..]) => {
+            arguments.pop();
+            arguments.push(format!("{}::{name}", program.name));
+        }
+        _ => {}
+    }
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])
+        .args(arguments)
+        .envs(environment)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stderr(output.try_clone()?)
+        .stdout(output);
+    let mut child = command.spawn()?;
+    let (mut length, mut since) = (0, Instant::now());
+    let success = loop {
+        if let Some(status) = child.try_wait()? {
+            break status.success();
+        }
+        let now = fs::metadata(&path)?.len();
+        if now != length {
+            (length, since) = (now, Instant::now());
+        } else if since.elapsed() > QUIET && Path::new(LEFT_FROZEN).exists() {
+            let _ = fs::write(LEFT_FROZEN, "THAWED");
+        } else if since.elapsed() > CASE_DEADLINE {
+            child.kill()?;
+            child.wait()?;
+            break false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    Ok((success, String::from_utf8_lossy(&fs::read(&path)?).into_owned()))
 }
 
 /// Runs the programs one by one; returns how many cases failed.
 fn run_all(folder: &Path, programs: &[Program]) -> Result<u32, String> {
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     for program in programs {
-        let output = Command::new("timeout")
-            .args(["--kill-after=5", DEADLINE_SECONDS, "unshare", "--mount", "--pid", "--fork"])
-            .args(["--kill-child", "--mount-proc", "--"])
-            .args(&program.arguments)
-            .envs(program.environment.iter().map(|(name, value)| (name, value)))
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| format!("{}: {error}", program.name))?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut cases: Vec<(&str, &str)> = text.lines().filter_map(case).collect();
-        if !output.status.success() && cases.iter().all(|(state, _)| *state != "fail") {
-            cases.push(("fail", "(program)"));
-        }
+        let cases =
+            run_program(folder, program).map_err(|error| format!("{}: {error}", program.name))?;
         for (state, case) in cases {
             *counts.entry(state).or_default() += 1;
             crate::print(&format!("{state}\t{}: {case}\n", program.name));
@@ -210,9 +416,14 @@ fn case(line: &str) -> Option<(&'static str, &str)> {
         None => (true, line.strip_prefix("ok ")?),
     };
     let name = rest.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches([' ', '-']);
-    let (name, comment) = name.split_once(" #").unwrap_or((name, ""));
-    let skipped =
-        comment.trim_start().get(..4).is_some_and(|word| word.eq_ignore_ascii_case("skip"));
+    // What is skipped may have nothing but its reason.
+    let (name, comment) = match name.strip_prefix('#') {
+        Some(comment) => (comment, comment),
+        None => name.split_once(" #").unwrap_or((name, "")),
+    };
+    let word = comment.trim_start().get(..4).unwrap_or("");
+    // What is yet to be done may fail.
+    let skipped = word.eq_ignore_ascii_case("skip") || (!passed && word == "TODO");
     Some((
         if skipped {
             "skip"
@@ -230,6 +441,24 @@ mod tests {
     use super::case;
 
     #[test]
+    fn cases_of_bats_are_quoted_for_its_filter() {
+        let source = "@test \"runc create [ --x ] \" {\n@test \"a \\\"b\\\" {no,rel}\" {\n";
+        let names = super::bats_cases(source);
+        assert_eq!(names, ["runc create [ --x ]", "a \"b\" {no,rel}"]);
+        assert_eq!(
+            super::pattern(&names),
+            r#"^ *(runc create \[ \-\-x \]|a \"b\" \{no\,rel\}) *$"#
+        );
+    }
+
+    #[test]
+    fn cases_are_found_in_sources() {
+        let source = "let a = Test::new(\n \"first one\",\n f); test_result!(x(\"no\")); \
+                      TestGroup::new(\"group\"); ConditionalTest::new(\"second\", g)";
+        assert_eq!(super::tests_in(source), ["first one", "second"]);
+    }
+
+    #[test]
     fn results_of_both_forms_are_read() {
         assert_eq!(case("ok 1 - a b"), Some(("pass", "a b")));
         assert_eq!(case("not ok 12 a # took 3 s"), Some(("fail", "a")));
@@ -238,6 +467,10 @@ mod tests {
             case("ok 4 - pidfd #SKIP pidfd not supported # 0.001s"),
             Some(("skip", "pidfd"))
         );
+        let reason = "SKIP hostname not set";
+        assert_eq!(case(&format!("ok 1 # {reason}")), Some(("skip", reason)));
+        assert_eq!(case("not ok 5 - a # TODO later"), Some(("skip", "a")));
+        assert_eq!(case("ok 5 - a # TODO later"), Some(("pass", "a")));
         assert_eq!(case("2 / 4 : name of it : not ok"), Some(("fail", "name of it")));
         assert_eq!(case("1 / 4 : x : skipped"), Some(("skip", "x")));
         assert_eq!(case("1..4"), None);
