@@ -9,6 +9,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use watch::{Verdict, Watched};
 
+/// More bundles of one process number are not left by killed tests.
+const NAMES_TRIED: usize = 100;
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 /// The attacker's program; empty without a C compiler.
 static ATTACK: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/attack"));
@@ -58,9 +60,14 @@ impl Bundle {
             skip(test, "needs busybox-static");
             return None;
         };
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("tare-e2e-{}-{number}", std::process::id());
-        let dir = std::env::temp_dir().join(&name);
+        // A test that was killed may have had this process's number and left its bundle.
+        let names = (0..NAMES_TRIED).map(|_| {
+            let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+            format!("tare-e2e-{}-{number}", std::process::id())
+        });
+        let temp = std::env::temp_dir();
+        let name = names.into_iter().find(|name| !temp.join(name).exists()).expect("a free name");
+        let dir = temp.join(&name);
         let bin = dir.join("rootfs/bin");
         std::fs::create_dir_all(&bin).expect("making the root");
         std::fs::copy(busybox, bin.join("busybox")).expect("copying busybox");
