@@ -393,7 +393,10 @@ pub(crate) fn new_file_system(
             hint_at_ids(Error::os(format!("option {option:?} of {kind}"), errno), option)
         })?;
     }
-    context.mount(attributes).attempt(|| format!("mounting {kind}"))
+    // Older kernels' devpts, for one, looks at its options only now.
+    context
+        .mount(attributes)
+        .map_err(|errno| hint_at_ids(Error::os(format!("mounting {kind}"), errno), &data.join(",")))
 }
 
 pub(crate) fn attach(tree: &Fd, target: &Fd) -> Result<()> {

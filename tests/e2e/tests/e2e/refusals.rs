@@ -84,9 +84,10 @@ fn owners_of_mounts_that_are_not_mapped() {
     std::os::unix::fs::chown(bundle.path("rootfs"), Some(100_000), Some(100_000)).unwrap();
     // The example configuration has gid=5 for devpts.
     let output = bundle.args(&["true"]).run();
-    let sentence =
-        "mounting on \"/dev/pts\" (mounts[2]): option \"gid=5\" of devpts: invalid argument";
-    assert!(stderr(&output).contains(sentence), "{}", stderr(&output));
+    // Whether the sentence itself names the option depends on the kernel.
+    let text = stderr(&output);
+    assert!(text.contains("mounting on \"/dev/pts\" (mounts[2]): "), "{text}");
+    assert!(text.contains("devpts: invalid argument"), "{text}");
     let hint = "remove \"gid=5\" from the mount's options, or map it in linux.gidMappings";
     assert!(stderr(&output).contains(hint), "{}", stderr(&output));
     bundle.config["linux"]["gidMappings"][0]["size"] = json!(6);

@@ -116,7 +116,7 @@ const SYS: &[&str] = &[
     "kernel/hardlockup_count",
     "kernel/iommu_groups/",
     "kernel/irq/",
-    "kernel/kexec",
+    "kernel/kexec_",
     "kernel/livepatch/",
     "kernel/mm/",
     "kernel/notes",
@@ -171,10 +171,13 @@ fn unlisted(walk: &str) -> Vec<String> {
     let forbidden = |line: &&str| {
         let (access, path) = line.split_once(' ').unwrap_or(("", line));
         let class = class_of(path);
+        // Switches and parameters that only have such a name.
         let module = class.starts_with("/sys/module/");
+        let measured =
+            class.starts_with("/sys/") && FORBIDDEN.iter().any(|word| class.contains(word));
         !match access {
             "w" => WRITABLE.contains(&path),
-            _ if FORBIDDEN.iter().any(|word| class.contains(word)) => module,
+            _ if measured => module,
             _ => match class.strip_prefix("/proc/") {
                 Some(below) => is_listed(PROC, below),
                 None => class.strip_prefix("/sys/").is_some_and(|below| is_listed(SYS, below)),
