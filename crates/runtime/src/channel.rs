@@ -3,6 +3,7 @@
 //! One message is one packet on a socket pair. The child asks and tells; the parent answers each
 //! question with one packet. The socket closes at exec: its end without an error is success.
 
+use crate::cgroup;
 use crate::error::{Attempt, Error, Kind, Result};
 use crate::process::Filter;
 use alloc::format;
@@ -38,23 +39,24 @@ const GO: &[u8] = b"go";
 const ANSWER: &[u8] = b"ok";
 /// Followed by [`Made`] as bytes.
 const MADE: &[u8] = b"made";
-/// A word of the parent: the longest has a filter of 4096 instructions of 8 bytes.
-const WORD_BYTES: usize = 64 * 1024;
+/// A word of the parent: the longest has a plan of a dozen long paths and a filter of 4096
+/// instructions of 8 bytes.
+const WORD_BYTES: usize = 128 * 1024;
 
 /// What the parent has made while the child worked.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Made {
-    /// For each directory of the cgroup's plan, whether it is used.
-    pub used: Vec<bool>,
+    pub cgroup: cgroup::Plan,
     pub filter: Option<Filter>,
 }
 
 impl Made {
-    /// Length and entries of `used`; where there is a filter, its flags and instructions.
+    /// Length and text of the plan; where there is a filter, its flags and instructions.
     fn encode(&self) -> Vec<u8> {
+        let plan = oci::json::write(&self.cgroup);
         let mut bytes = MADE.to_vec();
-        bytes.push(self.used.len() as u8);
-        bytes.extend(self.used.iter().map(|&used| u8::from(used)));
+        bytes.extend_from_slice(&(plan.len() as u32).to_ne_bytes());
+        bytes.extend_from_slice(plan.as_bytes());
         if let Some(filter) = &self.filter {
             bytes.extend_from_slice(&filter.flags.to_ne_bytes());
             bytes.extend_from_slice(&filter.to_bytes());
@@ -63,13 +65,13 @@ impl Made {
     }
 
     fn decode(word: &[u8]) -> Option<Self> {
-        let (&count, rest) = word.strip_prefix(MADE)?.split_first()?;
-        let (used, rest) = rest.split_at_checked(usize::from(count))?;
+        let (length, rest) = word.strip_prefix(MADE)?.split_first_chunk()?;
+        let (plan, rest) = rest.split_at_checked(u32::from_ne_bytes(*length) as usize)?;
         let filter = match rest.split_first_chunk() {
             Some((flags, rest)) => Some(Filter::from_bytes(rest, u32::from_ne_bytes(*flags))?),
             None => None,
         };
-        Some(Self { used: used.iter().map(|&used| used != 0).collect(), filter })
+        Some(Self { cgroup: oci::json::read(plan).ok()?, filter })
     }
 }
 /// Errors are sentences.

@@ -157,16 +157,30 @@ fn plan(spec: &Spec, machine: (&str, &str, bool)) -> Result<Option<Error>, Strin
     let console = if terminal { Console::Socket(String::new()) } else { Console::Inherit };
     let options = Options { console, ..Options::default() };
     let id = ContainerId::parse("fuzz").map_err(|error| error.to_string())?;
-    let around =
-        Around { host: &host, id: &id, options: &options, layout: &layout, bundle: "/bundle" };
+    let around = Around { host: &host, id: &id, options: &options, bundle: "/bundle" };
     let mut warnings = Vec::new();
     let mut spec = spec.clone();
     let planned = match planning::plan(&mut spec, around, &mut warnings) {
         Ok(planned) => planned,
         Err(error) => return Ok(Some(error)),
     };
-    planned.cgroup.check().map_err(|error| format!("a plan that is refused later: {error}"))?;
-    let record = planned.record(&spec, around, "/bundle/rootfs");
+    let (linux, resources) = (&planned.linux, &planned.resources);
+    let place = planning::plan_cgroup(
+        &host,
+        id.as_str(),
+        &layout,
+        &spec,
+        linux,
+        &planned.mounts,
+        resources,
+    );
+    let cgroup = match place {
+        Ok(cgroup) => cgroup,
+        Err(error) => return Ok(Some(error)),
+    };
+    cgroup.check().map_err(|error| format!("a plan that is refused later: {error}"))?;
+    let mut record = planned.record(&spec, around, "/bundle/rootfs");
+    record.cgroup = Some(cgroup);
     let read = Record::parse(oci::json::write(&record).as_bytes(), &id);
     same("a record", Some(&record), read.as_ref().ok())?;
     if let Some(profile) = &planned.profile {

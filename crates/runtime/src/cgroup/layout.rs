@@ -9,6 +9,8 @@ use sys::fs;
 
 /// Where every distribution mounts cgroups.
 const ROOT: &str = "/sys/fs/cgroup";
+/// And where the unified hierarchy is beside v1.
+const UNIFIED: &str = "/sys/fs/cgroup/unified";
 /// `CGROUP2_SUPER_MAGIC` (include/uapi/linux/magic.h).
 const CGROUP2_MAGIC: i64 = 0x6367_7270;
 /// A machine with 10,000 mounts has 1.5 MB of mountinfo.
@@ -48,6 +50,15 @@ pub struct Layout {
     pub(super) unified: Option<Hierarchy>,
 }
 
+fn is_unified(path: &str) -> bool {
+    let dir = fs::open_at(sys::CWD, path, fs::O_PATH | fs::O_DIRECTORY, 0);
+    dir.and_then(|dir| fs::statfs(&dir)).is_ok_and(|stat| {
+        #[allow(clippy::unnecessary_cast, reason = "the type differs between architectures")]
+        let magic = stat.f_type as i64;
+        magic == CGROUP2_MAGIC
+    })
+}
+
 impl Layout {
     /// Looks at this machine: one read of `/proc/self/cgroup`, and one of `/proc/self/mountinfo`
     /// unless `/sys/fs/cgroup` is the unified hierarchy, which `fstatfs` tells. (With thousands of
@@ -59,16 +70,15 @@ impl Layout {
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         };
         let own = read("/proc/self/cgroup", OWN_LIMIT)?;
-        let root = fs::open_at(sys::CWD, ROOT, fs::O_PATH | fs::O_DIRECTORY, 0);
-        let unified = root.and_then(|root| fs::statfs(&root)).is_ok_and(|stat| {
-            #[allow(clippy::unnecessary_cast, reason = "the type differs between architectures")]
-            let magic = stat.f_type as i64;
-            magic == CGROUP2_MAGIC
-        });
-        if unified {
+        if is_unified(ROOT) {
             return Ok(Self::unified(ROOT.into(), "/", &own));
         }
         Ok(Self::parse(&read("/proc/self/mountinfo", MOUNTINFO_LIMIT)?, &own))
+    }
+
+    /// Whether there are nothing but v1 hierarchies where every distribution has them.
+    pub fn is_v1() -> bool {
+        !is_unified(ROOT) && !is_unified(UNIFIED)
     }
 
     /// Understands the text of `/proc/self/mountinfo` and `/proc/self/cgroup`. A machine without

@@ -104,10 +104,11 @@ pub fn read_regular(dir: impl AsFd, path: &str) -> Result<Vec<u8>> {
     if stat.st_mode & fs::S_IFMT != fs::S_IFREG {
         return Err(Error::invalid(format!("{path} is not a regular file")));
     }
-    if usize::try_from(stat.st_size).is_ok_and(|size| size > DOCUMENT_LIMIT_BYTES) {
+    let size = usize::try_from(stat.st_size).unwrap_or(0);
+    if size > DOCUMENT_LIMIT_BYTES {
         return Err(too_large_or(path, sys::Errno::EFBIG));
     }
-    read_limited(&file, path)
+    fs::read_about(&file, size, DOCUMENT_LIMIT_BYTES).map_err(|errno| too_large_or(path, errno))
 }
 
 /// Reads what the user names on the command line, which may be a pipe (`<(...)`).

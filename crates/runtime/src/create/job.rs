@@ -42,8 +42,7 @@ pub(crate) fn prepare(
     if let (Some(dir), Some(address)) = (notify, &host.notify_socket) {
         crate::notify::add(&mut spec, dir, address)?;
     }
-    let layout = cgroup::Layout::detect()?;
-    let around = Around { host, id, options: &options, layout: &layout, bundle: &bundle_path };
+    let around = Around { host, id, options: &options, bundle: &bundle_path };
     let planned = planning::plan(&mut spec, around, warnings)?;
     check_descriptors(planned.process.preserve_fds, warnings);
     crate::lsm::check(&planned.process.process)?;
@@ -52,13 +51,12 @@ pub(crate) fn prepare(
         .attempt(|| format!("root.path: opening {rootfs_path:?}"))?;
     let rootfs_path = real_path(&rootfs)?;
     let mut record = planned.record(&spec, around, &rootfs_path);
-    let Planned { mut linux, mut profile, process: mut plan, mounts, cgroup, .. } = planned;
+    let Planned { mut linux, profile, process: mut plan, mounts, .. } = planned;
     let namespaces = namespaces::read(&mut linux)?;
     plan.groups_denied = namespaces.new_users && mapping_denies_groups(&linux);
     if options.started_late {
         check_late_start(&linux, &record)?;
     }
-    let systemd = cgroup.unit.is_some();
     let own_mounts = has(&linux, NamespaceKind::Mount);
     if !own_mounts {
         record.shared_root = crate::procfs::mount_id(&rootfs);
@@ -68,18 +66,14 @@ pub(crate) fn prepare(
     }
     // What the parent does to the init and its namespaces before the init goes on.
     let host_work = !linux.net_devices.is_empty() || linux.intel_rdt.is_some();
-    // With v1 hierarchies, making the cgroups takes as long as making the mounts, so both happen at
-    // once. (From a user namespace the init could not open their files.)
-    let overlaps = cgroup.version != cgroup::Version::V2
-        && !systemd
+    // With v1 hierarchies, finding and making the cgroups takes as long as making the mounts, so both
+    // happen at once. (From a user namespace the init could not open their files.)
+    let systemd = host.systemd_cgroup && !host.no_cgroup;
+    let free = !systemd
         && !namespaces.own_users
         && namespaces.joined.is_empty()
         && !host_work
         && namespaces.new & sys::process::CLONE_NEWTIME == 0;
-    if !overlaps && let Some(profile) = profile.take() {
-        plan.filter = Some(compile_filter(&profile, &host.trace, warnings)?);
-        record.filter_flags = plan.filter.as_ref().map_or(0, |filter| filter.flags);
-    }
     let trees = prepare_trees(&bundle, &linux, &mounts, &namespaces)?;
     let nodes = nodes::make_all(&linux, namespaces.own_users)?;
     let console = match options.started_late {
@@ -88,7 +82,7 @@ pub(crate) fn prepare(
     };
     let time_offsets = linux.time_offsets.clone();
     spec.linux = Some(linux);
-    let job = Job {
+    let mut job = Job {
         state: record.state(oci::runtime::Status::Creating),
         mounts,
         trees,
@@ -104,7 +98,7 @@ pub(crate) fn prepare(
         own_mounts,
         own_users: namespaces.own_users,
         join: cgroup::Join::default(),
-        cgroup,
+        cgroup: cgroup::Plan::default(),
         console,
         fifo: None,
         no_pivot: options.no_pivot,
@@ -113,13 +107,42 @@ pub(crate) fn prepare(
         started_late: options.started_late,
         wants_mapping: namespaces.new_users,
         waits_for_parent: systemd || host_work,
-        overlaps,
+        // Nothing has to be known of them before, unless the init is cloned into one.
+        overlaps: free && cgroup::Layout::is_v1(),
         profile,
         asks_for_cgroup: false,
         trace: host.trace.clone(),
         spec,
     };
+    if !job.overlaps {
+        let version = plan_cgroup(host, &mut job, &mut record)?.version;
+        job.overlaps = free && version != cgroup::Version::V2;
+    }
+    if !job.overlaps
+        && let Some(profile) = job.profile.take()
+    {
+        let filter = compile_filter(&profile, &host.trace, warnings)?;
+        record.filter_flags = filter.flags;
+        job.plan.filter = Some(filter);
+    }
     Ok(Prepared { job, record })
+}
+
+/// Finds out where the container's cgroup will be.
+pub(crate) fn plan_cgroup<'a>(
+    host: &Host,
+    job: &'a mut Job,
+    record: &mut Record,
+) -> Result<&'a cgroup::Plan> {
+    let layout = cgroup::Layout::detect()?;
+    let none = Linux::default();
+    let linux = job.spec.linux.as_ref().unwrap_or(&none);
+    let resources = record.resources.clone().unwrap_or_default();
+    let (spec, mounts) = (&job.spec, &job.mounts);
+    let plan = planning::plan_cgroup(host, &record.id, &layout, spec, linux, mounts, &resources)?;
+    record.cgroup = (!host.no_cgroup).then(|| plan.clone());
+    job.cgroup = plan;
+    Ok(&job.cgroup)
 }
 
 /// Looks whether the descriptors that are handed on are there. Engines count from the last one

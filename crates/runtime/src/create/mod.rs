@@ -82,7 +82,7 @@ pub(crate) fn spawn(
             .attempt(|| "opening the start fifo")?;
         prepared.job.fifo = Some(fifo);
     }
-    match start_init(&dir, &mut record, &mut prepared.job, warnings) {
+    match start_init(host, &dir, &mut record, &mut prepared.job, warnings) {
         Ok((child, channel)) => Ok(Spawned { dir, record, child, channel }),
         Err(error) => {
             clean_up(&dir, &record, warnings);
@@ -107,6 +107,7 @@ fn makes_unified(plan: &cgroup::Plan) -> bool {
 
 /// Makes the cgroup and the init, and serves the init until it has no more questions.
 fn start_init(
+    host: &Host,
     dir: &ContainerDir,
     record: &mut Record,
     job: &mut Job,
@@ -115,10 +116,10 @@ fn start_init(
     if let Some(filter) = &job.plan.filter {
         dir.save_filter(&filter.to_bytes())?;
     }
-    let resources = record.resources.clone().unwrap_or_default();
     let systemd = record.cgroup.as_ref().is_some_and(|plan| plan.unit.is_some());
     if let Some(plan) = record.cgroup.as_mut().filter(|plan| plan.unit.is_none()) {
         let part = if job.overlaps { cgroup::Part::Unified } else { cgroup::Part::All };
+        let resources = record.resources.clone().unwrap_or_default();
         let mut created = plan.create_part(part, &resources)?;
         warnings.append(&mut created.warnings);
         job.join = created.join;
@@ -150,7 +151,7 @@ fn start_init(
     }
     drop(child_end);
     job.trace.say(trace::FORKED);
-    let served = serve(dir, record, job, &mut child, &parent_end, systemd, &resources, warnings);
+    let served = serve(host, dir, record, job, &mut child, &parent_end, systemd, warnings);
     match served {
         Ok(()) => Ok((child, parent_end)),
         Err(error) => {
@@ -164,20 +165,20 @@ fn start_init(
 
 #[allow(clippy::too_many_arguments, reason = "the state of one conversation")]
 fn serve(
+    host: &Host,
     dir: &ContainerDir,
     record: &mut Record,
     job: &mut Job,
     child: &mut Child,
     channel: &Channel,
     systemd: bool,
-    resources: &oci::runtime::Resources,
     warnings: &mut Vec<String>,
 ) -> Result<()> {
     set_pid(record, child.pid);
     // While it is still root: the limits of another user's process are only CAP_SYS_RESOURCE's.
     set_limits(job, child.pid)?;
     if job.overlaps {
-        make_meanwhile(dir, record, job, channel, resources, warnings)?;
+        make_meanwhile(host, dir, record, job, channel, warnings)?;
     }
     // With a fifo the init says at the end that it waits in it.
     let waits_in_fifo = job.fifo.is_some();
@@ -193,7 +194,8 @@ fn serve(
                     mapping::write(job, child.pid)?;
                 }
                 if let Some(plan) = record.cgroup.as_mut().filter(|_| systemd) {
-                    let mut created = plan.create_for(resources, child.pid)?;
+                    let resources = record.resources.clone().unwrap_or_default();
+                    let mut created = plan.create_for(&resources, child.pid)?;
                     warnings.append(&mut created.warnings);
                     dir.save(record)?;
                 }
@@ -235,14 +237,17 @@ fn serve(
 
 /// What does not have to be there before the init is: the filter and the cgroups of v1.
 fn make_meanwhile(
+    host: &Host,
     dir: &ContainerDir,
     record: &mut Record,
     job: &mut Job,
     channel: &Channel,
-    resources: &oci::runtime::Resources,
     warnings: &mut Vec<String>,
 ) -> Result<()> {
-    let mut made = channel::Made::default();
+    if record.cgroup.is_none() {
+        plan_late(host, record, job)?;
+    }
+    let mut made = channel::Made { cgroup: job.cgroup.clone(), filter: None };
     if let Some(profile) = job.profile.take() {
         let filter = planning::compile_filter(&profile, &job.trace, warnings)?;
         dir.save_filter(&filter.to_bytes())?;
@@ -250,16 +255,27 @@ fn make_meanwhile(
         made.filter = Some(filter);
     }
     dir.save(record)?;
+    let resources = record.resources.clone().unwrap_or_default();
     if let Some(plan) = &mut record.cgroup {
         let planned = plan.clone();
-        let mut created = plan.create_part(cgroup::Part::Rest, resources)?;
+        let mut created = plan.create_part(cgroup::Part::Rest, &resources)?;
         warnings.append(&mut created.warnings);
-        made.used = plan.directories.iter().map(|directory| directory.used).collect();
+        made.cgroup = plan.clone();
         if *plan != planned {
             dir.save(record)?;
         }
     }
     channel.tell_made(&made)
+}
+
+/// Plans the cgroup when the init is there already. It could only have been cloned into the unified
+/// hierarchy, which is a courtesy beside v1, and is somewhere else than usual here.
+fn plan_late(host: &Host, record: &mut Record, job: &mut Job) -> Result<()> {
+    job::plan_cgroup(host, job, record)?;
+    if let Some(plan) = &mut record.cgroup {
+        plan.directories.retain(|directory| !directory.is_unified());
+    }
+    Ok(())
 }
 
 /// How many questions the init asks before it waits for the word to go.

@@ -26,7 +26,6 @@ pub(crate) struct Around<'a> {
     pub(crate) host: &'a Host,
     pub(crate) id: &'a ContainerId,
     pub(crate) options: &'a Options,
-    pub(crate) layout: &'a cgroup::Layout,
     /// The bundle's absolute path, which relative sources count from.
     pub(crate) bundle: &'a str,
 }
@@ -39,7 +38,6 @@ pub(crate) struct Planned {
     pub(crate) profile: Option<Seccomp>,
     pub(crate) process: Plan,
     pub(crate) mounts: Vec<MountPlan>,
-    pub(crate) cgroup: cgroup::Plan,
     pub(crate) resources: Resources,
 }
 
@@ -66,15 +64,13 @@ pub(crate) fn plan(
         true => Resources::default(),
         false => device_resources(&linux),
     };
-    cgroup::check_resources(&resources, around.layout.version)?;
-    let cgroup = plan_cgroup(around, spec, &linux, &resources, &mounts)?;
-    Ok(Planned { linux, profile, process, mounts, cgroup, resources })
+    Ok(Planned { linux, profile, process, mounts, resources })
 }
 
 impl Planned {
     /// What is recorded of the container before anything is made.
     pub(crate) fn record(&self, spec: &Spec, around: Around<'_>, rootfs: &str) -> Record {
-        let Self { linux, process, cgroup, resources, .. } = self;
+        let Self { linux, process, resources, .. } = self;
         let mut record = Record {
             version: Record::VERSION,
             oci_version: spec.oci_version.clone(),
@@ -97,7 +93,6 @@ impl Planned {
             init: around.options.init || around.options.started_late,
             started_late: around.options.started_late,
             new_keyring: !around.options.no_new_keyring,
-            cgroup: (!around.host.no_cgroup).then(|| cgroup.clone()),
             ..Record::default()
         };
         if let Some(seccomp) = &self.profile {
@@ -228,19 +223,22 @@ fn device_resources(linux: &Linux) -> Resources {
     resources
 }
 
-fn plan_cgroup(
-    around: Around<'_>,
+/// Where the cgroup will be. It is planned apart from the rest, as the init can be made before.
+pub(crate) fn plan_cgroup(
+    host: &Host,
+    id: &str,
+    layout: &cgroup::Layout,
     spec: &Spec,
     linux: &Linux,
-    resources: &Resources,
     mounts: &[MountPlan],
+    resources: &Resources,
 ) -> Result<cgroup::Plan> {
-    let host = around.host;
+    cgroup::check_resources(resources, layout.version)?;
     if host.no_cgroup {
-        return Ok(cgroup::Plan { version: around.layout.version, ..cgroup::Plan::default() });
+        return Ok(cgroup::Plan { version: layout.version, ..cgroup::Plan::default() });
     }
     let request = cgroup::Request {
-        id: around.id.as_str(),
+        id,
         cgroups_path: &linux.cgroups_path,
         resources,
         annotations: &spec.annotations,
@@ -262,5 +260,5 @@ fn plan_cgroup(
         bus_address: host.bus_address.as_deref(),
         uid: ids::euid(),
     };
-    cgroup::Plan::new(around.layout, &request)
+    cgroup::Plan::new(layout, &request)
 }

@@ -46,6 +46,9 @@ pub fn restore(
     let dir = ContainerDir::create(&host.root, id)?;
     let job::Prepared { mut job, mut record } =
         job::prepare(host, id, None, options, warnings).inspect_err(|_| drop(dir.remove()))?;
+    if record.cgroup.is_none() {
+        job::plan_cgroup(host, &mut job, &mut record).inspect_err(|_| drop(dir.remove()))?;
+    }
     record.created = format_time(sys::time::now());
     let revived = revive(&dir, &mut record, &mut job, criu, warnings).and_then(|child| {
         create::announce(&child, "standard", pid_file.as_deref(), None).map(|()| child)

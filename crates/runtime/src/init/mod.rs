@@ -250,9 +250,7 @@ pub(crate) fn enter_cgroups(job: &mut Job, channel: &mut Channel) -> Result<()> 
         return Ok(());
     }
     let made = channel.wait_for_made()?;
-    for (directory, used) in job.cgroup.directories.iter_mut().zip(made.used) {
-        directory.used = used;
-    }
+    job.cgroup = made.cgroup;
     job.plan.filter = made.filter;
     job.cgroup.enter()?;
     make_cgroup_namespace(job)
