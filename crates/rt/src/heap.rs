@@ -7,13 +7,13 @@ use sys::memory;
 
 /// Memory is taken from the kernel in pieces of this size, with their pages: a run of a container
 /// needs three, and a fault for each page would take longer than the system calls.
-const PIECE_BYTES: usize = 64 * 1024;
+const PIECE_BYTES: usize = 32 * 1024;
 /// The first piece is part of the program: what starts only to start itself again from a sealed
 /// copy needs no more, and pays for the pages that it touches.
 const FIRST_BYTES: usize = 16 * 1024;
 /// Freed blocks of up to this size are kept for reuse; larger ones come from the kernel and go
 /// back to it, so that a program that runs for days does not grow.
-const LARGEST_CLASS: usize = 32 * 1024;
+const LARGEST_CLASS: usize = 16 * 1024;
 const SMALLEST_CLASS: usize = 16;
 const CLASSES: usize = (LARGEST_CLASS / SMALLEST_CLASS).ilog2() as usize + 1;
 

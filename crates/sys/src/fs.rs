@@ -102,7 +102,13 @@ fn retry(mut call: impl FnMut() -> Result<usize>) -> Result<usize> {
 
 /// Reads to the end; more than `limit` bytes are `EFBIG`.
 pub fn read_to_end(fd: impl AsFd, limit: usize) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    read_about(fd, 0, limit)
+}
+
+/// [`read_to_end`] of a file that has about `size` bytes: with the right guess, into one buffer.
+pub fn read_about(fd: impl AsFd, size: usize, limit: usize) -> Result<Vec<u8>> {
+    // The end of the file is only seen by a read into what is left.
+    let mut bytes = if size == 0 { Vec::new() } else { alloc::vec![0; size.min(limit) + 1] };
     let mut filled = 0;
     loop {
         if filled == bytes.len() {

@@ -31,11 +31,13 @@ pub(super) struct Options {
     rounds: usize,
     idle_ms: u64,
     only: Vec<String>,
+    /// Where the programs are; `None`: they are built.
+    programs: Option<PathBuf>,
 }
 
 impl Options {
     pub(super) fn parse(arguments: &[String]) -> Result<Self, String> {
-        let mut options = Self { rounds: 50, idle_ms: 60, only: Vec::new() };
+        let mut options = Self { rounds: 50, idle_ms: 60, only: Vec::new(), programs: None };
         let mut rest = arguments.iter();
         while let Some(name) = rest.next() {
             let value = rest.next().ok_or_else(|| format!("{name} needs a value"))?;
@@ -44,6 +46,7 @@ impl Options {
             match name.as_str() {
                 "--rounds" => options.rounds = number()?.max(1) as usize,
                 "--idle-ms" => options.idle_ms = number()?,
+                "--programs" => options.programs = Some(PathBuf::from(value)),
                 "--only" => options.only = value.split(',').map(String::from).collect(),
                 _ => return Err(format!("unknown option {name}")),
             }
@@ -95,7 +98,7 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
     if sys::ids::euid() != 0 {
         return Err("needs root".into());
     }
-    let programs = build()?;
+    let programs = options.programs.clone().map_or_else(build, Ok)?;
     enter_mount_namespace()?;
     let noop = programs.join("bench-noop");
     let log_path = std::env::temp_dir().join(format!("tare-bench-{}.log", std::process::id()));
