@@ -6,7 +6,8 @@ mod runtime;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask bench runtime [--rounds N] [--idle-ms N] [--only TOOL,...]
+const USAGE: &str =
+    "usage: cargo xtask bench runtime [--rounds N] [--idle-ms N] [--only TOOL,...] [--programs DIR]
 
   Measures tare-runtime beside crun, runc and youki, where they are on the PATH, and beside the
   floor: the bare system calls that the same container needs. Needs root.
