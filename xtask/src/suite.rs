@@ -350,13 +350,15 @@ fn run_once(folder: &Path, program: &Program, only: &[String]) -> std::io::Resul
         }
         _ => {}
     }
+    let terminal = matches!(program.only, Only::Pattern);
     let mut command = Command::new("unshare");
     command
         .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])
         .args(arguments)
         .envs(environment)
         .current_dir(folder)
-        .stdin(Stdio::null())
+        // script(1) spins at the end of a file; a pipe is like a terminal where nobody types.
+        .stdin(if terminal { Stdio::piped() } else { Stdio::null() })
         .stderr(output.try_clone()?)
         .stdout(output);
     let mut child = command.spawn()?;
