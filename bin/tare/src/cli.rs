@@ -53,6 +53,9 @@ pub(crate) struct Run {
     /// Number of processes; -1 for no limit [default: 2048 where limits can be set]
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     pub(crate) pids_limit: Option<i64>,
+    /// System call filter: seccomp=FILE, or seccomp=unconfined for none [default: Moby's profile]
+    #[arg(long, value_name = "OPTION")]
+    pub(crate) security_opt: Vec<String>,
     /// Also make the directories of `host:` images that are writable by default read-only
     #[arg(long)]
     pub(crate) read_only: bool,

@@ -2,6 +2,7 @@
 
 mod parse;
 mod rootfs;
+mod seccomp;
 mod spec;
 
 use crate::cli::Run;

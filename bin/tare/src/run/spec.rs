@@ -1,6 +1,6 @@
 //! From options to a runtime configuration.
 
-use super::{Caller, Failure, parse};
+use super::{Caller, Failure, parse, seccomp};
 use crate::cli::{Network, Run};
 use oci::runtime::Spec;
 use serde_json::{Value, json};
@@ -64,6 +64,10 @@ pub(super) fn build(
         // Another user than root keeps none.
         spec["process"]["capabilities"]["effective"] = json!([]);
         spec["process"]["capabilities"]["permitted"] = json!([]);
+    }
+    // What the profile allows goes by the capabilities that a program can have at all.
+    if let Some(profile) = seccomp::profile(&arguments.security_opt, &CAPABILITIES)? {
+        spec["linux"]["seccomp"] = profile;
     }
     if root {
         spec["linux"]["cgroupsPath"] = json!(format!("/tare/{name}"));

@@ -52,6 +52,34 @@ fn an_ordinary_user_needs_nothing() {
 }
 
 #[test]
+fn the_default_filter_is_in_force() {
+    if !is_root() {
+        return skip("the_default_filter_is_in_force", "needs root");
+    }
+    let state = |options: &[&str]| {
+        let script = "while read key value; do case $key in Seccomp:) echo $value;; esac; done < /proc/self/status";
+        let output = tare(&[&["run"], options, &["host:/bin/sh", "-c", script]].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    assert_eq!(state(&[]), "2\n");
+    assert_eq!(state(&["--security-opt", "seccomp=unconfined"]), "0\n");
+    // What it forbids is refused, not fatal: keyctl is one of the calls that the profile leaves out.
+    let script = "import ctypes,os; l=ctypes.CDLL(None,use_errno=True); l.syscall(250,0,0,0); print(ctypes.get_errno())";
+    if !std::path::Path::new("/usr/bin/python3").exists() {
+        return skip("the_default_filter_is_in_force", "needs python3");
+    }
+    let call = |options: &[&str]| {
+        let program = ["-v", "/usr/lib:/usr/lib:ro", "host:/usr/bin/python3", "-c", script];
+        let output = tare(&[&["run"], options, &program[..]].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    assert_eq!(call(&[]), "1\n");
+    assert_ne!(call(&["--security-opt", "seccomp=unconfined"]), "1\n");
+}
+
+#[test]
 fn exit_codes_are_dockers() {
     let check = |args: &[&str], code: i32, message: &str| {
         let output = tare(args);
