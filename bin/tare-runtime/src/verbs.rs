@@ -72,7 +72,7 @@ fn run(
     let help = global.operands[1..].iter().any(|word| word == "-h" || word == "--help");
     let verb = find(name, help, env.name).map_err(fail)?;
     if matches!(verb.name, "create" | "run" | "exec" | "mounts") {
-        runtime::seal::ensure(&raw.args, &raw.env);
+        runtime::seal::ensure(&raw.args, &raw.env).map_err(fail)?;
     }
     let Syntax { flags, operands_until_rest } = verb.syntax;
     let args =
@@ -324,7 +324,7 @@ impl Call<'_> {
         let id = self.id()?;
         if verbs::look_up(&self.host, &id)?.1.started_late {
             // This program enters the container, as exec does.
-            runtime::seal::ensure(&self.raw.args, &self.raw.env);
+            runtime::seal::ensure(&self.raw.args, &self.raw.env)?;
         }
         verbs::start(&self.host, &id).map(|()| 0)
     }

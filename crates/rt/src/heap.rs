@@ -47,6 +47,14 @@ impl Heap {
     }
 }
 
+/// Nobody here can go on without memory: the process ends with a sentence instead of a panic.
+fn or_exhausted(block: *mut u8, bytes: usize) -> *mut u8 {
+    if block.is_null() {
+        crate::exhausted(bytes);
+    }
+    block
+}
+
 fn class_of(size: usize) -> usize {
     (size.max(SMALLEST_CLASS).next_power_of_two() / SMALLEST_CLASS).ilog2() as usize
 }
@@ -58,7 +66,7 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let size = layout.size().max(layout.align());
         if size > LARGEST_CLASS {
-            return memory::map(size);
+            return or_exhausted(memory::map(size), size);
         }
         // SAFETY: there is one thread, and no reference outlives a call.
         let inner = unsafe { &mut *self.inner.get() };
@@ -77,10 +85,7 @@ unsafe impl GlobalAlloc for Heap {
         let align = layout.align().max(SMALLEST_CLASS);
         let start = inner.next.next_multiple_of(align);
         if start + bytes > inner.end {
-            let piece = memory::map_populated(PIECE_BYTES);
-            if piece.is_null() {
-                return piece;
-            }
+            let piece = or_exhausted(memory::map_populated(PIECE_BYTES), PIECE_BYTES);
             inner.next = piece as usize + bytes;
             inner.end = piece as usize + PIECE_BYTES;
             return piece;
@@ -93,7 +98,7 @@ unsafe impl GlobalAlloc for Heap {
         let size = layout.size().max(layout.align());
         if size > LARGEST_CLASS {
             // Fresh from the kernel: zeroed, and without pages until they are used.
-            return memory::map(size);
+            return or_exhausted(memory::map(size), size);
         }
         // SAFETY: the caller's promise about the layout; a block is at least as large as asked for.
         unsafe {
@@ -129,7 +134,7 @@ unsafe impl GlobalAlloc for Heap {
         }
         if old > LARGEST_CLASS && new > LARGEST_CLASS && layout.align() <= 4096 {
             // SAFETY: the block was mapped for itself with this size.
-            return unsafe { memory::remap(block, old, new) };
+            return or_exhausted(unsafe { memory::remap(block, old, new) }, new);
         }
         // SAFETY: the alignment was valid before, and the size is the caller's.
         unsafe {

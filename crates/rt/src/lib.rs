@@ -58,6 +58,12 @@ pub fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     exit(134)
 }
 
+/// Says that the kernel has no more memory, and ends the process with status 1.
+fn exhausted(bytes: usize) -> ! {
+    let _ = writeln!(Stderr, "error: out of memory: the kernel refused {bytes} more bytes");
+    exit(1)
+}
+
 struct Stderr;
 
 impl Write for Stderr {

@@ -15,7 +15,7 @@ use sys::{Errno, Fd, fs};
 /// What the child says.
 #[derive(Debug)]
 pub(crate) enum Request {
-    /// Write the mapping of my user namespace. Answered.
+    /// Record me, write the mapping of my user namespace, and do what else needs my id. Answered.
     Map,
     /// Move me into the cgroup that I could not be cloned into. Answered.
     Attach,

@@ -86,7 +86,12 @@ pub fn exec(
     let signals = if options.detach { None } else { Some(relay::catch_signals()?) };
     let mut job = prepare(host, &dir, &record, &options, warnings)?;
     let child = start(&mut job, &record, &options)?;
-    let Some(signals) = signals else { return Ok(Executed::Running(child.pid)) };
+    let Some(signals) = signals else {
+        if !options.orphan {
+            create::check_executed(&child)?;
+        }
+        return Ok(Executed::Running(child.pid));
+    };
     let relay = match terminal {
         Some(socket) => Some(Relay::receive(&socket)?),
         None => None,
@@ -157,7 +162,8 @@ fn prepare(
         })?;
         plan.filter = Some(filter);
     }
-    let init = p::open_pid(record.pid).attempt(|| "opening the container's init")?;
+    let init =
+        p::open_pid(record.pid).attempt(|| "opening the container's init with pidfd_open")?;
     if !record.is_alive() {
         return Err(Error::new(Kind::InUse, "cannot exec in a stopped container"));
     }

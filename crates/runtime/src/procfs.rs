@@ -36,7 +36,7 @@ impl Proc {
         let rules = fs::RESOLVE_BENEATH | fs::RESOLVE_NO_XDEV | fs::RESOLVE_NO_MAGICLINKS;
         match fs::open_at2(&self.0, path, flags, 0, rules) {
             // "self" is an ordinary link and allowed; an over-mount is EXDEV.
-            Err(Errno::ENOSYS) => self.open_checked(path, flags),
+            Err(Errno::ENOSYS | Errno::EPERM) => self.open_checked(path, flags),
             result => result.attempt(|| format!("opening /proc/{path}")),
         }
     }
@@ -85,13 +85,14 @@ pub fn fd_path(fd: impl AsFd) -> String {
     format!("/proc/self/fd/{}", fd.fd())
 }
 
-/// Id of the mount that an open file is on; 0: there is no procfs to ask.
-pub(crate) fn mount_id(fd: impl AsFd) -> u64 {
+/// Id of the mount that an open file is on.
+pub(crate) fn mount_id(fd: impl AsFd) -> Result<u64> {
     let path = format!("/proc/self/fdinfo/{}", fd.fd());
-    let text = fs::read_file(CWD, path, LIMIT_BYTES).unwrap_or_default();
+    let attempt = || format!("reading {path}");
+    let text = fs::read_file(CWD, &path, LIMIT_BYTES).attempt(attempt)?;
     let text = String::from_utf8_lossy(&text);
     let id = text.lines().find_map(|line| line.strip_prefix("mnt_id:"));
-    id.and_then(|id| id.trim().parse().ok()).unwrap_or(0)
+    id.and_then(|id| id.trim().parse().ok()).ok_or(sys::Errno::EINVAL).attempt(attempt)
 }
 
 /// What the kernel says of a process.
@@ -123,8 +124,13 @@ impl ProcessStat {
 
 /// Reads `/proc/PID/stat`. `None`: there is no such process.
 pub fn process_stat(pid: i32) -> Option<ProcessStat> {
-    let text = fs::read_file(CWD, format!("/proc/{pid}/stat"), 4096).ok()?;
-    parse_stat(core::str::from_utf8(&text).ok()?)
+    read_stat(pid).ok()
+}
+
+/// As [`process_stat`], with the reason where it cannot be read.
+pub(crate) fn read_stat(pid: i32) -> sys::Result<ProcessStat> {
+    let text = fs::read_file(CWD, format!("/proc/{pid}/stat"), 4096)?;
+    core::str::from_utf8(&text).ok().and_then(parse_stat).ok_or(sys::Errno::EINVAL)
 }
 
 fn parse_stat(text: &str) -> Option<ProcessStat> {

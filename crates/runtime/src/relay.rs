@@ -172,19 +172,27 @@ pub struct Ended {
 }
 
 fn collect(pid: i32) -> Result<Option<Ended>> {
-    // What says whether a program was executed is gone once the process was waited for.
-    let failed = match wait::peek(pid) {
-        Ok(Some(exit)) => exit != Exit::Code(0),
-        _ => false,
-    };
-    let executed =
-        !failed || crate::procfs::process_stat(pid).is_none_or(|stat| stat.has_executed());
+    let failed = |errno| Error::os("waiting for the container", errno);
     loop {
-        match wait::child(-1, false) {
-            Ok(Some((ended, exit))) if ended == pid => return Ok(Some(Ended { exit, executed })),
-            Ok(Some(_)) => {}
+        // What says whether a program was executed is gone once the process was waited for: no
+        // process may end between the look and the wait for it.
+        let (ended, executed) = match wait::peek() {
             Ok(None) => return Ok(None),
-            Err(errno) => return Err(Error::os("waiting for the container", errno)),
+            Ok(Some((ended, exit))) => {
+                let stat = || crate::procfs::process_stat(ended);
+                let executed = ended != pid
+                    || exit == Exit::Code(0)
+                    || stat().is_none_or(|stat| stat.has_executed());
+                (ended, executed)
+            }
+            // Without waitid nobody can tell.
+            Err(Errno::ENOSYS | Errno::EPERM) => (-1, true),
+            Err(errno) => return Err(failed(errno)),
+        };
+        match wait::child(ended, false).map_err(failed)? {
+            Some((ended, exit)) if ended == pid => return Ok(Some(Ended { exit, executed })),
+            Some(_) => {}
+            None => return Ok(None),
         }
     }
 }

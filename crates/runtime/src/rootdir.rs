@@ -49,7 +49,9 @@ impl RootDir {
             path => path,
         };
         match fs::open_at2(&self.0, relative, flags, 0, rules) {
-            Err(Errno::ENOSYS) => {
+            // EPERM is what outer filters answer to calls that they do not know. The walk follows
+            // the same rules, one part after the other.
+            Err(Errno::ENOSYS | Errno::EPERM) => {
                 let found = self.walk(path, Make::Nothing, flags & fs::O_NOFOLLOW != 0)?;
                 if flags & fs::O_PATH != 0 {
                     return Ok(found);

@@ -5,6 +5,7 @@
 //! verbs that enter containers therefore run from a read-only clone of the mount that the program
 //! lies on: it is detached, so nobody can make it writable again.
 
+use crate::error::{Attempt, Error, Result};
 use alloc::vec::Vec;
 use sys::mount::{self, Attributes, MOUNT_ATTR_RDONLY};
 use sys::{CStrings, CWD, fs};
@@ -13,28 +14,43 @@ use sys::{CStrings, CWD, fs};
 const READ_ONLY: u64 = 1;
 
 /// Starts the program again from a sealed copy, unless it already runs from one. Without the
-/// rights or the kernel for a clone, a sealed copy in memory serves; without that the program
-/// goes on, as a rootless caller's file is protected by its owner anyway.
-pub fn ensure<S: AsRef<[u8]>>(args: &[S], env: &[S]) {
-    let Ok(own) = fs::open_at(CWD, "/proc/self/exe", fs::O_PATH, 0) else { return };
-    if fs::statfs(&own).is_ok_and(|stat| stat.f_flags as u64 & READ_ONLY != 0) {
-        return;
-    }
+/// rights or the kernel for a clone, a sealed copy in memory serves. Root goes no further without
+/// either; another caller's file is protected by its owner.
+pub fn ensure<S: AsRef<[u8]>>(args: &[S], env: &[S]) -> Result<()> {
     if sys::ids::euid() != 0 {
-        return;
+        return Ok(());
     }
-    let (Ok(args), Ok(env)) = (CStrings::new(args), CStrings::new(env)) else { return };
+    let attempt = || "protecting the program's own file from the container";
+    let own = fs::open_at(CWD, "/proc/self/exe", fs::O_PATH, 0).attempt(attempt)?;
+    if fs::statfs(&own).attempt(attempt)?.f_flags as u64 & READ_ONLY != 0 {
+        return Ok(());
+    }
+    let (args, env) = (CStrings::new(args).attempt(attempt)?, CStrings::new(env).attempt(attempt)?);
     if let Ok(clone) = mount::clone_tree(&own, "", false) {
         let change = Attributes { set: u64::from(MOUNT_ATTR_RDONLY), ..Attributes::default() };
         if mount::set_attributes(&clone, change, false).is_ok() {
-            sys::process::exec_fd(&clone, &args, &env);
+            execute(&clone, &args, &env);
         }
     }
     if is_memory_file(&own) {
-        return;
+        return Ok(());
     }
-    if let Ok(copy) = copy_to_memory() {
-        sys::process::exec_fd(&copy, &args, &env);
+    let errno = match copy_to_memory() {
+        Ok(copy) => execute(&copy, &args, &env),
+        Err(errno) => errno,
+    };
+    Err(Error::os(attempt(), errno)
+        .with_hint("it needs open_tree and mount_setattr, or memfd_create; or a read-only mount"))
+}
+
+/// Returns only on error.
+fn execute(file: &sys::Fd, args: &CStrings, env: &CStrings) -> sys::Errno {
+    match sys::process::exec_fd(file, args, env) {
+        // Without execveat.
+        sys::Errno::ENOSYS | sys::Errno::EPERM => {
+            sys::process::exec(crate::procfs::fd_path(file), args, env)
+        }
+        errno => errno,
     }
 }
 

@@ -6,10 +6,11 @@ use crate::errno::{Errno, Result};
 use crate::fd::{AsFd, BorrowedFd, Fd};
 use alloc::vec::Vec;
 pub use linux_raw_sys::general::{
-    AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY,
-    O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY,
-    RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
-    S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK,
+    AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, O_APPEND, O_CLOEXEC,
+    O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR,
+    O_TMPFILE, O_TRUNC, O_WRONLY, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT,
+    S_IFREG, S_IFSOCK,
 };
 use linux_raw_sys::general::{
     F_ADD_SEALS, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK,
@@ -257,7 +258,7 @@ pub fn link(
     .map(drop)
 }
 
-/// `renameat2(2)`.
+/// `renameat(2)`; with flags `renameat2(2)`, which is not everywhere.
 pub fn rename(
     from: impl AsFd,
     from_path: impl AsRef<[u8]>,
@@ -266,9 +267,11 @@ pub fn rename(
     flags: u32,
 ) -> Result<()> {
     with_cstr(from_path.as_ref(), |from_path| {
-        with_cstr(to_path.as_ref(), |to_path| {
+        with_cstr(to_path.as_ref(), |to_path| match flags {
             // SAFETY: both are C strings for the duration of the call.
-            unsafe { call!(__NR_renameat2, from.fd(), from_path, to.fd(), to_path, flags) }
+            0 => unsafe { call!(__NR_renameat, from.fd(), from_path, to.fd(), to_path) },
+            // SAFETY: as above.
+            _ => unsafe { call!(__NR_renameat2, from.fd(), from_path, to.fd(), to_path, flags) },
         })
     })
     .map(drop)

@@ -51,22 +51,36 @@ pub fn child(pid: i32, block: bool) -> Result<Option<(i32, Exit)>> {
     }
 }
 
-/// How child `pid` has ended, without taking notice: it stays to be waited for. `None`: it has not.
-pub fn peek(pid: i32) -> Result<Option<Exit>> {
-    const P_PID: u32 = 1;
+/// Which child has ended, and how, without taking notice: it stays to be waited for. `None`: none.
+pub fn peek() -> Result<Option<(i32, Exit)>> {
+    const P_ALL: u32 = 0;
     /// `WNOHANG | WEXITED | WNOWAIT | __WALL`.
     const OPTIONS: u32 = 1 | 4 | 0x0100_0000 | 0x4000_0000;
     const CLD_EXITED: i32 = 1;
     // `siginfo_t`: 128 bytes with si_code, si_pid and si_status at 8, 16 and 24 bytes.
     let mut info = [0i32; 32];
     // SAFETY: `info` is writable and as large as `siginfo_t`; NULL usage is not filled.
-    unsafe { call!(__NR_waitid, P_PID, pid, info.as_mut_ptr(), OPTIONS, 0)? };
+    unsafe { call!(__NR_waitid, P_ALL, 0, info.as_mut_ptr(), OPTIONS, 0)? };
     let (code, ended, status) = (info[2], info[4], info[6]);
     Ok(match code {
         _ if ended == 0 => None,
-        CLD_EXITED => Some(Exit::Code(status)),
-        _ => Some(Exit::Signal(status)),
+        CLD_EXITED => Some((ended, Exit::Code(status))),
+        _ => Some((ended, Exit::Signal(status))),
     })
+}
+
+/// How the process of a pidfd ended, once somebody has waited for it. `None`: nobody has, or the
+/// kernel (before 6.15) does not remember.
+pub fn ended(pidfd: impl AsFd) -> Option<Exit> {
+    /// `PIDFD_GET_INFO` with a `struct pidfd_info` of 64 bytes.
+    const GET_INFO: u32 = 0xc040_ff0b;
+    /// `PIDFD_INFO_EXIT`
+    const EXIT: u64 = 1 << 3;
+    let mut info = [EXIT, 0, 0, 0, 0, 0, 0, 0];
+    // SAFETY: `info` is writable and as large as the request's number says.
+    unsafe { call!(__NR_ioctl, pidfd.fd(), GET_INFO, info.as_mut_ptr()) }.ok()?;
+    // The kernel says which fields it has filled; the exit's is the last word.
+    (info[0] & EXIT != 0).then(|| Exit::from_status((info[7] >> 32) as i32))
 }
 
 /// What a child and those of its descendants that were waited for have used.

@@ -101,7 +101,7 @@ pub(crate) fn run(arguments: &Run) -> Result<u8, Failure> {
         let what = "cannot attach stdin to a TTY-enabled container because stdin is not a terminal";
         return Err(Failure::new(what).hint("leave -t out"));
     }
-    seal();
+    seal()?;
     let caller = Caller::new();
     let host = pkg::HostView {
         root: "/".into(),
@@ -139,7 +139,7 @@ pub(crate) fn run(arguments: &Run) -> Result<u8, Failure> {
 }
 
 /// The program's own file is out of the container's reach from here on.
-fn seal() {
+fn seal() -> Result<(), runtime::error::Error> {
     let args: Vec<OsString> = std::env::args_os().collect();
     let env: Vec<OsString> = std::env::vars_os()
         .map(|(mut name, value)| {
@@ -149,7 +149,7 @@ fn seal() {
         })
         .collect();
     let bytes = |list: &[OsString]| list.iter().map(|s| s.as_bytes().to_vec()).collect::<Vec<_>>();
-    runtime::seal::ensure(&bytes(&args), &bytes(&env));
+    runtime::seal::ensure(&bytes(&args), &bytes(&env))
 }
 
 fn search_path() -> Vec<PathBuf> {

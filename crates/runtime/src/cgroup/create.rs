@@ -105,6 +105,8 @@ impl Plan {
                     created.join.unified_courtesy = directory.is_courtesy(self.version);
                 }
                 Err(_) if directory.is_courtesy(self.version) => {
+                    // It may have been made and failed afterwards.
+                    let _ = fs::unlink(CWD, directory.full_path(), fs::AT_REMOVEDIR);
                     self.directories[index].used = false;
                 }
                 // Not permitted, or the tree is not there.

@@ -73,7 +73,7 @@ fn user_namespace(uids: &str, gids: &str) -> Result<Fd> {
     let (read_end, write_end) = fs::pipe().attempt(attempt)?;
     let how = process::Clone { namespaces: process::CLONE_NEWUSER, ..Default::default() };
     let forked = match process::fork(how) {
-        Err(Errno::ENOSYS) => process::fork_legacy(how),
+        Err(Errno::ENOSYS | Errno::EPERM) => process::fork_legacy(how),
         result => result,
     };
     let Some(child) = forked.attempt(attempt)? else {

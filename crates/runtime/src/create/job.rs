@@ -59,7 +59,7 @@ pub(crate) fn prepare(
     }
     let own_mounts = has(&linux, NamespaceKind::Mount);
     if !own_mounts {
-        record.shared_root = crate::procfs::mount_id(&rootfs);
+        record.shared_root = crate::procfs::mount_id(&rootfs)?;
     }
     if let Some(config) = &linux.intel_rdt {
         rdt::plan(&rdt::find_mount()?, config, &mut record)?;
@@ -67,9 +67,11 @@ pub(crate) fn prepare(
     // What the parent does to the init and its namespaces before the init goes on.
     let host_work = !linux.net_devices.is_empty() || linux.intel_rdt.is_some();
     // With v1 hierarchies, finding and making the cgroups takes as long as making the mounts, so both
-    // happen at once. (From a user namespace the init could not open their files.)
+    // happen at once. (From a user namespace the init could not open their files; mounts that are
+    // not the init's own have to be in the record before they are made.)
     let systemd = host.systemd_cgroup && !host.no_cgroup;
     let free = !systemd
+        && own_mounts
         && !namespaces.own_users
         && namespaces.joined.is_empty()
         && !host_work
@@ -106,7 +108,6 @@ pub(crate) fn prepare(
         reaper: options.init || options.started_late,
         started_late: options.started_late,
         wants_mapping: namespaces.new_users,
-        waits_for_parent: systemd || host_work,
         // Nothing has to be known of them before, unless the init is cloned into one.
         overlaps: free && cgroup::Layout::is_v1(),
         profile,

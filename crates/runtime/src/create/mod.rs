@@ -77,10 +77,7 @@ pub(crate) fn spawn(
         dir.save(&record).inspect_err(|_| drop(dir.remove()))?;
     }
     if wait_in_fifo {
-        dir.make_fifo().inspect_err(|_| drop(dir.remove()))?;
-        let fifo = fs::open_at(dir.fd(), crate::state::FIFO, fs::O_PATH | fs::O_NOFOLLOW, 0)
-            .attempt(|| "opening the start fifo")?;
-        prepared.job.fifo = Some(fifo);
+        prepared.job.fifo = Some(dir.make_fifo().inspect_err(|_| drop(dir.remove()))?);
     }
     match start_init(host, &dir, &mut record, &mut prepared.job, warnings) {
         Ok((child, channel)) => Ok(Spawned { dir, record, child, channel }),
@@ -89,6 +86,17 @@ pub(crate) fn spawn(
             Err(error)
         }
     }
+}
+
+/// Where the caller's relative paths start. A directory that it may not search leads nowhere: it must
+/// not stay the container's root, where these paths would then lead to.
+fn current_directory() -> Result<sys::Fd> {
+    let open = |path| fs::open_at(CWD, path, fs::O_PATH | fs::O_DIRECTORY, 0);
+    match open(".") {
+        Err(sys::Errno::EACCES) => open("/"),
+        result => result,
+    }
+    .attempt(|| "opening the current directory")
 }
 
 /// Keeps whoever can see the init out of it from its first moment on: another container in the same
@@ -129,7 +137,7 @@ fn start_init(
     let mut child_end = Some(child_end);
     // The new mount namespace takes the current directory along, which is how the init gets at
     // the root file system without looking up its path again.
-    let here = fs::open_at(CWD, ".", fs::O_PATH | fs::O_DIRECTORY, 0);
+    let here = current_directory()?;
     if let Some(rootfs) = &job.rootfs {
         fs::chdir_fd(rootfs).attempt(|| "entering the root file system")?;
     }
@@ -146,12 +154,11 @@ fn start_init(
         init::run(job, end);
     };
     lent.into_iter().for_each(score::Lent::give_back);
-    if let Ok(here) = here {
-        fs::chdir_fd(&here).attempt(|| "returning to the current directory")?;
-    }
     drop(child_end);
     job.trace.say(trace::FORKED);
-    let served = serve(host, dir, record, job, &mut child, &parent_end, systemd, warnings);
+    let served = fs::chdir_fd(&here)
+        .attempt(|| "returning to the current directory")
+        .and_then(|()| serve(host, dir, record, job, &mut child, &parent_end, systemd, warnings));
     match served {
         Ok(()) => Ok((child, parent_end)),
         Err(error) => {
@@ -174,7 +181,7 @@ fn serve(
     systemd: bool,
     warnings: &mut Vec<String>,
 ) -> Result<()> {
-    set_pid(record, child.pid);
+    set_pid(record, child.pid)?;
     // While it is still root: the limits of another user's process are only CAP_SYS_RESOURCE's.
     set_limits(job, child.pid)?;
     if job.overlaps {
@@ -185,7 +192,7 @@ fn serve(
     let mut questions = questions(job);
     // Without a fifo and questions, the parent's part is done; `run` says when to go.
     if !waits_in_fifo && questions == 0 {
-        return if job.overlaps { Ok(()) } else { dir.save(record) };
+        return Ok(());
     }
     while waits_in_fifo || questions > 0 {
         match channel.receive()? {
@@ -197,9 +204,10 @@ fn serve(
                     let resources = record.resources.clone().unwrap_or_default();
                     let mut created = plan.create_for(&resources, child.pid)?;
                     warnings.append(&mut created.warnings);
-                    dir.save(record)?;
                 }
                 give(job, record, child.pid)?;
+                // An init that is in no record does nothing but wait for this answer.
+                dir.save(record)?;
                 channel.answer()?;
                 questions = questions.saturating_sub(1);
             }
@@ -224,15 +232,14 @@ fn serve(
                 listener::forward(record, child, fd)?;
                 channel.answer()?;
             }
-            Some(Request::Created) if job.overlaps => return Ok(()),
-            Some(Request::Created) => return dir.save(record),
+            Some(Request::Created) => return Ok(()),
             Some(Request::Child(_)) => {}
             Some(Request::Note(text)) => job.trace.say(&text),
             Some(Request::Failed(error)) => return Err(error),
             None => return Err(died(child)),
         }
     }
-    dir.save(record)
+    Ok(())
 }
 
 /// What does not have to be there before the init is: the filter and the cgroups of v1.
@@ -273,6 +280,11 @@ fn make_meanwhile(
 fn plan_late(host: &Host, record: &mut Record, job: &mut Job) -> Result<()> {
     job::plan_cgroup(host, job, record)?;
     if let Some(plan) = &mut record.cgroup {
+        if plan.version == cgroup::Version::V2 {
+            // Taken for v1 because nobody could look: without this its limits would be lost.
+            let what = "the control groups could not be looked at";
+            return Err(Error::new(Kind::Os, what).with_hint("try again"));
+        }
         plan.directories.retain(|directory| !directory.is_unified());
     }
     Ok(())
@@ -283,7 +295,7 @@ fn questions(job: &Job) -> usize {
     let mapped = |mount: &&crate::config::MountPlan| {
         job.own_mounts && mount.inside.is_some() && mount.idmap.is_some()
     };
-    usize::from(job.wants_mapping || job.waits_for_parent)
+    usize::from(!job.overlaps)
         + usize::from(job.asks_for_cgroup)
         + usize::from(has_runtime_hooks(job))
         + job.mounts.iter().filter(mapped).count()
@@ -300,6 +312,14 @@ fn has_runtime_hooks(job: &Job) -> bool {
 pub(crate) fn died(child: &Child) -> Error {
     let ended = wait::child(child.pid, true);
     died_as(ended.ok().flatten().map(|(_, exit)| exit))
+}
+
+/// Of a child whose channel has ended, which a kill does as well as exec: fails if it was killed.
+pub(crate) fn check_executed(child: &Child) -> Result<()> {
+    match procfs::process_stat(child.pid) {
+        Some(stat) if !stat.has_executed() => Err(died(child)),
+        _ => Ok(()),
+    }
 }
 
 /// As [`died`], of a process that was waited for.
@@ -322,9 +342,12 @@ pub(crate) fn died_as(exit: Option<wait::Exit>) -> Error {
         .with_hint(hint)
 }
 
-pub(crate) fn set_pid(record: &mut Record, pid: i32) {
+/// Without its start time the init would be taken for another process, and be left behind.
+pub(crate) fn set_pid(record: &mut Record, pid: i32) -> Result<()> {
     record.pid = pid;
-    record.pid_start = procfs::process_stat(pid).map_or(0, |stat| stat.start_ticks);
+    record.pid_start =
+        procfs::read_stat(pid).attempt(|| format!("reading /proc/{pid}/stat"))?.start_ticks;
+    Ok(())
 }
 
 /// What needs privileges that the init may not have in its user namespace.
@@ -408,16 +431,32 @@ pub(crate) fn announce(
     pid_file.map_or(Ok(()), |path| write_pid_file(path, child.pid))
 }
 
-/// Writes a process id by rename: whoever waits for the file never sees half a number.
+/// Writes a process id to a file that has its name only then: whoever waits for the file never sees
+/// half a number.
 fn write_pid_file(path: &str, pid: i32) -> Result<()> {
     let attempt = || format!("writing the pid file {path}");
     let (dir, name) = path.rsplit_once('/').map_or((".", path), |(dir, name)| (dir, name));
     let dir = if dir.is_empty() { "/" } else { dir };
+    if link_pid_file(dir, path, pid).is_ok() {
+        return Ok(());
+    }
+    // Not every file system has files without a name; what goes wrong otherwise is told from here.
     let temporary = format!("{dir}/.{name}");
     let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_TRUNC;
     let file = fs::open_at(CWD, &temporary, flags, 0o644).attempt(attempt)?;
     fs::write_all(&file, format!("{pid}").as_bytes()).attempt(attempt)?;
     fs::rename(CWD, &temporary, CWD, path, 0).attempt(attempt)
+}
+
+/// A file without a name is not left behind by a process that is killed.
+fn link_pid_file(dir: &str, path: &str, pid: i32) -> sys::Result<()> {
+    let file = fs::open_at(CWD, dir, fs::O_WRONLY | fs::O_TMPFILE, 0o644)?;
+    fs::write_all(&file, format!("{pid}").as_bytes())?;
+    let link = || fs::link(CWD, procfs::fd_path(&file), CWD, path, fs::AT_SYMLINK_FOLLOW);
+    match link() {
+        Err(sys::Errno::EEXIST) => fs::unlink(CWD, path, 0).and_then(|()| link()),
+        result => result,
+    }
 }
 
 /// Kills the init and takes everything back.
@@ -430,14 +469,15 @@ pub(crate) fn destroy(spawned: &Spawned, warnings: &mut Vec<String>) {
 /// Takes back what creation made; what cannot be taken back is a warning, because an error is
 /// being reported already.
 pub(crate) fn clean_up(dir: &ContainerDir, record: &Record, warnings: &mut Vec<String>) {
-    crate::init::rootfs::unmount_shared(record);
+    let mut failed: Vec<Error> =
+        crate::init::rootfs::unmount_shared(record).err().into_iter().collect();
     if let Some(plan) = &record.cgroup {
-        let failed = plan.remove(crate::cgroup::REMOVE_DEADLINE_MS);
-        warnings.extend(failed.into_iter().map(|error| format!("cleaning up: {error}")));
+        failed.extend(plan.remove(crate::cgroup::REMOVE_DEADLINE_MS));
     }
-    let failed = rdt::remove(record);
+    failed.extend(rdt::remove(record));
+    // With the state the rest would be forgotten: it stays for `delete --force`.
+    if failed.is_empty() {
+        failed.extend(dir.remove().err());
+    }
     warnings.extend(failed.into_iter().map(|error| format!("cleaning up: {error}")));
-    if let Err(error) = dir.remove() {
-        warnings.push(format!("cleaning up: {error}"));
-    }
 }

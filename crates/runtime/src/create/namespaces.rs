@@ -130,6 +130,8 @@ pub(super) fn fork(
             }
         };
     };
+    // With this copy open, nobody would ever hear of the helper's end.
+    *child_end = None;
     let child = meet_init(job, &helper, parent_end)?;
     let _ = wait::child(helper.pid, true);
     Ok(Some(child))
@@ -177,7 +179,7 @@ fn clone_into(job: &Job, mut how: Clone) -> Result<(Option<Child>, bool)> {
 
 fn clone(how: Clone) -> Result<Option<Child>> {
     match p::fork(how) {
-        Err(Errno::ENOSYS) => p::fork_legacy(how),
+        Err(Errno::ENOSYS | Errno::EPERM) => p::fork_legacy(how),
         result => result,
     }
     .map_err(|errno| {
@@ -215,20 +217,25 @@ fn join_and_clone(
         write_offsets(&job.time_offsets)?;
         now &= !p::CLONE_NEWTIME;
     }
-    // The init may not speak before the parent knows of it: it waits for the end of this pipe.
+    // The init may not speak before the parent knows of it: it waits for a word through this pipe,
+    // whose end without one says that the helper was killed.
     let (read_end, write_end) = fs::pipe().attempt(|| "making a pipe to the init")?;
     let how = Clone { namespaces: now, cgroup, sibling: true };
     let (child, attach) = clone_into(job, how)?;
     job.asks_for_cgroup = attach;
     let Some(child) = child else {
         drop(write_end);
-        let _ = fs::read(&read_end, &mut [0u8; 1]);
-        return Ok(());
+        return match fs::read(&read_end, &mut [0u8; 1]) {
+            Ok(1) => Ok(()),
+            result => result.and(Err(Errno::EPIPE)).attempt(|| "waiting for the joining process"),
+        };
     };
     if attach {
         channel.ask(&Request::Attach)?;
     }
     channel.tell(&Request::Child(child.pid))?;
+    // An init that is gone again needs no word.
+    let _ = fs::write(&write_end, b"1");
     p::exit(0)
 }
 

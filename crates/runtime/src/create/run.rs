@@ -7,6 +7,7 @@ use crate::error::{Attempt, Result};
 use crate::notify::Proxy;
 use crate::relay::{self, Relay};
 use crate::{Console, Host, Options, Trace, hooks, verbs};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use oci::runtime::Status;
@@ -35,7 +36,11 @@ pub fn run(
         }
     };
     let released = announce(&spawned.child, "standard", pid_file.as_deref(), socket.as_deref())
-        .and_then(|()| release(&spawned, &host.trace));
+        .and_then(|()| release(&spawned, &host.trace))
+        .and_then(|()| match detach && !spawned.record.init {
+            true => super::check_executed(&spawned.child),
+            false => Ok(()),
+        });
     if let Err(error) = released {
         destroy(&spawned, warnings);
         return Err(error);
@@ -54,16 +59,20 @@ pub fn run(
         return told.map(|()| Exit::Code(0));
     };
     let relay = match terminal {
-        Some(socket) => Some(Relay::receive(&socket)?),
+        Some(socket) => Some(Relay::receive(&socket).inspect_err(|_| destroy(&spawned, warnings))?),
         None => None,
     };
     // Others may pause it, change its limits, or delete it while it runs.
-    spawned.dir.unlock()?;
-    let ended = relay::wait(&spawned.child, &signals, relay, proxy)?;
+    let waited =
+        spawned.dir.unlock().and_then(|()| relay::wait(&spawned.child, &signals, relay, proxy));
+    // Nobody would look after it any more.
+    let ended = waited.inspect_err(|_| destroy(&spawned, warnings))?;
     // A reaping first process is this program: it never executes another.
     let failed = !ended.executed && !spawned.record.init;
     if !keep {
-        verbs::remove_ended(&spawned.dir, warnings)?;
+        verbs::remove_ended(&spawned.dir, warnings).map_err(|error| {
+            error.with_hint(format!("`delete --force {id}` removes what is left of it"))
+        })?;
     }
     if failed { Err(super::died_as(Some(ended.exit))) } else { Ok(ended.exit) }
 }

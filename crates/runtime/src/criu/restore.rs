@@ -190,7 +190,7 @@ fn notified(
             hooks::run_all("createRuntime", &all.create_runtime, &state)
         }
         "post-restore" => {
-            create::set_pid(record, answer.pid);
+            create::set_pid(record, answer.pid)?;
             // criu restores clocks by a time namespace, which exec has to enter.
             let path = format!("/proc/{}/ns/time", answer.pid);
             if !record.namespaces.contains(&NamespaceKind::Time) && fs::exists(CWD, path) {

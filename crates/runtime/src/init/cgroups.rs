@@ -4,10 +4,12 @@
 //! without one the container's own directories are bound. Never the host's tree.
 
 use super::Job;
-use super::mounts::{attach, new_file_system};
+use super::mounts::{attach, classic_flags, new_file_system, remount, reopen};
+use super::rootfs::set_attributes;
 use crate::cgroup::Version;
 use crate::config::MountPlan;
 use crate::error::{Attempt, Error, Result};
+use crate::procfs::fd_path;
 use crate::rootdir::{Make, RootDir};
 use alloc::format;
 use alloc::string::String;
@@ -59,9 +61,7 @@ fn mount_v2(job: &Job, plan: &MountPlan, target: &Fd) -> Result<Fd> {
 
 fn mount_v1(job: &Job, plan: &MountPlan, target: &Fd) -> Result<Option<Fd>> {
     let attributes = plan.attributes.set as u32;
-    let outer = attributes & !m::MOUNT_ATTR_RDONLY;
-    let tmpfs = new_file_system("tmpfs", "tmpfs", &["mode=755"], outer)?;
-    attach(&tmpfs, target)?;
+    let tmpfs = mount_tmpfs(target, attributes & !m::MOUNT_ATTR_RDONLY)?;
     // What is made in a tmpfs that was just mounted is this process's own: no path is looked up.
     for directory in job.cgroup.directories.iter().filter(|directory| directory.used) {
         let name = directory.mount.rsplit('/').next().unwrap_or("cgroup");
@@ -75,18 +75,44 @@ fn mount_v1(job: &Job, plan: &MountPlan, target: &Fd) -> Result<Option<Fd>> {
                 new_file_system("cgroup", "cgroup", &names, attributes)
             }
         };
-        let tree = match fresh {
-            Ok(tree) => tree,
-            Err(_) => bind(&directory.full_path(), attributes)?,
-        };
-        attach(&tree, &point)?;
+        let path = directory.full_path();
+        match fresh.or_else(|_| bind(&path, attributes)) {
+            Ok(tree) => attach(&tree, &point)?,
+            Err(error) if is_missing(&error) => bind_by_path(&path, &point, plan)?,
+            Err(error) => return Err(error),
+        }
         link_controllers(&tmpfs, name)?;
     }
     if plan.is_read_only() {
         let change = Attributes { set: u64::from(m::MOUNT_ATTR_RDONLY), ..Attributes::default() };
-        m::set_attributes(&tmpfs, change, false).attempt(|| "making the mount read-only")?;
+        set_attributes(&tmpfs, change).attempt(|| "making the mount read-only")?;
     }
     Ok(Some(tmpfs))
+}
+
+fn mount_tmpfs(target: &Fd, attributes: u32) -> Result<Fd> {
+    const MODE: &str = "mode=755";
+    match new_file_system("tmpfs", "tmpfs", &[MODE], attributes) {
+        Ok(tmpfs) => attach(&tmpfs, target).map(|()| tmpfs),
+        Err(error) if is_missing(&error) => {
+            let set = Attributes { set: u64::from(attributes), ..Attributes::default() };
+            m::mount("tmpfs", fd_path(target), "tmpfs", classic_flags(set), MODE)
+                .attempt(|| "mounting tmpfs")?;
+            reopen(target)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the kernel, or a filter around this process, has no detached mounts.
+fn is_missing(error: &Error) -> bool {
+    matches!(error.errno(), Some(Errno::ENOSYS | Errno::EPERM))
+}
+
+fn bind_by_path(path: &str, point: &Fd, plan: &MountPlan) -> Result<()> {
+    m::mount(path, fd_path(point), "", m::MS_BIND | m::MS_REC, "")
+        .attempt(|| format!("binding {path}"))?;
+    remount(&fd_path(&reopen(point)?), plan.attributes).attempt(|| format!("protecting {path}"))
 }
 
 fn make_point(tmpfs: &Fd, name: &str) -> Result<Fd> {

@@ -3,7 +3,7 @@
 //! What covers a masked path comes from the host, never from the container's tree: its
 //! `/dev/null` may be a link to anything (CVE-2025-31133).
 
-use super::{Job, mounts, rootfs};
+use super::{Job, mounts};
 use crate::error::{Attempt, Error, Result};
 use crate::procfs::fd_path;
 use crate::rootdir::RootDir;
@@ -45,10 +45,7 @@ fn make_read_only(root: &RootDir, path: &str) -> Result<()> {
     let set = u64::from(m::MOUNT_ATTR_RDONLY);
     let change = Attributes { set, ..Attributes::default() };
     match m::clone_tree(&target, "", true) {
-        Ok(tree) => {
-            rootfs::set_attributes(&tree, change).attempt(|| "making it read-only")?;
-            mounts::attach(&tree, &target)
-        }
+        Ok(tree) => mounts::attach_with(&tree, &target, change, false),
         Err(Errno::ENOSYS | Errno::EPERM) => {
             let here = fd_path(&target);
             m::mount(&here, &here, "", m::MS_BIND | m::MS_REC, "").attempt(|| "binding it")?;

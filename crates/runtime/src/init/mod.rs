@@ -73,13 +73,12 @@ pub(crate) struct Job {
     pub started_late: bool,
     /// The state document for hooks.
     pub state: oci::runtime::State,
-    /// The child's first message is a request to have its user namespace mapped.
+    /// The child has a user namespace that has to be mapped.
     pub wants_mapping: bool,
-    /// The parent has work to do with the child's id (a systemd unit) that must come before the
-    /// child makes its cgroup namespace and mounts.
-    pub waits_for_parent: bool,
     /// The parent makes the cgroups and compiles the filter while this process builds the root file
-    /// system; both are there when the parent says so.
+    /// system; both are there when the parent says so. Without it, the child's first message asks
+    /// the parent for all that it has to do with the child's id: the record, a mapping, a systemd
+    /// unit, devices of the host.
     pub overlaps: bool,
     /// The profile that the parent compiles meanwhile.
     pub profile: Option<oci::runtime::Seccomp>,
@@ -108,7 +107,7 @@ pub(crate) fn run(job: &mut Job, mut channel: Channel) -> ! {
 fn set_up(job: &mut Job, channel: &mut Channel) -> Result<process::Prepared> {
     use sys::process as p;
     job.trace.ask_to_say(channel, trace::CHILD);
-    if job.wants_mapping || job.waits_for_parent {
+    if !job.overlaps {
         channel.ask(&Request::Map)?;
     }
     // Until exec makes it the container's program, and for ever where it stays as the reaper.

@@ -157,7 +157,7 @@ impl<'a> Mounter<'a> {
             let propagation = u64::from(flags & !m::MS_REC);
             let change = Attributes { propagation, ..Attributes::default() };
             match m::set_attributes(&mounted, change, flags & m::MS_REC != 0) {
-                Err(Errno::ENOSYS) => m::mount("", fd_path(&mounted), "", flags, ""),
+                Err(Errno::ENOSYS | Errno::EPERM) => m::mount("", fd_path(&mounted), "", flags, ""),
                 result => result,
             }
             .attempt(|| "setting the propagation")?;
@@ -214,11 +214,7 @@ impl<'a> Mounter<'a> {
         match from {
             Source::Path(from) => bind_by_path(&from, &target, self.bind_change(plan), recursive),
             Source::Tree(tree) => {
-                let change = self.bind_change(plan);
-                if change != Attributes::default() {
-                    self.change(&tree, change).attempt(|| "setting the mount's attributes")?;
-                }
-                attach(&tree, &target)?;
+                attach_with(&tree, &target, self.bind_change(plan), self.own_users)?;
                 Ok(tree)
             }
         }
@@ -232,21 +228,6 @@ impl<'a> Mounter<'a> {
             false => plan.only,
         };
         Attributes { clear: plan.attributes.clear | lost, ..plan.attributes }
-    }
-
-    /// In a user namespace the kernel lets nobody take attributes away that the host's mount has,
-    /// nor change its access times. The tree may be one that the parent has cloned, which the kernel
-    /// does not protect; the answer is the same. A read-only file system is no reason to refuse: it
-    /// stays read-only.
-    fn change(&self, tree: &Fd, change: Attributes) -> sys::Result<()> {
-        const PROTECTING: u64 = 0xf;
-        const ACCESS_TIMES: u64 = 0x1c00;
-        let flags = || fs::statfs(tree).map(|stat| stat.f_flags as u64);
-        let before = flags()?;
-        set_attributes(tree, change)?;
-        let after = flags()?;
-        let lost = (before & !after & PROTECTING) | ((before ^ after) & ACCESS_TIMES);
-        if self.own_users && lost != 0 { Err(Errno::EPERM) } else { Ok(()) }
     }
 
     fn file_system(
@@ -372,17 +353,22 @@ pub(crate) fn new_file_system(
     data: &[&str],
     attributes: u32,
 ) -> Result<Fd> {
+    // A filter of an outer container may answer EPERM for calls that it does not know; mount is
+    // then asked, which says itself if it is not permitted.
+    let missing = |errno| matches!(errno, Errno::ENOSYS | Errno::EPERM);
+    let absent = || Error::os("fsopen, fsconfig or fsmount", Errno::ENOSYS);
     let context = match FsContext::open(kind) {
         Err(Errno::ENODEV) => {
             let what = format!("the kernel has no file system {kind:?}");
             return Err(Error::new(Kind::Unsupported, what));
         }
-        // A filter of an outer container may answer EPERM for calls that it does not know; mount
-        // is then asked, which says itself if it is not permitted.
-        Err(Errno::ENOSYS | Errno::EPERM) => return Err(Error::os("fsopen", Errno::ENOSYS)),
+        Err(errno) if missing(errno) => return Err(absent()),
         result => result.attempt(|| format!("opening the file system {kind}"))?,
     };
-    context.set("source", source).attempt(|| format!("setting the source of {kind}"))?;
+    match context.set("source", source) {
+        Err(errno) if missing(errno) => return Err(absent()),
+        result => result.attempt(|| format!("setting the source of {kind}"))?,
+    }
     for option in data.iter().flat_map(|option| option.split(',')) {
         match option.split_once('=') {
             _ if option.is_empty() => Ok(()),
@@ -394,13 +380,56 @@ pub(crate) fn new_file_system(
         })?;
     }
     // Older kernels' devpts, for one, looks at its options only now.
-    context
-        .mount(attributes)
-        .map_err(|errno| hint_at_ids(Error::os(format!("mounting {kind}"), errno), &data.join(",")))
+    match context.mount(attributes) {
+        Err(errno) if missing(errno) => Err(absent()),
+        result => result.map_err(|errno| {
+            hint_at_ids(Error::os(format!("mounting {kind}"), errno), &data.join(","))
+        }),
+    }
 }
 
 pub(crate) fn attach(tree: &Fd, target: &Fd) -> Result<()> {
-    m::attach(tree, target).attempt(|| "attaching the mount")
+    m::attach(tree, target).attempt(|| "attaching the mount with move_mount")
+}
+
+/// Attaches a tree whose top mount gets these attributes before: where the kernel or a filter
+/// around this process has no `mount_setattr`, at once afterwards, as only attached mounts can be
+/// remounted.
+pub(super) fn attach_with(
+    tree: &Fd,
+    target: &Fd,
+    change: Attributes,
+    own_users: bool,
+) -> Result<()> {
+    let attempt = || "setting the mount's attributes";
+    if change == Attributes::default() {
+        return attach(tree, target);
+    }
+    let later = match checked(tree, own_users, &|| m::set_attributes(tree, change, false)) {
+        Err(Errno::ENOSYS) => true,
+        Err(Errno::EPERM) if !own_users => true,
+        result => result.map(|()| false).attempt(attempt)?,
+    };
+    attach(tree, target)?;
+    match later {
+        true => checked(tree, own_users, &|| remount(&fd_path(tree), change)).attempt(attempt),
+        false => Ok(()),
+    }
+}
+
+/// In a user namespace the kernel lets nobody take attributes away that the host's mount has, nor
+/// change its access times. The tree may be one that the parent has cloned, which the kernel does
+/// not protect; the answer is the same. A read-only file system is no reason to refuse: it stays
+/// read-only.
+fn checked(tree: &Fd, own_users: bool, set: &dyn Fn() -> sys::Result<()>) -> sys::Result<()> {
+    const PROTECTING: u64 = 0xf;
+    const ACCESS_TIMES: u64 = 0x1c00;
+    let flags = || fs::statfs(tree).map(|stat| stat.f_flags as u64);
+    let before = flags()?;
+    set()?;
+    let after = flags()?;
+    let lost = (before & !after & PROTECTING) | ((before ^ after) & ACCESS_TIMES);
+    if own_users && lost != 0 { Err(Errno::EPERM) } else { Ok(()) }
 }
 
 /// An owner that a user namespace does not map is only "invalid" to the kernel.
@@ -486,7 +515,7 @@ fn shown_instead(kind: &str, target: &Fd, error: Error) -> Result<Fd> {
 }
 
 /// `MS_*` for attributes.
-fn classic_flags(attributes: Attributes) -> u32 {
+pub(super) fn classic_flags(attributes: Attributes) -> u32 {
     const PAIRS: [(u32, u32); 6] = [
         (m::MOUNT_ATTR_RDONLY, m::MS_RDONLY),
         (m::MOUNT_ATTR_NOSUID, m::MS_NOSUID),

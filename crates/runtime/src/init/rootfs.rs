@@ -9,6 +9,7 @@ use super::{Job, devices, masks, mounts};
 use crate::channel::{Channel, Request};
 use crate::error::{Attempt, Error, Result};
 use crate::rootdir::RootDir;
+use alloc::format;
 use sys::mount::{self as m, Attributes};
 use sys::{CWD, Errno, Fd, fs};
 
@@ -65,15 +66,19 @@ pub(super) fn enter_shared(job: &mut Job, channel: &mut Channel) -> Result<Optio
 
 /// Takes away what a container without a mount namespace mounted, by destination, the last first.
 /// What was never mounted, or is gone, is not there to be unmounted.
-pub(crate) fn unmount_shared(record: &crate::state::Record) {
+pub(crate) fn unmount_shared(record: &crate::state::Record) -> Result<()> {
     if record.shared_root == 0 {
-        return;
+        return Ok(());
     }
+    let attempt = || format!("unmounting what is mounted on {}", record.rootfs);
     let flags = fs::O_PATH | fs::O_DIRECTORY;
-    let Ok(root) = fs::open_at(CWD, &record.rootfs, flags, 0) else { return };
-    if crate::procfs::mount_id(&root) == record.shared_root {
+    let root = match fs::open_at(CWD, &record.rootfs, flags, 0) {
+        Err(sys::Errno::ENOENT | sys::Errno::ENOTDIR) => return Ok(()),
+        result => result.attempt(attempt)?,
+    };
+    if crate::procfs::mount_id(&root)? == record.shared_root {
         // The root directory is on the mount that it was on before.
-        return;
+        return Ok(());
     }
     let root = RootDir::new(root);
     for destination in record.shared_mounts.iter().rev() {
@@ -81,7 +86,8 @@ pub(crate) fn unmount_shared(record: &crate::state::Record) {
         // EINVAL: nothing is mounted there.
         let _ = m::unmount(crate::procfs::fd_path(&mounted), m::MNT_DETACH);
     }
-    let _ = m::unmount(crate::procfs::fd_path(root.fd()), m::MNT_DETACH);
+    // Takes along what is still mounted below it.
+    m::unmount(crate::procfs::fd_path(root.fd()), m::MNT_DETACH).attempt(attempt)
 }
 
 /// The root directory as this mount namespace has it: the parent's descriptor lies in the parent's
@@ -123,7 +129,7 @@ fn bind_root(rootfs: &Fd) -> Result<Fd> {
     let attempt = || "mounting the root file system";
     match m::clone_tree(rootfs, "", true) {
         Ok(tree) => {
-            m::attach(&tree, rootfs).attempt(attempt)?;
+            mounts::attach(&tree, rootfs).map_err(|error| error.context(attempt()))?;
             Ok(tree)
         }
         Err(Errno::ENOSYS | Errno::EPERM) => {
@@ -172,7 +178,9 @@ fn ask_for_hooks(job: &Job, root: &RootDir, channel: &mut Channel) -> Result<()>
 /// `mount_setattr`, or a remount on kernels without it.
 pub(super) fn set_attributes(mount: &Fd, change: Attributes) -> sys::Result<()> {
     match m::set_attributes(mount, change, false) {
-        Err(Errno::ENOSYS) => mounts::remount(&crate::procfs::fd_path(mount), change),
+        Err(Errno::ENOSYS | Errno::EPERM) => {
+            mounts::remount(&crate::procfs::fd_path(mount), change)
+        }
         result => result,
     }
 }

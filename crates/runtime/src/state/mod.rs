@@ -76,6 +76,21 @@ fn make_dirs(path: &str) -> Result<()> {
     Ok(())
 }
 
+fn open_in(root: &Fd, id: &ContainerId) -> Result<Fd> {
+    let flags = fs::O_RDONLY | fs::O_DIRECTORY | fs::O_NOFOLLOW;
+    fs::open_at(root, id.as_str(), flags, 0)
+        .attempt(|| format!("opening the state of container {id}"))
+}
+
+fn lock(dir: &Fd, id: &ContainerId) -> Result<()> {
+    let attempt = || format!("locking container {id}");
+    fs::lock(dir, fs::Lock::Exclusive).attempt(attempt)?;
+    match fs::stat_fd(dir).attempt(attempt)?.st_nlink {
+        0 => Err(Error::new(Kind::NotFound, format!("container {id} was deleted"))),
+        _ => Ok(()),
+    }
+}
+
 impl ContainerDir {
     /// Takes the name `id` by making its directory, and locks it.
     pub fn create(root: &str, id: &ContainerId) -> Result<Self> {
@@ -89,9 +104,15 @@ impl ContainerDir {
             }
             Err(errno) => return Err(root_error(root, errno)),
         }
-        let dir = Self::open_in(root_fd, id)?;
-        dir.lock()?;
-        Ok(dir)
+        let give_back = |error: &Error| {
+            // What has been deleted meanwhile may be another creator's by now.
+            if error.kind() != Kind::NotFound {
+                let _ = fs::unlink(&root_fd, id.as_str(), fs::AT_REMOVEDIR);
+            }
+        };
+        let dir = open_in(&root_fd, id).inspect_err(give_back)?;
+        lock(&dir, id).inspect_err(give_back)?;
+        Ok(Self { root: root_fd, dir, id: id.clone() })
     }
 
     /// Opens the directory of an existing container without locking it.
@@ -104,27 +125,16 @@ impl ContainerDir {
             Err(Errno::ENOENT) => return Err(not_found()),
             result => result.map_err(|errno| root_error(root, errno))?,
         };
-        Self::open_in(root_fd, id).map_err(|error| match error.errno() {
+        let dir = open_in(&root_fd, id).map_err(|error| match error.errno() {
             Some(Errno::ENOENT) => not_found(),
             _ => error,
-        })
-    }
-
-    fn open_in(root: Fd, id: &ContainerId) -> Result<Self> {
-        let flags = fs::O_RDONLY | fs::O_DIRECTORY | fs::O_NOFOLLOW;
-        let dir = fs::open_at(&root, id.as_str(), flags, 0)
-            .attempt(|| format!("opening the state of container {id}"))?;
-        Ok(Self { root, dir, id: id.clone() })
+        })?;
+        Ok(Self { root: root_fd, dir, id: id.clone() })
     }
 
     /// Waits for the right to change this container. `NotFound` if it went away meanwhile.
     pub fn lock(&self) -> Result<()> {
-        let attempt = || format!("locking container {}", self.id);
-        fs::lock(&self.dir, fs::Lock::Exclusive).attempt(attempt)?;
-        match fs::stat_fd(&self.dir).attempt(attempt)?.st_nlink {
-            0 => Err(Error::new(Kind::NotFound, format!("container {} was deleted", self.id))),
-            _ => Ok(()),
-        }
+        lock(&self.dir, &self.id)
     }
 
     /// Lets others change this container.
@@ -153,6 +163,10 @@ impl ContainerDir {
     /// Reads the record. `Corrupt`: there is none, or it cannot be read.
     pub fn load(&self) -> Result<Record> {
         let text = fs::read_file(&self.dir, RECORD, RECORD_LIMIT_BYTES).map_err(|errno| {
+            if errno != Errno::ENOENT {
+                // There is a record, and what it names must not be forgotten.
+                return Error::os(format!("reading the state of container {}", self.id), errno);
+            }
             let what = format!("container {}: was not completely created ({errno})", self.id);
             Error::new(Kind::Corrupt, what)
                 .with_hint(format!("`delete --force {}` removes what is left of it", self.id))
@@ -173,12 +187,13 @@ impl ContainerDir {
         fs::rename(&self.dir, RECORD_TEMP, &self.dir, RECORD, 0).attempt(attempt)
     }
 
-    /// Makes the fifo that a created container waits on.
-    pub fn make_fifo(&self) -> Result<()> {
+    /// Makes the fifo that a created container waits on; returns its path's descriptor.
+    pub fn make_fifo(&self) -> Result<Fd> {
         // The init may be another user to the host (user namespaces), and has a descriptor of it;
         // nobody else gets into the directory.
         fs::mknod(&self.dir, FIFO, fs::S_IFIFO | 0o622, 0)
             .and_then(|()| fs::chmod(&self.dir, FIFO, 0o622))
+            .and_then(|()| fs::open_at(&self.dir, FIFO, fs::O_PATH | fs::O_NOFOLLOW, 0))
             .attempt(|| format!("making the start fifo of container {}", self.id))
     }
 

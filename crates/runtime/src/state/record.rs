@@ -6,6 +6,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use oci::runtime::{Hooks, Map, NamespaceKind, NetDevice, Process, Resources, State, Status};
+use sys::Errno;
 
 oci::document! {
     /// The record of a container. Fields that are added get a default, so that a newer program reads
@@ -106,11 +107,14 @@ impl Record {
         self.namespaces.contains(&NamespaceKind::Pid) && !self.joined_pids
     }
 
-    /// Whether the container's first process lives.
+    /// Whether the container's first process lives. Where nobody can tell, it does: what is taken
+    /// for dead is removed without being killed.
     pub fn is_alive(&self) -> bool {
         self.pid > 0
-            && procfs::process_stat(self.pid)
-                .is_some_and(|stat| stat.start_ticks == self.pid_start && !stat.is_dead())
+            && match procfs::read_stat(self.pid) {
+                Ok(stat) => stat.start_ticks == self.pid_start && !stat.is_dead(),
+                Err(errno) => !matches!(errno, Errno::ENOENT | Errno::ESRCH),
+            }
     }
 
     /// The state document for hooks and agents.

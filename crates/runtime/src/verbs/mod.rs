@@ -111,7 +111,9 @@ fn bring_in(host: &Host, id: &ContainerId, record: &Record) -> Result<()> {
 /// Opens the fifo that the init waits on, and listens to it until exec closes it.
 fn open_gate(dir: &ContainerDir, record: &Record) -> Result<()> {
     let attempt = || format!("starting container {}", record.id);
-    let init = process::open_pid(record.pid).attempt(attempt)?;
+    // Kernels before 5.3 have no such descriptor: there its end is looked for now and then.
+    const LOOK_MS: u64 = 50;
+    let init = process::open_pid(record.pid).ok();
     // Without blocking: a dead init must not hang its starter (runc#3448).
     let fifo = fs::open_at(dir.fd(), FIFO, fs::O_RDONLY | fs::O_NONBLOCK, 0).attempt(attempt)?;
     fs::unlink(dir.fd(), FIFO, 0).attempt(attempt)?;
@@ -120,12 +122,15 @@ fn open_gate(dir: &ContainerDir, record: &Record) -> Result<()> {
     // An init that has not opened its end yet makes no event; one that has opened and closed it
     // meanwhile does.
     while message.len() < MESSAGE_LIMIT_BYTES {
+        let end = init.as_ref().map(|init| sys::wait::PollFd::new(init, sys::wait::POLLIN));
         let mut fds = [
             sys::wait::PollFd::new(&fifo, sys::wait::POLLIN),
-            sys::wait::PollFd::new(&init, sys::wait::POLLIN),
+            end.unwrap_or_else(sys::wait::PollFd::none),
         ];
-        sys::wait::poll(&mut fds, None).attempt(attempt)?;
-        if fds[0].ready() == 0 && fds[1].ready() != 0 {
+        let pause = if init.is_some() { None } else { Some(LOOK_MS) };
+        sys::wait::poll(&mut fds, pause).attempt(attempt)?;
+        let has_ended = fds[1].ready() != 0 || (init.is_none() && !record.is_alive());
+        if fds[0].ready() == 0 && has_ended {
             break;
         }
         match fs::read(&fifo, &mut buffer) {
@@ -136,12 +141,28 @@ fn open_gate(dir: &ContainerDir, record: &Record) -> Result<()> {
         }
     }
     if message.is_empty() {
-        return Ok(());
+        // An init that is killed closes the fifo as exec does. (A reaper never executes anything.)
+        return match record.init || record.started_late {
+            true => Ok(()),
+            false => check_executed(record, init.as_ref()),
+        };
     }
     // Whoever deletes the container next finds it stopped.
-    let mut fds = [sys::wait::PollFd::new(&init, sys::wait::POLLIN)];
-    let _ = sys::wait::poll(&mut fds, Some(DELETE_DEADLINE_MS));
+    let _ = wait_for_end(record);
     Err(Error::decode(&message))
+}
+
+/// Fails if the init, which nobody listens to any more, has not executed its program.
+fn check_executed(record: &Record, init: Option<&sys::Fd>) -> Result<()> {
+    let stat = crate::procfs::process_stat(record.pid);
+    let killed = match stat.filter(|stat| stat.start_ticks == record.pid_start) {
+        Some(stat) => (!stat.has_executed()).then_some(sys::wait::Exit::Signal(SIGKILL)),
+        // It has ended and was waited for. What ends it before exec is a signal: errors it tells.
+        None => init
+            .and_then(sys::wait::ended)
+            .filter(|exit| matches!(exit, sys::wait::Exit::Signal(_))),
+    };
+    killed.map_or(Ok(()), |exit| Err(crate::create::died_as(Some(exit))))
 }
 
 /// Sends a signal to a container's first process, or to all.
@@ -250,14 +271,20 @@ fn kill_and_wait(record: &Record) -> Result<()> {
 /// Waits until a container that is being killed has ended.
 pub(crate) fn wait_for_end(record: &Record) -> Result<()> {
     let deadline = time::monotonic_ms() + DELETE_DEADLINE_MS;
-    let Ok(pidfd) = process::open_pid(record.pid) else { return Ok(()) };
+    /// Between looks at a process of which there is no descriptor (kernels before 5.3).
+    const PAUSE_MS: u64 = 5;
+    let pidfd = process::open_pid(record.pid).ok();
     while record.is_alive() {
         let left = deadline.saturating_sub(time::monotonic_ms());
         if left == 0 {
             let what = format!("process {} does not end although it was killed", record.pid);
             return Err(Error::new(Kind::Busy, what).with_hint("it may wait for a device"));
         }
-        let mut fds = [sys::wait::PollFd::new(&pidfd, sys::wait::POLLIN)];
+        let Some(pidfd) = &pidfd else {
+            time::sleep_ms(left.min(PAUSE_MS));
+            continue;
+        };
+        let mut fds = [sys::wait::PollFd::new(pidfd, sys::wait::POLLIN)];
         sys::wait::poll(&mut fds, Some(left)).attempt(|| "waiting for the container's end")?;
     }
     Ok(())
@@ -291,7 +318,8 @@ pub(crate) fn remove(
         failures.extend(failed.into_iter().map(|error| format!("{error}")));
     }
     failures.extend(rdt::remove(record).into_iter().map(|error| format!("{error}")));
-    crate::init::rootfs::unmount_shared(record);
+    failures
+        .extend(crate::init::rootfs::unmount_shared(record).err().map(|error| format!("{error}")));
     if failures.is_empty() {
         dir.remove()?;
     }
