@@ -4,6 +4,7 @@
 pub mod watch;
 
 use serde_json::{Value, json};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -238,6 +239,11 @@ pub fn unprotected(script: &str) -> Output {
 /// How many rounds a race goes: `TARE_E2E_ROUNDS`, which the long commands set, or `usual`.
 pub fn rounds(usual: usize) -> usize {
     std::env::var("TARE_E2E_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+/// Says what a long test has done, to whoever runs it alone.
+pub fn report(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// Standard output as text.

@@ -17,6 +17,7 @@ mod options;
 mod pidfd;
 mod rdt;
 mod refusals;
+mod robust;
 mod rootless;
 mod security;
 mod update;
