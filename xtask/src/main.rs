@@ -3,6 +3,7 @@
 mod bench;
 mod docs;
 mod dropin;
+mod long;
 mod suite;
 mod test;
 mod tidy;
@@ -18,6 +19,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench  measure beside the peers: `cargo xtask bench runtime`
   fuzz   feed damaged inputs to the runtime: [--count N] [--seed S] [--input NAME] [--case NUMBER]
   dropin let podman, buildah and containerd use tare-runtime (they must be installed)
+  crash  kill the runtime and its children, and let calls fail, at every point: [--points N] each
+  soak   10,000 containers after each other, 1,000 at once: [--cycles N]
   suite  run another project's conformance suite: runtime-tools, runc, contest, crun
   vm     run the tests in a virtual machine with cgroup v2 and systemd
   docs   write the manual pages and the command line reference
@@ -32,6 +35,8 @@ fn main() -> ExitCode {
         "bench" => bench::run(&arguments),
         "fuzz" => fuzz(&arguments),
         "dropin" => dropin::run(),
+        "crash" => long::run(&long::CRASH, &arguments),
+        "soak" => long::run(&long::SOAK, &arguments),
         "suite" => suite::run(&arguments),
         "vm" => vm::run(),
         "docs" => docs::run(),

@@ -1,0 +1,83 @@
+//! `cargo xtask crash` and `cargo xtask soak`: tests whose short forms run with all the others, with
+//! as many rounds as one wants to wait for.
+
+use crate::{print, say};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, ExitCode, Stdio};
+
+/// A family of end-to-end tests, and how often they go round.
+pub(crate) struct Long {
+    command: &'static str,
+    /// The option that says how often.
+    option: &'static str,
+    usual: usize,
+    tests: &'static [&'static str],
+    /// Lines that begin so have a count that is summed up.
+    counted: &'static [&'static str],
+}
+
+/// Every point there is: no verb makes so many system calls.
+pub(crate) const CRASH: Long = Long {
+    command: "crash",
+    option: "--points",
+    usual: 1_000_000,
+    tests: &["robust::crash", "robust::faults"],
+    counted: &["killed at ", "failed at "],
+};
+
+pub(crate) const SOAK: Long = Long {
+    command: "soak",
+    option: "--cycles",
+    usual: 10_000,
+    tests: &["robust::soak"],
+    counted: &[],
+};
+
+/// Builds the runtime and runs the tests, one after the other.
+pub(crate) fn run(long: &Long, arguments: &[String]) -> ExitCode {
+    let rounds = match arguments {
+        [] => long.usual,
+        [option, number] if option == long.option => match number.parse() {
+            Ok(rounds) => rounds,
+            Err(_) => return usage(long),
+        },
+        _ => return usage(long),
+    };
+    let build = ["build", "--quiet", "--locked", "--package", "tare-runtime"];
+    let built = Command::new(env!("CARGO")).args(build).status();
+    if !built.is_ok_and(|status| status.success()) {
+        say("the build failed\n");
+        return ExitCode::FAILURE;
+    }
+    if go_round(long, rounds) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn usage(long: &Long) -> ExitCode {
+    say(&format!("usage: cargo xtask {} [{} NUMBER]\n", long.command, long.option));
+    ExitCode::from(2)
+}
+
+fn go_round(long: &Long, rounds: usize) -> bool {
+    let test = ["test", "--quiet", "--locked", "--package", "e2e", "--test", "e2e", "--"];
+    let child = Command::new(env!("CARGO"))
+        .args(test)
+        .args(long.tests)
+        .args(["--nocapture", "--test-threads", "1"])
+        .env("TARE_E2E_ROUNDS", rounds.to_string())
+        .stdout(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = child else { return false };
+    let mut counts = vec![0usize; long.counted.len()];
+    for line in child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()) {
+        let Ok(line) = line else { break };
+        for (count, mark) in counts.iter_mut().zip(long.counted) {
+            let number = line.split(mark).nth(1).and_then(|rest| rest.split(' ').next());
+            *count += number.and_then(|number| number.parse::<usize>().ok()).unwrap_or(0);
+        }
+        print(&format!("{line}\n"));
+    }
+    for (count, mark) in counts.iter().zip(long.counted) {
+        print(&format!("{mark}{count} points in all\n"));
+    }
+    child.wait().is_ok_and(|status| status.success())
+}
