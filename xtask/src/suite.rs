@@ -165,7 +165,7 @@ fn runc(folder: &Path, runtime: &Path) -> Result<Vec<Program>, String> {
     // The tests want a terminal as standard input.
     let program = |path: PathBuf| Program {
         name: stem(&path),
-        arguments: ["script", "-qec"]
+        arguments: ["script", "-qefc"]
             .map(String::from)
             .into_iter()
             .chain([format!("bats --formatter tap --filter \"$SUITE_FILTER\" {}", path.display())])

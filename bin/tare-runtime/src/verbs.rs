@@ -130,7 +130,7 @@ fn find(name: &str, help: bool, program: &str) -> Result<&'static Verb, Error> {
 fn host(global: &Args, env: &Environment<'_>) -> Result<Host, Error> {
     let root_user = ids::euid() == 0;
     let rootless = match global.get("rootless") {
-        None | Some("auto") => !root_user || in_user_namespace(),
+        None | Some("auto") => in_user_namespace() || !ids::is_administrator(),
         Some("true") => true,
         Some("false") => false,
         Some(other) => {

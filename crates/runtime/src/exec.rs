@@ -219,7 +219,7 @@ fn differs(pid: i32, kind: NamespaceKind) -> bool {
 /// these have to enter themselves.
 pub(crate) fn enter_first(init: &Fd, namespaces: u32) -> Result<u32> {
     // Entering a pid namespace is for children: the parent stays visible to itself only.
-    let first = if ids::euid() == 0 {
+    let first = if ids::is_administrator() {
         namespaces & p::CLONE_NEWPID
     } else {
         namespaces & (p::CLONE_NEWPID | p::CLONE_NEWUSER)

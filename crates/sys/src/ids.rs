@@ -77,6 +77,13 @@ pub fn capabilities() -> Result<CapSets> {
     Ok(CapSets { effective: set(0), permitted: set(1), inheritable: set(2) })
 }
 
+/// Whether this is root with root's rights over mounts and namespaces: in a container it has not
+/// always got them.
+pub fn is_administrator() -> bool {
+    const CAP_SYS_ADMIN: u64 = 1 << 21;
+    euid() == 0 && capabilities().is_ok_and(|sets| sets.effective & CAP_SYS_ADMIN != 0)
+}
+
 /// Keeps the permitted set over a change from root to another user.
 pub fn set_keep_capabilities(on: bool) -> Result<()> {
     // SAFETY: no pointer is passed.

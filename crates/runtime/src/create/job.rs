@@ -172,7 +172,7 @@ pub(crate) fn real_path(dir: &Fd) -> Result<String> {
 
 /// A single id that an unprivileged user maps denies setgroups.
 fn mapping_denies_groups(linux: &Linux) -> bool {
-    ids::euid() != 0 && super::mapping::is_single(&linux.gid_mappings)
+    super::mapping::is_single(&linux.gid_mappings) && !super::mapping::is_free()
 }
 
 /// Sources that the init could not open itself: it has lost the caller's rights in a user
@@ -184,8 +184,9 @@ fn prepare_trees(
     namespaces: &namespaces::Namespaces,
 ) -> Result<Vec<Option<Fd>>> {
     let mut trees = Vec::with_capacity(mounts.len());
+    let for_users = namespaces.own_users && ids::is_administrator();
     for (index, mount) in mounts.iter().enumerate() {
-        let wanted = mount.idmap.is_some() || (namespaces.own_users && ids::euid() == 0);
+        let wanted = mount.idmap.is_some() || for_users;
         // What is in the container is there only when the mounts before it are made.
         let wanted = wanted && (mount.inside.is_none() || !has(linux, NamespaceKind::Mount));
         let tree = if wanted { open_tree(bundle, index, mount)? } else { None };

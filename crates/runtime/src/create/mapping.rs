@@ -13,12 +13,19 @@ pub(super) fn is_single(mappings: &[IdMapping]) -> bool {
     matches!(mappings, [IdMapping { size: 1, .. }])
 }
 
+/// Whether the caller may map any id: root usually may, in a container of an engine perhaps not.
+pub(super) fn is_free() -> bool {
+    const CAP_SETGID_AND_SETUID: u64 = 1 << 6 | 1 << 7;
+    let all = |sets: ids::CapSets| sets.effective & CAP_SETGID_AND_SETUID == CAP_SETGID_AND_SETUID;
+    ids::euid() == 0 && ids::capabilities().is_ok_and(all)
+}
+
 /// Writes the mappings for process `pid`, the first of its user namespace.
 pub(super) fn write(job: &Job, pid: i32) -> Result<()> {
     let Some(linux) = &job.spec.linux else { return Ok(()) };
     let own_user = |m: &[IdMapping]| is_single(m) && m[0].host_id == ids::euid();
     let own_group = |m: &[IdMapping]| is_single(m) && m[0].host_id == ids::egid();
-    if ids::euid() == 0 {
+    if is_free() {
         write_file(job, pid, "uid_map", &linux.uid_mappings)?;
         return write_file(job, pid, "gid_map", &linux.gid_mappings);
     }

@@ -11,7 +11,7 @@ use sys::{Fd, fs, ids, mount as m};
 /// where the kernel does not copy detached mounts (before 6.15): then the host's nodes are shown.
 pub(super) fn make_all(linux: &Linux, own_users: bool) -> Result<Vec<Option<Fd>>> {
     let mut nodes = Vec::new();
-    if !own_users || ids::euid() != 0 || linux.devices.is_empty() {
+    if !own_users || linux.devices.is_empty() || !ids::is_administrator() {
         return Ok(nodes);
     }
     let Ok(dir) = new_file_system("tmpfs", "tmpfs", &["mode=700"], 0) else { return Ok(nodes) };

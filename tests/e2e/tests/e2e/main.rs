@@ -12,6 +12,7 @@ mod host;
 mod life;
 mod mounting;
 mod mounts;
+mod nested;
 mod notify;
 mod options;
 mod pidfd;

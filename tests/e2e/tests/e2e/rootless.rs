@@ -45,6 +45,23 @@ impl Own {
         self.command(args).output().unwrap()
     }
 
+    /// The same on a machine whose administrator has given ranges of ids to the user.
+    fn call_with_ranges(&self, args: &[&str]) -> Output {
+        let etc = self.bundle.path("etc");
+        let script = "
+            mkdir -p $0 && for file in passwd group nsswitch.conf login.defs; do
+                [ ! -e /etc/$file ] || cp /etc/$file $0; done &&
+            echo 65534:300000:1000 > $0/subuid && echo 65534:400000:1000 > $0/subgid &&
+            mount --bind $0 /etc && exec \"$@\"
+        ";
+        let inner = self.command(args);
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", script, etc]);
+        command.arg(inner.get_program()).args(inner.get_args());
+        command.env("XDG_RUNTIME_DIR", self.bundle.path("state"));
+        command.current_dir("/").stdin(Stdio::null()).output().unwrap()
+    }
+
     fn start(&self, id: &str) {
         self.bundle.write();
         for args in [&["create", "--bundle", self.bundle.path(""), id][..], &["start", id]] {
@@ -54,6 +71,70 @@ impl Own {
             assert!(status.success(), "{args:?}: {log}");
         }
     }
+}
+
+#[test]
+fn an_ordinary_user_lives_with_a_container() {
+    let Some(mut own) = Own::new("an_ordinary_user_lives_with_a_container") else { return };
+    own.bundle.args(&["sh", "-c", "echo up > /dev/shm/up; exec sleep 100"]);
+    let id = own.bundle.id().to_string();
+    own.start(&id);
+    let says = |args: &[&str]| {
+        let output = own.call(args);
+        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+        stdout(&output)
+    };
+    let state = || serde_json::from_str::<Value>(&says(&["state", &id])).unwrap();
+    assert_eq!(state()["status"], "running");
+    assert_eq!(state()["owner"].as_str().unwrap_or("nobody"), "nobody");
+    assert_eq!(says(&["list", "--quiet"]), format!("{id}\n"));
+    assert_eq!(says(&["exec", &id, "sh", "-c", "id -u; cat /dev/shm/up"]), "0\nup\n");
+    assert_eq!(says(&["exec", "--user", "0:0", "--cwd", "/bin", &id, "sh", "-c", "pwd"]), "/bin\n");
+    // Without a cgroup there is nothing to freeze, and a sentence says so.
+    let paused = own.call(&["pause", &id]);
+    assert!(!paused.status.success() && stderr(&paused).contains("cgroup"), "{}", stderr(&paused));
+    says(&["kill", &id, "KILL"]);
+    for _ in 0..500 {
+        if state()["status"] == "stopped" {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(state()["status"], "stopped");
+    says(&["delete", &id]);
+    assert_eq!(says(&["list", "--quiet"]), "");
+    assert_eq!(own.bundle.leftovers(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn an_ordinary_user_has_the_ids_that_the_administrator_gave() {
+    let test = "an_ordinary_user_has_the_ids_that_the_administrator_gave";
+    if !std::path::Path::new("/usr/bin/newuidmap").exists() {
+        return e2e::skip(test, "needs newuidmap (package uidmap)");
+    }
+    let Some(mut own) = Own::new(test) else { return };
+    for (field, host) in [("uidMappings", 300_000), ("gidMappings", 400_000)] {
+        own.bundle.config["linux"][field] = json!([
+            {"containerID": 0, "hostID": NOBODY, "size": 1},
+            {"containerID": 1, "hostID": host, "size": 1000}
+        ]);
+    }
+    own.bundle.config["process"]["user"] = json!({"uid": 7, "gid": 8, "additionalGids": [9]});
+    own.bundle.args(&["sh", "-c", "id -u; id -G"]).write();
+    let (dir, id) = (own.bundle.path(""), own.bundle.id().to_string());
+    let run = ["run", "--bundle", dir, &id];
+    let output = own.call_with_ranges(&run);
+    assert_eq!(stdout(&output), "7\n8 9\n", "{}", stderr(&output));
+    // Others' ids are not to be had.
+    own.bundle.config["linux"]["uidMappings"][1]["hostID"] = json!(1000);
+    own.bundle.write();
+    let output = own.call_with_ranges(&run);
+    let text = stderr(&output);
+    assert!(
+        text.contains("newuidmap refused the mapping") && text.contains("/etc/subuid"),
+        "{text}"
+    );
+    assert_eq!(own.bundle.leftovers(), Vec::<std::path::PathBuf>::new());
 }
 
 /// The files of a process that hides belong to the host's root, its score's too.
