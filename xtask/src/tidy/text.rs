@@ -3,8 +3,13 @@
 /// Crates that may contain `unsafe`.
 const UNSAFE: [&str; 2] = ["crates/sys/", "crates/rt/"];
 /// Libraries: they return, the programs print, exit and look at the environment.
-const LIBRARIES: [&str; 4] =
-    ["crates/oci/src/", "crates/sys/src/", "crates/runtime/src/", "crates/pkg/src/"];
+const LIBRARIES: [&str; 5] = [
+    "crates/oci/src/",
+    "crates/sys/src/",
+    "crates/runtime/src/",
+    "crates/pkg/src/",
+    "crates/transport/src/",
+];
 /// What a library does not call.
 const SURROUNDINGS: [&str; 6] = [
     "std::env::",

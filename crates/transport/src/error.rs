@@ -1,0 +1,90 @@
+//! Errors, with what the user can do about them.
+
+use std::fmt;
+use std::path::Path;
+
+/// What a caller can do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// It is not there.
+    NotFound,
+    /// A text or document is not what it has to be.
+    Invalid,
+    /// More than one thing is meant: the user has to say which.
+    Ambiguous,
+    /// It may be right, but it cannot be done here.
+    Unsupported,
+    /// A policy or configuration forbids it.
+    Denied,
+    /// Content is not what its digest or size says.
+    Corrupt,
+    /// The operating system refused.
+    Os,
+}
+
+/// An error: a sentence fragment that names the object, its kind, and what helps.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    text: String,
+    hint: Option<String>,
+}
+
+/// What most functions here return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error without a hint.
+    pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into(), hint: None }
+    }
+
+    /// The same error with what the user can do.
+    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// A failed call of the operating system.
+    pub(crate) fn os(what: &str, path: &Path, error: &std::io::Error) -> Self {
+        let kind = match error.kind() {
+            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+            _ => ErrorKind::Os,
+        };
+        Self::new(kind, format!("{what} {}: {error}", path.display()))
+    }
+
+    /// Something is wrong with the text of a file.
+    pub(crate) fn in_file(path: &Path, what: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Invalid, format!("{}: {what}", path.display()))
+    }
+
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<oci::Error> for Error {
+    fn from(error: oci::Error) -> Self {
+        let kind = match error.kind() {
+            oci::ErrorKind::Unsupported => ErrorKind::Unsupported,
+            oci::ErrorKind::Invalid | oci::ErrorKind::Ambiguous | oci::ErrorKind::TooLarge => {
+                ErrorKind::Invalid
+            }
+        };
+        Self::new(kind, error.text())
+    }
+}

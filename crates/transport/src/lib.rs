@@ -1,0 +1,26 @@
+//! Where images come from and go to.
+//!
+//! What an administrator or user has written down about it:
+//!
+//! - [`registries`]: `registries.conf` with drop-ins, mirrors, short names;
+//! - [`auth`]: credentials from `auth.json`, docker's `config.json` and credential helpers;
+//! - [`certs`]: certificates of registries and clients, `certs.d`;
+//! - [`policy`]: which images are accepted, `policy.json`;
+//! - [`lookaside`]: where signatures are kept beside registries, `registries.d`.
+//!
+//! Nothing here looks at the environment: callers say which files there are. What a document may
+//! hold is bounded by named constants.
+
+pub mod auth;
+pub mod certs;
+mod error;
+mod file;
+pub mod lookaside;
+pub mod policy;
+pub mod registries;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{Error, ErrorKind};
