@@ -8,19 +8,30 @@
 //! - [`policy`]: which images are accepted, `policy.json`;
 //! - [`lookaside`]: where signatures are kept beside registries, `registries.d`.
 //!
+//! And what an image is read from and written to, a [`Source`] and a [`Sink`]:
+//!
+//! - [`layout`]: `oci:`, directories with many images;
+//! - [`directory`]: `dir:`, a directory with one.
+//!
 //! Nothing here looks at the environment: callers say which files there are. What a document may
 //! hold is bounded by named constants.
 
 pub mod auth;
+mod blob_file;
 pub mod certs;
+pub mod directory;
 mod error;
 mod file;
+pub mod hash;
+pub mod layout;
 pub mod lookaside;
 pub mod policy;
 pub mod registries;
+mod transfer;
 mod yaml;
 
 #[cfg(test)]
 mod tests;
 
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, Result};
+pub use transfer::{Blob, Sink, Source, copy_image};

@@ -14,7 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("rt", &["sys"]),
     ("pkg", &["skips"]),
-    ("transport", &["oci"]),
+    ("transport", &["oci", "skips"]),
     ("runtime", &["oci", "skips", "sys"]),
     ("tare-runtime", &["oci", "rt", "runtime", "sys"]),
     ("tare", &["oci", "pkg", "runtime", "sys"]),

@@ -1,0 +1,122 @@
+//! Blobs as files: read with care, written whole or not at all.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::hash::Verified;
+use crate::transfer::{Blob, copy};
+use oci::Digest;
+use oci::image::{Descriptor, SIZE_LIMIT_BYTES};
+use std::fs::{File, OpenOptions};
+use std::io::{BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// `O_NONBLOCK`: a fifo in the place of a file is opened, seen, and refused. The same number on every
+/// architecture that Linux has but alpha, mips, parisc and sparc.
+const NONBLOCKING: i32 = 0o4000;
+
+/// Opens a plain file.
+pub(crate) fn open(path: &Path) -> Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(NONBLOCKING).open(path);
+    let file = file.map_err(|error| Error::os("open", path, &error))?;
+    let metadata = file.metadata().map_err(|error| Error::os("look at", path, &error))?;
+    match metadata.is_file() {
+        true => Ok(file),
+        false => Err(Error::in_file(path, "is no plain file")),
+    }
+}
+
+/// Opens the file of a blob.
+pub(crate) fn open_blob(path: &Path, descriptor: &Descriptor) -> Result<Blob> {
+    let file = open(path)?;
+    let digest = *descriptor.verifiable()?;
+    Ok(Box::new(Verified::new(BufReader::new(file), digest, Some(descriptor.size))))
+}
+
+/// Reads a manifest or another document.
+pub(crate) fn read_document(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?
+        .take(SIZE_LIMIT_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Error::os("read", path, &error))?;
+    match bytes.len() > SIZE_LIMIT_BYTES {
+        true => Err(Error::in_file(path, "larger than 4 MiB")),
+        false => Ok(bytes),
+    }
+}
+
+/// A name that nobody else has, in the directory of a file to come.
+fn temporary(path: &Path) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}-{count}", std::process::id()))
+}
+
+/// Makes a file: a reader sees all of it or none. `fill` writes it, and its failure leaves nothing.
+pub(crate) fn create(path: &Path, fill: &mut dyn FnMut(&mut File) -> Result<()>) -> Result<()> {
+    let temporary = temporary(path);
+    let made = make(&temporary, path, fill);
+    if made.is_err() {
+        // The failure before this one is the one to tell.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    made
+}
+
+fn make(
+    temporary: &Path,
+    path: &Path,
+    fill: &mut dyn FnMut(&mut File) -> Result<()>,
+) -> Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).open(temporary);
+    let mut file = file.map_err(|error| Error::os("create", temporary, &error))?;
+    fill(&mut file)?;
+    file.sync_all().map_err(|error| Error::os("write", temporary, &error))?;
+    std::fs::rename(temporary, path).map_err(|error| Error::os("create", path, &error))
+}
+
+/// Writes a blob, which has to be what its descriptor says.
+pub(crate) fn write_blob(
+    path: &Path,
+    descriptor: &Descriptor,
+    content: &mut dyn Read,
+) -> Result<()> {
+    let digest = *descriptor.verifiable()?;
+    create(path, &mut |file| {
+        let mut verified = Verified::new(&mut *content, digest, Some(descriptor.size));
+        copy(descriptor, &mut verified, file)
+    })
+}
+
+/// Writes a small file.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    create(path, &mut |file| {
+        file.write_all(bytes).map_err(|error| Error::os("write", path, &error))
+    })
+}
+
+/// Makes what was renamed in a directory last.
+pub(crate) fn sync_directory(directory: &Path) -> Result<()> {
+    File::open(directory)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| Error::os("write directory", directory, &error))
+}
+
+/// Makes a directory with its parents.
+pub(crate) fn create_directory(directory: &Path) -> Result<()> {
+    std::fs::create_dir_all(directory)
+        .map_err(|error| Error::os("create directory", directory, &error))
+}
+
+/// Whether a file is there.
+pub(crate) fn exists(path: &Path) -> Result<bool> {
+    path.try_exists().map_err(|error| Error::os("look at", path, &error))
+}
+
+/// Refuses content that nobody can find.
+pub(crate) fn not_found(what: &str, digest: &Digest, place: &Path) -> Error {
+    let text = format!("{}: there is no {what} {digest}", place.display());
+    Error::new(ErrorKind::NotFound, text)
+}

@@ -1,0 +1,232 @@
+//! `oci:`, the image layout of the OCI image specification: many images in a directory that share
+//! blobs.
+//!
+//! ```text
+//! oci-layout               the version
+//! index.json               the images, with their names as annotations
+//! blobs/ALGORITHM/HEX      manifests, configurations, layers
+//! ```
+//!
+//! `index.json` is read and replaced under a lock of the directory (`flock`), so that several
+//! programs can add images at once.
+
+mod place;
+
+#[cfg(test)]
+mod tests;
+
+pub use place::{Place, Select};
+
+use crate::blob_file::{self, not_found};
+use crate::error::{Error, ErrorKind, Result};
+use crate::hash::verify_manifest;
+use crate::policy::Scopes;
+use crate::transfer::{Blob, Sink, Source};
+use oci::Digest;
+use oci::image::media_type::OCI_INDEX;
+use oci::image::{Descriptor, Document, Index, LAYOUT_VERSION, Layout, SIZE_LIMIT_BYTES};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The annotation with an image's name.
+const NAME: &str = "org.opencontainers.image.ref.name";
+
+/// Where blobs are: in the layout, or in a directory that several layouts share.
+struct Blobs(PathBuf);
+
+impl Blobs {
+    fn new(layout: &Path, shared: Option<&Path>) -> Self {
+        Self(shared.map_or_else(|| layout.join("blobs"), Path::to_owned))
+    }
+
+    /// The path of a blob. A digest has no characters that lead elsewhere.
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.0.join(digest.algorithm().name()).join(digest.hex())
+    }
+}
+
+/// An image in a layout.
+pub struct LayoutSource {
+    place: Place,
+    blobs: Blobs,
+    chosen: Descriptor,
+}
+
+impl LayoutSource {
+    /// Opens a layout and chooses an image.
+    pub fn open(place: &Place, shared_blobs: Option<&Path>) -> Result<Self> {
+        let directory = place
+            .directory
+            .canonicalize()
+            .map_err(|error| Error::os("open layout", &place.directory, &error))?;
+        let place = Place { directory, ..place.clone() };
+        let index = read_index(&place.directory)?;
+        let chosen = choose(&place, &index)?.clone();
+        chosen.check()?;
+        let blobs = Blobs::new(&place.directory, shared_blobs);
+        Ok(Self { place, blobs, chosen })
+    }
+
+    /// The descriptor of the image, with its annotations and platform.
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.chosen
+    }
+}
+
+impl Source for LayoutSource {
+    fn scopes(&self) -> Scopes {
+        let name = match &self.place.select {
+            Select::Name(name) => name,
+            _ => "",
+        };
+        Scopes::of_directory("oci", &self.place.directory, name)
+    }
+
+    fn manifest(&self, digest: Option<&Digest>) -> Result<Document> {
+        let (claimed, digest) = match digest {
+            Some(digest) => ("", digest),
+            None => (&*self.chosen.media_type, self.chosen.verifiable()?),
+        };
+        let path = self.blobs.path(digest);
+        if !blob_file::exists(&path)? {
+            return Err(not_found("manifest", digest, &self.place.directory));
+        }
+        verify_manifest(blob_file::read_document(&path)?, claimed, Some(digest))
+    }
+
+    fn blob(&self, descriptor: &Descriptor) -> Result<Blob> {
+        blob_file::open_blob(&self.blobs.path(descriptor.verifiable()?), descriptor)
+    }
+}
+
+/// Reads `index.json`. A layout without `oci-layout` is read: many programs make such ones.
+fn read_index(directory: &Path) -> Result<Index> {
+    let version = directory.join("oci-layout");
+    if blob_file::exists(&version)? {
+        Layout::read(&blob_file::read_document(&version)?)?;
+    }
+    let path = directory.join("index.json");
+    let bytes = blob_file::read_document(&path)?;
+    Index::read_layout(&bytes).map_err(|error| Error::in_file(&path, error))
+}
+
+fn choose<'i>(place: &Place, index: &'i Index) -> Result<&'i Descriptor> {
+    let all = &index.manifests;
+    let found = match &place.select {
+        Select::Only if all.len() > 1 => {
+            let text = format!("{}: there are {} images", place.directory.display(), all.len());
+            let names: Vec<&str> =
+                all.iter().filter_map(|it| Some(&**it.annotations.get(NAME)?)).collect();
+            let hint =
+                format!("choose one: `:@0` to `:@{}`, `:{}`", all.len() - 1, names.join("`, `:"));
+            return Err(Error::new(ErrorKind::Ambiguous, text).with_hint(hint));
+        }
+        Select::Only => all.first(),
+        Select::Name(name) => all.iter().find(|it| it.annotations.get(NAME) == Some(name)),
+        Select::Position(position) => all.get(*position),
+        Select::Digest(digest) => all.iter().find(|it| it.digest == (*digest).into()),
+    };
+    found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("{place}: there is no such image")))
+}
+
+/// An image that is written to a layout.
+pub struct LayoutSink {
+    directory: PathBuf,
+    name: Option<String>,
+    blobs: Blobs,
+}
+
+impl LayoutSink {
+    /// Makes a layout, or adds to one. The image is called by the place's name, or has none.
+    pub fn create(place: &Place, shared_blobs: Option<&Path>) -> Result<Self> {
+        let name = match &place.select {
+            Select::Only => None,
+            Select::Name(name) => Some(name.clone()),
+            Select::Position(_) | Select::Digest(_) => {
+                let text = format!("{place}: an image is written by name only");
+                return Err(Error::new(ErrorKind::Unsupported, text));
+            }
+        };
+        let directory = place.directory.clone();
+        blob_file::create_directory(&directory)?;
+        let version = directory.join("oci-layout");
+        match blob_file::exists(&version)? {
+            true => drop(Layout::read(&blob_file::read_document(&version)?)?),
+            false => {
+                let layout = Layout { image_layout_version: LAYOUT_VERSION.into() };
+                blob_file::write(&version, oci::json::write(&layout).as_bytes())?;
+            }
+        }
+        let blobs = Blobs::new(&directory, shared_blobs);
+        Ok(Self { directory, name, blobs })
+    }
+
+    fn directory_of(&self, digest: &Digest) -> Result<PathBuf> {
+        let path = self.blobs.path(digest);
+        if let Some(parent) = path.parent() {
+            blob_file::create_directory(parent)?;
+        }
+        Ok(path)
+    }
+
+    /// Adds an image to `index.json`.
+    fn add(&self, mut image: Descriptor) -> Result<()> {
+        let path = self.directory.join("index.json");
+        let fail = |error: std::io::Error| Error::os("lock", &self.directory, &error);
+        let lock = File::open(&self.directory).map_err(fail)?;
+        lock.lock().map_err(fail)?;
+        let mut index = match blob_file::exists(&path)? {
+            true => read_index(&self.directory)?,
+            false => Index::default(),
+        };
+        index.schema_version = 2;
+        index.media_type = OCI_INDEX.into();
+        if let Some(name) = &self.name {
+            image.annotations.insert(NAME.into(), name.clone());
+        }
+        // A name stands for one image: the one that had it stays without.
+        for other in &mut index.manifests {
+            let same = self.name.is_some() && other.annotations.get(NAME) == self.name.as_ref();
+            if same {
+                other.annotations.retain(|key, _| key != NAME);
+            }
+        }
+        index
+            .manifests
+            .retain(|other| other.digest != image.digest || other.annotations.contains_key(NAME));
+        index.manifests.push(image);
+        let text = oci::json::write(&index);
+        if text.len() > SIZE_LIMIT_BYTES {
+            return Err(Error::in_file(&path, "would be larger than 4 MiB"));
+        }
+        blob_file::write(&path, text.as_bytes())?;
+        blob_file::sync_directory(&self.directory)
+    }
+}
+
+impl Sink for LayoutSink {
+    fn has_blob(&self, digest: &Digest) -> Result<bool> {
+        blob_file::exists(&self.blobs.path(digest))
+    }
+
+    fn put_blob(&self, descriptor: &Descriptor, content: &mut dyn Read) -> Result<()> {
+        let path = self.directory_of(descriptor.verifiable()?)?;
+        blob_file::write_blob(&path, descriptor, content)
+    }
+
+    fn put_instance(&self, manifest: &Document) -> Result<()> {
+        let path = self.directory_of(manifest.digest())?;
+        blob_file::write(&path, manifest.bytes())
+    }
+
+    fn finish(&self, manifest: &Document) -> Result<()> {
+        let path = self.directory_of(manifest.digest())?;
+        blob_file::write(&path, manifest.bytes())?;
+        // The blobs' names must not be lost when the index that names them is not.
+        if let Some(parent) = path.parent() {
+            blob_file::sync_directory(parent)?;
+        }
+        self.add(manifest.descriptor())
+    }
+}

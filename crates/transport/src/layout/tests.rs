@@ -1,0 +1,319 @@
+//! Layouts and directories: the fixtures of containers/image, own images, and broken ones.
+
+use super::*;
+use crate::directory::{DirectorySink, DirectorySource};
+use crate::hash::digest_of;
+use crate::tests::test_directory;
+use crate::transfer::copy_image;
+use oci::Algorithm;
+
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
+
+fn place(directory: &Path, rest: &str) -> Place {
+    Place::parse(&format!("{}{rest}", directory.display())).unwrap()
+}
+
+fn open(directory: &Path, rest: &str) -> Result<LayoutSource> {
+    LayoutSource::open(&place(directory, rest), None)
+}
+
+/// The kind of an error of something that has no `Debug`.
+fn kind<T>(result: Result<T>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind())
+}
+
+/// An image with a configuration and layers, written to a sink.
+fn write_image(sink: &dyn Sink, layers: &[&[u8]]) -> Document {
+    let put = |media_type: &str, content: &[u8]| {
+        let digest = digest_of(Algorithm::Sha256, content);
+        let descriptor = Descriptor::new(media_type, digest, content.len() as u64);
+        assert!(!sink.has_blob(&digest).unwrap());
+        sink.put_blob(&descriptor, &mut &*content).unwrap();
+        assert!(sink.has_blob(&digest).unwrap());
+        descriptor
+    };
+    let manifest = oci::image::Manifest {
+        schema_version: 2,
+        media_type: oci::image::media_type::OCI_MANIFEST.into(),
+        config: put(
+            oci::image::media_type::OCI_CONFIG,
+            format!("{{\"layers\":{}}}", layers.len()).as_bytes(),
+        ),
+        layers: layers.iter().map(|it| put(oci::image::media_type::OCI_LAYER, it)).collect(),
+        ..Default::default()
+    };
+    let manifest = verify_manifest(oci::json::write(&manifest).into_bytes(), "", None).unwrap();
+    sink.finish(&manifest).unwrap();
+    manifest
+}
+
+fn read_blob(source: &dyn Source, descriptor: &Descriptor) -> std::io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    source.blob(descriptor).unwrap().read_to_end(&mut content)?;
+    Ok(content)
+}
+
+#[test]
+fn images_are_chosen_by_name_position_or_digest() {
+    let layouts = Path::new(DATA).join("layouts");
+    let check = |layout: &str, rest: &str, expected: Result<&str, ErrorKind>| {
+        let found = open(&layouts.join(layout), rest);
+        let found = found.map(|it| it.descriptor().digest.to_string()[7..11].to_owned());
+        let found = found.map_err(|error| error.kind());
+        assert_eq!(found.as_deref().map_err(|kind| *kind), expected, "{layout} {rest}");
+    };
+    for (name, digest) in [("a", "aaaa"), ("b", "bbbb"), ("c", "cccc"), ("d", "dddd")] {
+        check("name_lookups", &format!(":{name}"), Ok(digest));
+    }
+    check("name_lookups", ":invalid-mime", Err(ErrorKind::Invalid));
+    check("name_lookups", ":absent", Err(ErrorKind::NotFound));
+    check("name_lookups", "", Err(ErrorKind::Ambiguous));
+    check("name_lookups", ":@1", Ok("bbbb"));
+    check("name_lookups", ":@5", Err(ErrorKind::NotFound));
+    check("name_lookups", &format!("@sha256:{}", "c".repeat(64)), Ok("cccc"));
+    check("name_lookups", &format!("@sha256:{}", "f".repeat(64)), Err(ErrorKind::NotFound));
+    check("manifest", "", Ok("84af"));
+    check("manifest", ":v0.1.1", Ok("84af"));
+    check("two_images_manifest", "", Err(ErrorKind::Ambiguous));
+    check("two_images_manifest", ":@0", Ok("e692"));
+    check("delete_image_only_one_image", "", Ok("eaa9"));
+    check("absent", "", Err(ErrorKind::NotFound));
+}
+
+#[test]
+fn layouts_of_other_programs_are_read() {
+    let layouts = Path::new(DATA).join("layouts");
+    let source = open(&layouts.join("delete_image_only_one_image"), ":latest").unwrap();
+    let manifest = source.manifest(None).unwrap();
+    let image = manifest.manifest().unwrap();
+    // Whoever made it did not count: the configuration is larger than the manifest says.
+    let error = read_blob(&source, &image.config).unwrap_err().to_string();
+    assert!(error.ends_with("is larger than announced"), "{error}");
+    // The blobs are elsewhere; the sizes in this layout's index are wrong, which nobody needs.
+    let shared = layouts.join("delete_image_shared_blobs_dir");
+    let blobs = shared.join("shared_blobs");
+    let source = LayoutSource::open(&place(&shared, ""), Some(&blobs)).unwrap();
+    assert_eq!(kind(source.manifest(None)), None);
+    assert_eq!(kind(open(&shared, "").unwrap().manifest(None)), Some(ErrorKind::NotFound));
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let root = test_directory("layout-roundtrip");
+    let layout = root.join("layout");
+    let sink = |rest: &str| LayoutSink::create(&place(&layout, rest), None).unwrap();
+    let one = write_image(&sink(":one"), &[b"layer 1"]);
+    let two = write_image(&sink(":two"), &[b"layer 1 of two", b"layer 2 of two"]);
+    for (rest, expected) in [(":one", &one), (":two", &two), (":@1", &two)] {
+        let source = open(&layout, rest).unwrap();
+        let manifest = source.manifest(None).unwrap();
+        assert_eq!(&manifest, expected);
+        for layer in &manifest.manifest().unwrap().layers {
+            assert!(read_blob(&source, layer).unwrap().starts_with(b"layer"));
+        }
+    }
+    // From a layout to a directory and back: the same bytes.
+    let directory = root.join("directory");
+    let to = DirectorySink::create(&directory).unwrap();
+    copy_image(&open(&layout, ":two").unwrap(), &to).unwrap();
+    let from = DirectorySource::open(&directory).unwrap();
+    assert_eq!(from.manifest(None).unwrap(), two);
+    copy_image(&from, &sink(":three")).unwrap();
+    assert_eq!(open(&layout, ":three").unwrap().manifest(None).unwrap(), two);
+    // Nothing temporary is left.
+    let hidden = |directory: &Path| {
+        let entries = std::fs::read_dir(directory).unwrap();
+        entries
+            .filter(|it| it.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'))
+            .count()
+    };
+    for directory in [&layout, &layout.join("blobs/sha256"), &directory] {
+        assert_eq!(hidden(directory), 0, "{}", directory.display());
+    }
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn a_name_stands_for_the_image_written_last() {
+    let layout = test_directory("layout-names");
+    let sink = |rest: &str| LayoutSink::create(&place(&layout, rest), None).unwrap();
+    let old = write_image(&sink(":x"), &[b"old"]);
+    let new = write_image(&sink(":x"), &[b"new", b"newer"]);
+    assert_eq!(open(&layout, ":x").unwrap().manifest(None).unwrap(), new);
+    let by_digest = open(&layout, &format!("@{}", old.digest())).unwrap();
+    assert_eq!(by_digest.manifest(None).unwrap(), old);
+    // Another name for the same image, and the same name again: no entry twice.
+    for rest in [":y", ":x", ":x", ""] {
+        sink(rest).finish(&new).unwrap();
+    }
+    let names: Vec<_> = read_index(&layout)
+        .unwrap()
+        .manifests
+        .iter()
+        .map(|it| it.annotations.get(NAME).cloned().unwrap_or_default())
+        .collect();
+    assert_eq!(names, ["", "y", "x", ""]);
+    assert_eq!(
+        kind(LayoutSink::create(&place(&layout, ":@0"), None)),
+        Some(ErrorKind::Unsupported)
+    );
+    std::fs::remove_dir_all(layout).unwrap();
+}
+
+#[test]
+fn several_programs_add_images_at_once() {
+    let layout = test_directory("layout-parallel");
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let layout = &layout;
+            scope.spawn(move || {
+                let place = place(layout, &format!(":image-{number}"));
+                let sink = LayoutSink::create(&place, None).unwrap();
+                let layer = format!("layer {number}");
+                // The configuration is the same for all of them.
+                let digest = digest_of(Algorithm::Sha256, layer.as_bytes());
+                let layer_size = layer.len() as u64;
+                let descriptor =
+                    Descriptor::new(oci::image::media_type::OCI_LAYER, digest, layer_size);
+                sink.put_blob(&descriptor, &mut layer.as_bytes()).unwrap();
+                let config = Descriptor::new(
+                    oci::image::media_type::OCI_CONFIG,
+                    digest_of(Algorithm::Sha256, b"{}"),
+                    2,
+                );
+                sink.put_blob(&config, &mut &b"{}"[..]).unwrap();
+                let layers = vec![descriptor];
+                let manifest = oci::image::Manifest {
+                    schema_version: 2,
+                    config,
+                    layers,
+                    ..Default::default()
+                };
+                let manifest =
+                    verify_manifest(oci::json::write(&manifest).into_bytes(), "", None).unwrap();
+                sink.finish(&manifest).unwrap();
+            });
+        }
+    });
+    assert_eq!(read_index(&layout).unwrap().manifests.len(), 8);
+    for number in 0..8 {
+        open(&layout, &format!(":image-{number}")).unwrap().manifest(None).unwrap();
+    }
+    std::fs::remove_dir_all(layout).unwrap();
+}
+
+#[test]
+fn content_that_is_not_what_it_says_is_refused() {
+    let layout = test_directory("layout-corrupt");
+    let sink = LayoutSink::create(&place(&layout, ":x"), None).unwrap();
+    let manifest = write_image(&sink, &[b"layer"]);
+    let layer = manifest.manifest().unwrap().layers[0].clone();
+    let path = |digest: &Digest| layout.join("blobs/sha256").join(digest.hex());
+    let source = open(&layout, ":x").unwrap();
+    let layer_path = path(layer.verifiable().unwrap());
+    for content in ["Layer", "laye", "layer 2"] {
+        std::fs::write(&layer_path, content).unwrap();
+        assert!(read_blob(&source, &layer).is_err(), "{content}");
+        // Nor is it copied, and nothing of it stays.
+        let copied = layout.join("copied");
+        let to = DirectorySink::create(&copied).unwrap();
+        assert_eq!(kind(copy_image(&source, &to)), Some(ErrorKind::Corrupt));
+        let names: Vec<_> =
+            std::fs::read_dir(&copied).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(names, ["version"]);
+    }
+    std::fs::write(path(manifest.digest()), [manifest.bytes(), b" "].concat()).unwrap();
+    assert_eq!(kind(source.manifest(None)), Some(ErrorKind::Corrupt));
+    // What is no plain file does not hang.
+    std::fs::remove_file(&layer_path).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&layer_path).status().unwrap();
+    assert!(made.success());
+    assert_eq!(kind(source.blob(&layer)), Some(ErrorKind::Invalid));
+    std::fs::remove_dir_all(layout).unwrap();
+}
+
+#[test]
+fn only_images_are_overwritten() {
+    let root = test_directory("dir-overwrite");
+    let mine = root.join("mine");
+    std::fs::create_dir(&mine).unwrap();
+    std::fs::write(mine.join("thesis.txt"), "").unwrap();
+    let error = DirectorySink::create(&mine).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(mine.join("thesis.txt").exists());
+    std::fs::write(mine.join("version"), "1\n").unwrap();
+    assert_eq!(kind(DirectorySink::create(&mine)), Some(ErrorKind::Denied));
+    let image = root.join("image");
+    let old = write_image(&DirectorySink::create(&image).unwrap(), &[b"a", b"b"]);
+    let new = write_image(&DirectorySink::create(&image).unwrap(), &[b"c"]);
+    let source = DirectorySource::open(&image).unwrap();
+    assert_eq!(source.manifest(None).unwrap(), new);
+    assert_eq!(std::fs::read_dir(&image).unwrap().count(), 4);
+    assert_eq!(kind(source.manifest(Some(old.digest()))), Some(ErrorKind::NotFound));
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+/// What skopeo makes of our images, and we of skopeo's: the same bytes.
+#[test]
+fn skopeo_reads_and_writes_the_same() {
+    let root = test_directory("layout-skopeo");
+    let layout = root.join("ours");
+    let sink = LayoutSink::create(&place(&layout, ":x"), None).unwrap();
+    let written = write_real_image(&sink);
+    let skopeo = |from: &str, to: &str| {
+        let output = std::process::Command::new("skopeo")
+            .args(["--insecure-policy", "copy", "--preserve-digests", "--quiet", from, to])
+            .output();
+        match output {
+            Ok(output) => {
+                let text = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert!(output.status.success(), "{text}");
+                true
+            }
+            Err(_) => false,
+        }
+    };
+    let path = |name: &str| root.join(name).display().to_string();
+    if !skopeo(&format!("oci:{}:x", path("ours")), &format!("oci:{}:y", path("theirs"))) {
+        skips::skip("skopeo_reads_and_writes_the_same", "skopeo is not installed");
+        std::fs::remove_dir_all(root).unwrap();
+        return;
+    }
+    assert_eq!(open(&root.join("theirs"), ":y").unwrap().manifest(None).unwrap(), written);
+    skopeo(&format!("oci:{}:x", path("ours")), &format!("dir:{}", path("their-dir")));
+    let source = DirectorySource::open(&root.join("their-dir")).unwrap();
+    assert_eq!(source.manifest(None).unwrap(), written);
+    let to = DirectorySink::create(&root.join("our-dir")).unwrap();
+    copy_image(&source, &to).unwrap();
+    skopeo(&format!("dir:{}", path("our-dir")), &format!("oci:{}:z", path("theirs")));
+    assert_eq!(open(&root.join("theirs"), ":z").unwrap().manifest(None).unwrap(), written);
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+/// An image that other programs take for one: an empty archive as its layer.
+fn write_real_image(sink: &dyn Sink) -> Document {
+    let layer = [0; 1024];
+    let diff_id = digest_of(Algorithm::Sha256, &layer);
+    let config = oci::image::ImageConfig {
+        architecture: "amd64".into(),
+        os: "linux".into(),
+        rootfs: oci::image::RootFs { kind: "layers".into(), diff_ids: vec![diff_id.into()] },
+        ..Default::default()
+    };
+    let put = |media_type: &str, content: &[u8]| {
+        let digest = digest_of(Algorithm::Sha256, content);
+        let descriptor = Descriptor::new(media_type, digest, content.len() as u64);
+        sink.put_blob(&descriptor, &mut &*content).unwrap();
+        descriptor
+    };
+    let manifest = oci::image::Manifest {
+        schema_version: 2,
+        media_type: oci::image::media_type::OCI_MANIFEST.into(),
+        config: put(oci::image::media_type::OCI_CONFIG, oci::json::write(&config).as_bytes()),
+        layers: vec![put(oci::image::media_type::OCI_LAYER, &layer)],
+        ..Default::default()
+    };
+    let manifest = verify_manifest(oci::json::write(&manifest).into_bytes(), "", None).unwrap();
+    sink.finish(&manifest).unwrap();
+    manifest
+}

@@ -1,0 +1,93 @@
+//! Where an image is read from and written to.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::policy::Scopes;
+use oci::Digest;
+use oci::image::{Descriptor, Document};
+use std::io::Read;
+
+/// Content on its way. Its end is an error when it is not what its descriptor says.
+pub type Blob = Box<dyn Read + Send>;
+
+/// Somewhere an image is.
+///
+/// Threads may read several blobs at once.
+pub trait Source: Send + Sync {
+    /// What policies call the image.
+    fn scopes(&self) -> Scopes;
+
+    /// The image's manifest or index; with a digest, one of the manifests that it leads to.
+    fn manifest(&self, digest: Option<&Digest>) -> Result<Document>;
+
+    /// A configuration, layer or other content that a manifest names.
+    fn blob(&self, descriptor: &Descriptor) -> Result<Blob>;
+}
+
+/// Somewhere an image goes: first its blobs, then the manifests that name them, and at last the one
+/// that the name stands for.
+///
+/// Threads may write several blobs at once. What is put becomes visible at once or with
+/// [`Sink::finish`], but no manifest is visible before its blobs.
+pub trait Sink: Send + Sync {
+    /// Whether content is there already.
+    fn has_blob(&self, digest: &Digest) -> Result<bool>;
+
+    /// Puts content, which has to be what its descriptor says.
+    fn put_blob(&self, descriptor: &Descriptor, content: &mut dyn Read) -> Result<()>;
+
+    /// Puts a manifest that another one names.
+    fn put_instance(&self, manifest: &Document) -> Result<()>;
+
+    /// Puts the manifest that the name stands for, and makes the image complete.
+    fn finish(&self, manifest: &Document) -> Result<()>;
+}
+
+/// Copies content, and says whose fault a failure is.
+pub(crate) fn copy(
+    what: &Descriptor,
+    content: &mut dyn Read,
+    to: &mut dyn std::io::Write,
+) -> Result<()> {
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        let count = match content.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => {
+                let kind = match error.kind() {
+                    std::io::ErrorKind::InvalidData => ErrorKind::Corrupt,
+                    _ => ErrorKind::Os,
+                };
+                return Err(Error::new(kind, format!("read {}: {error}", what.digest)));
+            }
+        };
+        to.write_all(&buffer[..count]).map_err(|error| {
+            Error::new(ErrorKind::Os, format!("write {}: {error}", what.digest))
+        })?;
+    }
+}
+
+/// Copies everything that a manifest leads to from one place to another, one after the other.
+pub fn copy_image(source: &dyn Source, sink: &dyn Sink) -> Result<()> {
+    let root = source.manifest(None)?;
+    if let Some(index) = root.index() {
+        for descriptor in &index.manifests {
+            let instance = source.manifest(Some(descriptor.verifiable()?))?;
+            copy_blobs(source, sink, &instance)?;
+            sink.put_instance(&instance)?;
+        }
+    }
+    copy_blobs(source, sink, &root)?;
+    sink.finish(&root)
+}
+
+fn copy_blobs(source: &dyn Source, sink: &dyn Sink, manifest: &Document) -> Result<()> {
+    let Some(manifest) = manifest.manifest() else { return Ok(()) };
+    for descriptor in manifest.layers.iter().chain([&manifest.config]) {
+        if !sink.has_blob(descriptor.verifiable()?)? {
+            sink.put_blob(descriptor, &mut source.blob(descriptor)?)?;
+        }
+    }
+    Ok(())
+}
