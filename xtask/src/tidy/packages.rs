@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 /// Which crates of the workspace each crate may depend on: one way only.
 const EDGES: &[(&str, &[&str])] = &[
+    ("archive", &["skips", "sys"]),
     ("oci", &[]),
     ("sys", &[]),
     ("rt", &["sys"]),
@@ -27,20 +28,22 @@ const EDGES: &[(&str, &[&str])] = &[
 /// What `tare-runtime` links. Derived visitors of `serde` were a quarter of its code.
 const SMALL: [&str; 5] = ["oci", "sys", "rt", "runtime", "tare-runtime"];
 /// Licences that may be linked into the programs.
-const LICENCES: [&str; 8] = [
+const LICENCES: [&str; 10] = [
     "MIT",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
     "BSD-3-Clause",
+    "bzip2-1.0.6",
     "ISC",
     "Unicode-3.0",
     "Zlib",
     "Unlicense",
 ];
 /// Packages of others in Cargo.lock. Each is code that nobody here has read.
-const PACKAGES_LIMIT: usize = 60;
+const PACKAGES_LIMIT: usize = 80;
 /// Packages of others that the project names itself.
-const DIRECT_LIMIT: usize = 12;
+const DIRECT_LIMIT: usize = 16;
 
 /// Checks the workspace.
 pub(super) fn check(findings: &mut Vec<String>) {

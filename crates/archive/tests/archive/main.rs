@@ -1,0 +1,8 @@
+//! The crate from outside: real archives, hostile ones, and what other programs read in them.
+
+mod apply;
+mod craft;
+mod differential;
+mod hostile;
+mod place;
+mod tables;
