@@ -41,6 +41,16 @@ pub fn remove(fd: impl AsFd, name: impl AsRef<[u8]>) -> Result<()> {
     .map(drop)
 }
 
+/// `fgetxattr(2)`.
+pub fn get(fd: impl AsFd, name: impl AsRef<[u8]>) -> Result<Vec<u8>> {
+    filled(|buffer| {
+        with_cstr(name.as_ref(), |name| {
+            // SAFETY: `name` is a C string, the buffer is writable for the length given.
+            unsafe { call!(__NR_fgetxattr, fd.fd(), name, buffer.as_mut_ptr(), buffer.len()) }
+        })
+    })
+}
+
 /// `lgetxattr(2)`.
 pub fn get_at(path: impl AsRef<[u8]>, name: impl AsRef<[u8]>) -> Result<Vec<u8>> {
     filled(|buffer| {

@@ -11,9 +11,11 @@ mod pax;
 mod reader;
 mod sparse;
 mod tap;
+mod writer;
 
 pub use entry::{Entry, What, Xattr};
 pub use header::BLOCK;
 pub use reader::Reader;
 pub use sparse::Piece;
-pub use tap::Tap;
+pub use tap::{Bytes, Tap};
+pub use writer::Writer;

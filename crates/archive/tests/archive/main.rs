@@ -4,5 +4,6 @@ mod apply;
 mod craft;
 mod differential;
 mod hostile;
+mod packed;
 mod place;
 mod tables;
