@@ -18,6 +18,8 @@ pub enum ErrorKind {
     Denied,
     /// Content is not what its digest or size says.
     Corrupt,
+    /// Another machine does not do what it should, or cannot be reached.
+    Network,
     /// The operating system refused.
     Os,
 }

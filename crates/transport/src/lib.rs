@@ -11,7 +11,8 @@
 //! And what an image is read from and written to, a [`Source`] and a [`Sink`]:
 //!
 //! - [`layout`]: `oci:`, directories with many images;
-//! - [`directory`]: `dir:`, a directory with one.
+//! - [`directory`]: `dir:`, a directory with one;
+//! - [`registry`]: `docker://`, a registry.
 //!
 //! Nothing here looks at the environment: callers say which files there are. What a document may
 //! hold is bounded by named constants.
@@ -27,6 +28,7 @@ pub mod layout;
 pub mod lookaside;
 pub mod policy;
 pub mod registries;
+pub mod registry;
 mod transfer;
 mod yaml;
 

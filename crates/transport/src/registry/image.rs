@@ -1,0 +1,116 @@
+//! Images in registries as sources and sinks.
+
+use super::{Options, Registry};
+use crate::error::{Error, ErrorKind, Result};
+use crate::policy::Scopes;
+use crate::registries;
+use crate::transfer::{Blob, Sink, Source};
+use oci::image::{Descriptor, Document};
+use oci::{Digest, Reference};
+use std::io::Read;
+
+/// An image in a registry.
+pub struct RegistrySource {
+    registry: Registry,
+    /// What the user calls it; policies know it by this name, wherever it is.
+    name: Reference,
+    /// Its manifest, which is fetched once: a tag may mean another image a moment later.
+    manifest: Document,
+}
+
+impl RegistrySource {
+    /// Finds an image at the first of several places that has it. `options` says how each is reached. When
+    /// none has it, the error tells of all.
+    pub fn open(
+        name: &Reference,
+        places: &[registries::Source],
+        options: &dyn Fn(&registries::Source) -> Result<Options>,
+    ) -> Result<Self> {
+        let mut failed: Vec<(ErrorKind, String)> = Vec::new();
+        let mut hint = None;
+        for place in places {
+            let opened = options(place).and_then(|options| {
+                let registry = Registry::connect(&place.reference, options)?;
+                let selector = place.reference.selector();
+                let manifest = registry.manifest(&selector, place.reference.digest())?;
+                Ok(Self { registry, name: name.clone(), manifest })
+            });
+            match opened {
+                Ok(source) => return Ok(source),
+                Err(error) => {
+                    hint = error.hint().map(str::to_owned).or(hint);
+                    failed.push((error.kind(), error.to_string()));
+                }
+            }
+        }
+        // The registry itself comes last, and knows best.
+        let kind = failed.last().map_or(ErrorKind::NotFound, |(kind, _)| *kind);
+        let texts: Vec<String> = failed.into_iter().map(|(_, text)| text).collect();
+        let error = Error::new(kind, texts.join("; "));
+        Err(match hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        })
+    }
+
+    /// The registry that has it.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+impl Source for RegistrySource {
+    fn scopes(&self) -> Scopes {
+        Scopes::of_registry(&self.name)
+    }
+
+    fn manifest(&self, digest: Option<&Digest>) -> Result<Document> {
+        match digest {
+            Some(digest) if digest != self.manifest.digest() => {
+                self.registry.manifest(&digest.to_string(), Some(digest))
+            }
+            _ => Ok(self.manifest.clone()),
+        }
+    }
+
+    fn blob(&self, descriptor: &Descriptor) -> Result<Blob> {
+        self.registry.blob(descriptor)
+    }
+}
+
+/// An image that is written to a registry.
+pub struct RegistrySink {
+    registry: Registry,
+    /// The tag, if it gets one.
+    tag: Option<String>,
+}
+
+impl RegistrySink {
+    /// An image with a name. With a digest in it, what is written has to have that.
+    pub fn new(registry: Registry, name: &Reference) -> Self {
+        let tag = name.tag().map(str::to_owned);
+        let tag = tag.or_else(|| name.digest().is_none().then(|| name.selector()));
+        Self { registry, tag }
+    }
+}
+
+impl Sink for RegistrySink {
+    fn has_blob(&self, digest: &Digest) -> Result<bool> {
+        self.registry.has_blob(digest)
+    }
+
+    fn put_blob(&self, descriptor: &Descriptor, content: &mut dyn Read) -> Result<()> {
+        self.registry.put_blob(descriptor, content)
+    }
+
+    fn put_instance(&self, manifest: &Document) -> Result<()> {
+        self.registry.put_manifest(&manifest.digest().to_string(), manifest)
+    }
+
+    fn finish(&self, manifest: &Document) -> Result<()> {
+        match &self.tag {
+            Some(tag) => self.registry.put_manifest(tag, manifest),
+            None => self.put_instance(manifest),
+        }
+    }
+}

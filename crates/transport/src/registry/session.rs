@@ -1,0 +1,271 @@
+//! Who we are to a registry: the only place that adds credentials to a request.
+
+use super::address::Address;
+use super::challenge::Challenge;
+use super::http::{Answer, Http, Options, Request};
+use crate::auth::Credentials;
+use crate::error::{Error, ErrorKind, Result};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Most redirections of one request.
+const REDIRECTS_LIMIT: usize = 10;
+/// Largest answer of a token service.
+const TOKEN_LIMIT_BYTES: usize = 1 << 20;
+/// How long a token is good for when nobody says so, and at least: the token specification's number.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(60);
+/// A token that is used for longer than it lasts is asked for anew; this much earlier, as clocks and
+/// networks take their time.
+const TOKEN_MARGIN: Duration = Duration::from_secs(10);
+
+/// What a request needs.
+#[derive(Clone, Debug)]
+pub(super) struct Access(String);
+
+impl Access {
+    pub(super) fn pull(repository: &str) -> Self {
+        Self(format!("repository:{repository}:pull"))
+    }
+
+    pub(super) fn push(repository: &str) -> Self {
+        Self(format!("repository:{repository}:pull,push"))
+    }
+
+    pub(super) fn delete(repository: &str) -> Self {
+        Self(format!("repository:{repository}:delete"))
+    }
+}
+
+oci::document! {
+    TokenAnswer(snake) {
+        token: String,
+        access_token: String,
+        expires_in: u64,
+    }
+}
+
+struct Token {
+    text: String,
+    until: Instant,
+}
+
+/// A registry that was reached.
+pub(super) struct Session {
+    http: Http,
+    origin: Address,
+    credentials: Option<Credentials>,
+    token_services: Vec<String>,
+    challenge: Mutex<Option<Challenge>>,
+    /// By what they are good for.
+    tokens: Mutex<BTreeMap<String, Token>>,
+}
+
+/// A thread that panicked has left a whole value behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Session {
+    /// Reaches a registry: by TLS, or without where that is allowed.
+    pub(super) fn open(domain: &str, options: Options) -> Result<Self> {
+        // Docker's registry is not where its name says.
+        let host = if domain == "docker.io" { "registry-1.docker.io" } else { domain };
+        let origin = Address { secure: true, host: host.to_ascii_lowercase(), path: "/v2/".into() };
+        let http = Http::new(&options)?;
+        let may_be_plain = options.insecure || origin.is_loopback();
+        let plain = may_be_plain.then(|| Address { secure: false, ..origin.clone() });
+        let mut failed = None;
+        for origin in [Some(origin), plain].into_iter().flatten() {
+            let request = Request::get(origin.clone());
+            // A server that does not speak TLS would be asked again and again.
+            let sent = match origin.secure && may_be_plain {
+                true => http.send_once(&request, None),
+                false => http.send(&request, None),
+            };
+            match sent {
+                Ok(answer) => {
+                    let challenge = Challenge::choose(&answer.headers("www-authenticate"));
+                    let (credentials, token_services) =
+                        (options.credentials.clone(), options.token_services.clone());
+                    return Ok(Self {
+                        http,
+                        origin,
+                        credentials,
+                        token_services,
+                        challenge: Mutex::new(challenge.filter(|_| answer.status == 401)),
+                        tokens: Mutex::default(),
+                    });
+                }
+                Err(error) => {
+                    failed = Some(
+                        failed
+                            .map_or(error.to_string(), |first: String| format!("{first}; {error}")),
+                    )
+                }
+            }
+        }
+        Err(Error::new(ErrorKind::Network, failed.unwrap_or_default()))
+    }
+
+    /// An address of the registry.
+    pub(super) fn address(&self, path: &str) -> Address {
+        Address { path: path.to_owned(), ..self.origin.clone() }
+    }
+
+    /// Whether an address is the registry itself.
+    pub(super) fn is_own(&self, address: &Address) -> bool {
+        self.origin.same_origin(address)
+    }
+
+    pub(super) fn http(&self) -> &Http {
+        &self.http
+    }
+
+    /// Sends a request, follows where it leads, and says who we are if that is asked for.
+    pub(super) fn send(&self, request: &Request<'_>, access: &Access) -> Result<Answer> {
+        let authorization = self.authorization(access)?;
+        let answer = self.follow(request, authorization.as_deref())?;
+        if answer.status != 401 || !self.is_own(&answer.address) {
+            return Ok(answer);
+        }
+        // A token that is no longer good, or a right that was not asked for.
+        let Some(challenge) = Challenge::choose(&answer.headers("www-authenticate")) else {
+            return Ok(answer);
+        };
+        *lock(&self.challenge) = Some(challenge);
+        lock(&self.tokens).remove(&access.0);
+        match self.authorization(access)? {
+            Some(authorization) => self.follow(request, Some(&authorization)),
+            None => Ok(answer),
+        }
+    }
+
+    /// Follows redirections. Only the registry itself is told who we are.
+    fn follow(&self, request: &Request<'_>, authorization: Option<&str>) -> Result<Answer> {
+        let mut request = request.clone();
+        for _ in 0..=REDIRECTS_LIMIT {
+            let own = self.is_own(&request.address);
+            let answer = self.http.send(&request, authorization.filter(|_| own))?;
+            let is_read = matches!(request.method, "GET" | "HEAD");
+            let leads = match answer.status {
+                307 | 308 => true,
+                301..=303 => is_read,
+                _ => false,
+            };
+            let Some(target) = answer.header("location").filter(|_| leads) else {
+                return Ok(answer);
+            };
+            let next = answer.address.resolve(target)?;
+            answer.address.check_step_to(&next)?;
+            request.address = next;
+        }
+        let text = format!("{}: leads in a circle", self.origin.origin());
+        Err(Error::new(ErrorKind::Network, text))
+    }
+
+    /// The value of the header, if one is wanted and there is one.
+    fn authorization(&self, access: &Access) -> Result<Option<String>> {
+        let challenge = lock(&self.challenge).clone();
+        match challenge {
+            None => Ok(None),
+            Some(Challenge::Basic) => Ok(self.basic()),
+            Some(Challenge::Bearer { realm, service, scope }) => {
+                // The lock is not held over the network: two threads may get a token each.
+                if let Some(token) = lock(&self.tokens).get(&access.0)
+                    && Instant::now() < token.until
+                {
+                    return Ok(Some(["Bearer ", &token.text].concat()));
+                }
+                let token = self.fetch_token(&realm, &service, &[&access.0, &scope])?;
+                let header = ["Bearer ", &token.text].concat();
+                lock(&self.tokens).insert(access.0.clone(), token);
+                Ok(Some(header))
+            }
+        }
+    }
+
+    fn basic(&self) -> Option<String> {
+        match &self.credentials {
+            Some(Credentials::Basic { user, password }) => {
+                let pair = [user, ":", password].concat();
+                Some(["Basic ", &oci::base64::encode(pair.as_bytes())].concat())
+            }
+            _ => None,
+        }
+    }
+
+    /// Gets a token. A service that is not the registry's own is asked without credentials.
+    fn fetch_token(&self, realm: &str, service: &str, scopes: &[&str]) -> Result<Token> {
+        let realm = Address::parse(realm)?;
+        self.origin.check_step_to(&realm)?;
+        let host = realm.host_name();
+        let trusted = self.origin.trusts(&realm)
+            || realm.secure && self.token_services.iter().any(|known| known == host);
+        let mut query = String::new();
+        let mut add = |name: &str, value: &str| {
+            if !value.is_empty() {
+                let separator = if query.is_empty() { "" } else { "&" };
+                query.push_str(&[separator, name, "=", &escape(value)].concat());
+            }
+        };
+        add("service", service);
+        let mut seen: Vec<&str> = Vec::new();
+        for scope in scopes {
+            if !seen.contains(scope) {
+                seen.push(scope);
+                add("scope", scope);
+            }
+        }
+        let answer = match &self.credentials {
+            Some(Credentials::Identity { token, .. }) if trusted => {
+                add("grant_type", "refresh_token");
+                add("client_id", "tare");
+                add("refresh_token", token);
+                let form = Request::post(realm.clone())
+                    .header("Content-Type", "application/x-www-form-urlencoded")
+                    .body(query.as_bytes());
+                self.http.send(&form, None)?
+            }
+            _ => {
+                let basic = self.basic().filter(|_| trusted);
+                self.http.send(&Request::get(realm.with_query(&query)), basic.as_deref())?
+            }
+        };
+        let answer = answer.expect(&[200], "get a token").map_err(|error| {
+            match self.credentials.is_some() && !trusted {
+                true => error.with_hint(format!(
+                    "{host} is not of the registry's domain, and was not told the credentials"
+                )),
+                false => error,
+            }
+        })?;
+        let began = Instant::now();
+        let text = answer.read_all(TOKEN_LIMIT_BYTES)?;
+        let parsed: TokenAnswer = oci::json::read(&text).map_err(|_| {
+            let text = format!("{}: its answer is no token", realm.origin());
+            Error::new(ErrorKind::Network, text)
+        })?;
+        let text = if parsed.token.is_empty() { parsed.access_token } else { parsed.token };
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let text = format!("{}: its answer is no token", realm.origin());
+            return Err(Error::new(ErrorKind::Network, text));
+        }
+        let lifetime = Duration::from_secs(parsed.expires_in.min(86_400)).max(TOKEN_LIFETIME);
+        Ok(Token { text, until: began + (lifetime - TOKEN_MARGIN) })
+    }
+}
+
+/// Escapes a value of a query or form.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                escaped.push(char::from(byte));
+            }
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}

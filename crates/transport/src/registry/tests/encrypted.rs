@@ -1,0 +1,89 @@
+//! TLS: whom we believe, and who we are.
+
+use super::*;
+use crate::certs::Certificates;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+fn file(name: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls")).join(name)
+}
+
+fn certificate(name: &str) -> CertificateDer<'static> {
+    CertificateDer::from_pem_file(file(name)).unwrap()
+}
+
+/// A registry that answers every request with 200, by TLS only. Serves as many connections as it is told.
+fn start(wants_client: bool) -> String {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone());
+    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    let builder = match wants_client {
+        false => builder.with_no_client_auth(),
+        true => {
+            let mut roots = RootCertStore::empty();
+            roots.add(certificate("ca.crt")).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+    };
+    let key = PrivateKeyDer::from_pem_file(file("server.key")).unwrap();
+    let config = builder.with_single_cert(vec![certificate("server.crt")], key).unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let Ok(connection) = ServerConnection::new(config.clone()) else { continue };
+            let mut stream = StreamOwned::new(connection, stream);
+            let mut head = [0; 4096];
+            let asked = stream.read(&mut head).unwrap_or(0);
+            if asked > 0 {
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+                // The client may have had enough.
+                let _ = stream.write_all(answer);
+                stream.conn.send_close_notify();
+                let _ = stream.flush();
+            }
+        }
+    });
+    format!("localhost:{port}")
+}
+
+fn connect_with(host: &str, change: impl Fn(&mut Options)) -> Result<Registry> {
+    let mut options = Options { attempts: 1, ..options() };
+    change(&mut options);
+    Registry::connect(&Reference::parse(&format!("{host}/a/b")).unwrap(), options)
+}
+
+#[test]
+fn a_registry_is_believed_by_its_authority_only() {
+    let host = start(false);
+    let refused = connect_with(&host, |_| {}).err().unwrap().to_string();
+    assert!(refused.contains("UnknownIssuer"), "{refused}");
+    connect_with(&host, |it| it.certificates.authorities.push(file("ca.crt"))).unwrap();
+    connect_with(&host, |it| it.system_authorities.push(file("ca.crt"))).unwrap();
+    connect_with(&host, |it| it.insecure = true).unwrap();
+    // The right authority, and another name.
+    let other = host.replace("localhost", "127.0.0.2");
+    let refused = connect_with(&other, |it| it.certificates.authorities.push(file("ca.crt")));
+    assert!(refused.err().unwrap().to_string().contains("https://127.0.0.2"));
+    let absent = connect_with(&host, |it| it.system_authorities.push(file("absent.crt")));
+    assert_eq!(absent.err().unwrap().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn we_show_our_certificate() {
+    let host = start(true);
+    let authorities = vec![file("ca.crt")];
+    let anonymous = Certificates { authorities: authorities.clone(), clients: Vec::new() };
+    assert!(connect_with(&host, |it| it.certificates = anonymous.clone()).is_err());
+    let clients = vec![(file("client.cert"), file("client.key"))];
+    let known = Certificates { authorities, clients };
+    connect_with(&host, |it| it.certificates = known.clone()).unwrap();
+}

@@ -1,0 +1,170 @@
+//! Content on its way to a registry: in one piece when it is small, in pieces that can be sent again when
+//! it is not.
+
+use super::Registry;
+use super::address::Address;
+use super::http::{Answer, Request};
+use super::session::escape;
+use crate::error::{Error, ErrorKind, Result};
+use crate::hash::Verified;
+use oci::Digest;
+use oci::image::Descriptor;
+use std::io::Read;
+
+/// Most that a registry may ask for as the smallest piece.
+const PIECE_LIMIT_BYTES: usize = 64 << 20;
+
+impl Registry {
+    /// Takes content from another repository of the registry, if it allows that.
+    pub fn mount_blob(&self, digest: &Digest, from: &str) -> Result<bool> {
+        let (digest, from) = (escape(&digest.to_string()), escape(from));
+        let address = self.address(&format!("blobs/uploads/?mount={digest}&from={from}"));
+        let answer = self.session.send(&Request::post(address), &self.push())?;
+        match answer.status {
+            201 => Ok(true),
+            // It has begun an upload instead, which nobody will go on with.
+            202 => {
+                self.cancel(&self.location(&answer)?);
+                Ok(false)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Puts content, which has to be what its descriptor says.
+    pub fn put_blob(&self, descriptor: &Descriptor, content: &mut dyn Read) -> Result<()> {
+        let digest = *descriptor.verifiable()?;
+        let answer =
+            self.session.send(&Request::post(self.address("blobs/uploads/")), &self.push())?;
+        let answer = answer.expect(&[202], "begin the upload")?;
+        let smallest = answer.header("oci-chunk-min-length").and_then(|it| it.parse().ok());
+        let wanted = self.session.http().piece_bytes();
+        let piece = wanted.max(smallest.unwrap_or(0)).clamp(1, PIECE_LIMIT_BYTES);
+        let mut upload = Upload { registry: self, location: self.location(&answer)?, sent: 0 };
+        let mut verified = Verified::new(content, digest, Some(descriptor.size));
+        let done = upload.send_all(&mut verified, piece, &digest);
+        if done.is_err() {
+            self.cancel(&upload.location);
+        }
+        done
+    }
+
+    /// Where an upload goes on.
+    fn location(&self, answer: &Answer) -> Result<Address> {
+        let location = answer.header("location").ok_or_else(|| {
+            let text = format!("{}: the registry does not say where to upload to", self.name);
+            Error::new(ErrorKind::Invalid, text)
+        })?;
+        let next = answer.address.resolve(location)?;
+        answer.address.check_step_to(&next)?;
+        Ok(next)
+    }
+
+    /// Tells that nothing more comes. Registries forget uploads by themselves, too.
+    fn cancel(&self, location: &Address) {
+        let _ = self.session.send(&Request::delete(location.clone()), &self.push());
+    }
+}
+
+struct Upload<'a> {
+    registry: &'a Registry,
+    location: Address,
+    sent: u64,
+}
+
+impl Upload<'_> {
+    fn send_all(&mut self, content: &mut dyn Read, size: usize, digest: &Digest) -> Result<()> {
+        let mut piece = Vec::new();
+        loop {
+            piece.clear();
+            let mut limited = Read::take(&mut *content, size as u64);
+            limited.read_to_end(&mut piece).map_err(|error| {
+                let kind = match error.kind() {
+                    std::io::ErrorKind::InvalidData => ErrorKind::Corrupt,
+                    _ => ErrorKind::Os,
+                };
+                Error::new(kind, format!("read {digest}: {error}"))
+            })?;
+            // The last piece, perhaps empty, goes with the digest.
+            if piece.len() < size {
+                return self.finish(&piece, digest);
+            }
+            self.send_piece(&piece)?;
+        }
+    }
+
+    fn finish(&mut self, piece: &[u8], digest: &Digest) -> Result<()> {
+        if self.sent > 0 && !piece.is_empty() {
+            self.send_piece(piece)?;
+        }
+        let last = if self.sent > 0 { &[][..] } else { piece };
+        let query = ["digest=", &escape(&digest.to_string())].concat();
+        let request = Request::put(self.location.with_query(&query))
+            .header("Content-Type", "application/octet-stream")
+            .body(last);
+        let sent = self.registry.session.send(&request, &self.registry.push());
+        match sent.and_then(|answer| answer.expect(&[201, 204], "finish the upload")) {
+            Ok(_) => Ok(()),
+            // The answer to an attempt before may have been lost: then it is there.
+            Err(error) => match self.registry.has_blob(digest) {
+                Ok(true) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn send_piece(&mut self, piece: &[u8]) -> Result<()> {
+        let session = &self.registry.session;
+        let (begin, end) = (self.sent, self.sent + piece.len() as u64);
+        let mut failures = 0;
+        while self.sent < end {
+            let rest = &piece[(self.sent - begin) as usize..];
+            let request = Request::patch(self.location.clone())
+                .header("Content-Type", "application/octet-stream")
+                .header("Content-Range", &format!("{}-{}", self.sent, end - 1))
+                .body(rest);
+            let sent = session.send(&request, &self.registry.push());
+            let failure = match sent {
+                Ok(answer) if matches!(answer.status, 202 | 204) => {
+                    self.location = self.registry.location(&answer)?;
+                    self.sent = end;
+                    return Ok(());
+                }
+                // What it has is not what we think: ask.
+                Ok(answer) if answer.status == 416 => None,
+                Ok(answer) => return answer.expect(&[202], "upload").map(drop),
+                Err(error) if error.kind() != ErrorKind::Network => return Err(error),
+                Err(error) => Some(error),
+            };
+            failures += 1;
+            if failures >= session.http().attempts() {
+                let text = format!("upload stopped at byte {}", self.sent);
+                return Err(failure.unwrap_or_else(|| Error::new(ErrorKind::Network, text)));
+            }
+            session.http().pause(failures, None);
+            self.ask(begin, end)?;
+        }
+        Ok(())
+    }
+
+    /// Asks how much has arrived.
+    fn ask(&mut self, begin: u64, end: u64) -> Result<()> {
+        let request = Request::get(self.location.clone());
+        let answer = self.registry.session.send(&request, &self.registry.push())?;
+        let answer = answer.expect(&[204, 202, 200], "ask for the upload")?;
+        let range = answer.header("range").unwrap_or_default();
+        let last: Option<u64> =
+            range.trim_start_matches("bytes=").split_once('-').and_then(|(_, it)| it.parse().ok());
+        // Nothing at all is written as `0-0` by some, which is one byte to others.
+        let arrived = last.filter(|&last| last > 0).map_or(0, |last| last + 1);
+        if !(begin..=end).contains(&arrived) {
+            let text = format!("the registry has {arrived} bytes of an upload, expected {begin}");
+            return Err(Error::new(ErrorKind::Network, text));
+        }
+        self.sent = arrived;
+        if answer.header("location").is_some() {
+            self.location = self.registry.location(&answer)?;
+        }
+        Ok(())
+    }
+}
