@@ -295,6 +295,26 @@ pub fn seek(fd: impl AsFd, position: u64) -> Result<()> {
     unsafe { call!(__NR_lseek, fd.fd(), position, 0) }.map(drop)
 }
 
+/// Sets the times of last access and change of `path`, or of `dir` itself when it is empty; links
+/// are not followed (`utimensat(2)`).
+pub fn set_times(dir: impl AsFd, path: impl AsRef<[u8]>, time: crate::time::Time) -> Result<()> {
+    let pair = [time.seconds, time.nanos, time.seconds, time.nanos];
+    // SAFETY: `pair` is two readable `timespec`s; the path is NULL, which means `dir` itself, or a C
+    // string for the duration of the call.
+    let set = |path, flags| unsafe { call!(__NR_utimensat, dir.fd(), path, pair.as_ptr(), flags) };
+    match path.as_ref() {
+        b"" => set(core::ptr::null(), 0),
+        path => with_cstr(path, |path| set(path, AT_SYMLINK_NOFOLLOW)),
+    }
+    .map(drop)
+}
+
+/// `syncfs(2)`: everything of the file system that `fd` is on.
+pub fn sync_filesystem(fd: impl AsFd) -> Result<()> {
+    // SAFETY: no pointer is passed.
+    unsafe { call!(__NR_syncfs, fd.fd()) }.map(drop)
+}
+
 /// `fsync(2)`.
 pub fn sync(fd: impl AsFd) -> Result<()> {
     // SAFETY: no pointer is passed.

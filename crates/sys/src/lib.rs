@@ -31,6 +31,7 @@ pub mod socket;
 pub mod time;
 pub mod tty;
 pub mod wait;
+pub mod xattr;
 
 pub use cstr::CStrings;
 pub use errno::{Errno, Result};

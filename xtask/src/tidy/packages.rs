@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 /// Which crates of the workspace each crate may depend on: one way only.
 const EDGES: &[(&str, &[&str])] = &[
+    ("archive", &["skips", "sys"]),
     ("oci", &[]),
     ("sys", &[]),
     ("rt", &["sys"]),
@@ -27,11 +28,13 @@ const EDGES: &[(&str, &[&str])] = &[
 /// What `tare-runtime` links. Derived visitors of `serde` were a quarter of its code.
 const SMALL: [&str; 5] = ["oci", "sys", "rt", "runtime", "tare-runtime"];
 /// Licences that may be linked into the programs.
-const LICENCES: [&str; 8] = [
+const LICENCES: [&str; 10] = [
     "MIT",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
     "BSD-3-Clause",
+    "bzip2-1.0.6",
     "ISC",
     "Unicode-3.0",
     "Zlib",
@@ -40,7 +43,7 @@ const LICENCES: [&str; 8] = [
 /// Packages of others. Each is code that nobody here has read. A third of them is HTTP and TLS.
 const PACKAGES_LIMIT: usize = 80;
 /// Packages of others that the project names itself.
-const DIRECT_LIMIT: usize = 12;
+const DIRECT_LIMIT: usize = 16;
 
 /// Checks the workspace.
 pub(super) fn check(findings: &mut Vec<String>) {

@@ -3,7 +3,8 @@
 /// Crates that may contain `unsafe`.
 const UNSAFE: [&str; 2] = ["crates/sys/", "crates/rt/"];
 /// Libraries: they return, the programs print, exit and look at the environment.
-const LIBRARIES: [&str; 5] = [
+const LIBRARIES: [&str; 6] = [
+    "crates/archive/src/",
     "crates/oci/src/",
     "crates/sys/src/",
     "crates/runtime/src/",
@@ -83,6 +84,7 @@ fn check_functions(path: &str, text: &str, findings: &mut Vec<String>) {
         let end = format!("{}}}", &line[..indent]);
         let length = lines[at..].iter().position(|line| *line == end).map_or(1, |found| found + 1);
         let allowed = LONG.iter().any(|(file, long)| *file == path && *long == name);
+        let allowed = allowed || path.contains("/tables/");
         if length > FUNCTION_LIMIT && !line.trim_end().ends_with('}') && !allowed {
             findings
                 .push(format!("{path}: {name} has {length} lines, the limit is {FUNCTION_LIMIT}"));
