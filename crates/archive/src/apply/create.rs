@@ -219,7 +219,7 @@ impl Extractor<'_> {
     fn clear(&mut self, name: &[u8], path: &TreePath) -> Result<()> {
         let failed = |e| Error::os(e, "replacing a file");
         let stat = self.stat(name)?;
-        let own = self.is_own(path.as_bytes());
+        let own = self.is_own(path.as_bytes()) || self.detoured.contains_key(&stat.st_ino);
         if Self::is_directory(&stat) {
             if self.options.form == Form::Plain && self.remove_foreign(name, path.as_bytes())? {
                 return Ok(());

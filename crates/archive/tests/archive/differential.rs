@@ -170,7 +170,7 @@ fn programs(test: &str) -> Vec<&'static str> {
 }
 
 /// Compares what is taken; returns how many archives were.
-fn compare(test: &str, archives: &[(String, Vec<u8>)], excused: &[(&str, &str)]) -> usize {
+pub fn compare(test: &str, archives: &[(String, Vec<u8>)], excused: &[(&str, &str)]) -> usize {
     let programs = programs(test);
     let place = Place::new("differential");
     let folder = place.root();

@@ -6,4 +6,5 @@ mod differential;
 mod hostile;
 mod packed;
 mod place;
+mod roundtrip;
 mod tables;
