@@ -1,6 +1,6 @@
 //! `mutation --count N [--seed S] [--input NAME] [--case NUMBER]`: see `cargo xtask fuzz`.
 
-use mutation::{Corpus, Tally};
+use mutation::{Corpus, Subject, Tally};
 use runtime::inputs::Input;
 use std::io::Write;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ const OTHERS_SHARE: u64 = 10;
 struct Arguments {
     count: u64,
     seed: u64,
-    input: Option<Input>,
+    input: Option<Subject>,
     case: Option<u64>,
 }
 
@@ -42,7 +42,7 @@ fn arguments() -> Result<Arguments, String> {
             "--seed" => arguments.seed = number()?,
             "--case" => arguments.case = Some(number()?),
             "--input" => {
-                let known = Input::ALL.into_iter().find(|input| input.name() == value);
+                let known = Subject::all().find(|input| input.name() == value);
                 arguments.input = Some(known.ok_or_else(|| format!("no input {value:?}"))?);
             }
             _ => return Err(format!("no option {name:?}")),
@@ -61,10 +61,10 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         say(&format!("{tally:?}\n"));
         return Ok(());
     }
-    let all = Input::ALL.into_iter();
+    let all = Subject::all();
     for input in all.filter(|&input| arguments.input.is_none_or(|only| only == input)) {
         let count = match input {
-            Input::Config => arguments.count,
+            Subject::Runtime(Input::Config) => arguments.count,
             _ if arguments.input.is_some() => arguments.count,
             _ => arguments.count / OTHERS_SHARE,
         };
@@ -79,7 +79,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
 }
 
 /// Feeds cases 0 to `count` on every processor.
-fn feed_all(input: Input, seed: u64, count: u64) -> Result<Tally, String> {
+fn feed_all(input: Subject, seed: u64, count: u64) -> Result<Tally, String> {
     let corpus = Corpus::load(input)?;
     let next = AtomicU64::new(0);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -110,7 +110,7 @@ fn feed_all(input: Input, seed: u64, count: u64) -> Result<Tally, String> {
 
 /// Names the case that a thread was at when it panicked.
 struct Mark {
-    input: Input,
+    input: Subject,
     seed: u64,
     number: u64,
 }

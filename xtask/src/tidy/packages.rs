@@ -21,7 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tare", &["oci", "pkg", "runtime", "sys"]),
     ("e2e", &["skips", "sys"]),
     ("floor", &["rt", "sys"]),
-    ("mutation", &["runtime"]),
+    ("mutation", &["archive", "runtime"]),
     ("skips", &[]),
     ("xtask", &["oci", "runtime", "skips", "sys"]),
 ];
