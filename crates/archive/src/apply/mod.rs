@@ -231,6 +231,11 @@ impl<'a> Extractor<'a> {
                 self.make_node(name, entry)?;
             }
         }
+        if self.stack.has_detour() && self.options.form == Form::Plain {
+            // Behind a link it has another name: a whiteout of that must not hide it.
+            let real = self.stack.real_path(name)?;
+            self.note(&real)?;
+        }
         self.note(entry.path.as_bytes())
     }
 

@@ -66,6 +66,17 @@ impl<'a> Stack<'a> {
         self.frames.iter().any(|frame| frame.detour)
     }
 
+    /// The path of `name` in the top directory, as the kernel knows it.
+    pub(super) fn real_path(&self, name: &[u8]) -> Result<Vec<u8>> {
+        let link = |fd: i32| {
+            sys::fs::read_link(sys::CWD, format!("/proc/self/fd/{fd}"))
+                .map_err(|e| Error::os(e, "asking for a directory's name"))
+        };
+        let (root, top) = (link(self.frames[0].fd.raw())?, link(self.top().fd.raw())?);
+        let below = top.strip_prefix(root.as_slice()).unwrap_or(&top);
+        Ok([below, b"/", name].concat()[1..].to_vec())
+    }
+
     fn push(&mut self, fd: Fd, detour: bool) -> Result<()> {
         let stat = sys::fs::stat_fd(&fd).map_err(|e| Error::os(e, "looking at a directory"))?;
         self.frames.push(Frame {

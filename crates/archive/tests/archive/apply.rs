@@ -179,6 +179,19 @@ fn plain_form_removes_what_is_below_and_nothing_else() {
     assert!(found["file"].ends_with("\"new\""));
 }
 
+#[test]
+fn a_whiteout_leaves_what_its_layer_made_behind_a_link() {
+    let below = Craft::new().file("d/f", b"old").file("d/g", b"old");
+    let above = Craft::new()
+        .symlink("l", "d")
+        .file("l/f", b"new")
+        .file("d/.wh.f", b"")
+        .file("d/.wh.g", b"");
+    let found = tree(&[below, above], Form::Plain);
+    assert_eq!(keys(&found), ["d", "d/f", "l"]);
+    assert!(found["d/f"].ends_with("\"new\""), "{}", found["d/f"]);
+}
+
 /// The two forms of the same layers show the same tree: the kernel's overlayfs is the judge.
 #[test]
 fn both_forms_look_alike() {

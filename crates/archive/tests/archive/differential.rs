@@ -80,6 +80,9 @@ fn verbose_line(
     let kind = if kind == 'C' { '-' } else { kind };
     let middle = if kind == 'l' { " -> " } else { " link to " };
     let (name, target) = match kind {
+        // bsdtar does not show a target that only PAX has. Go leaves the header's empty where nothing
+        // of the target is ASCII, so that this is nothing to refuse.
+        'l' if !gnu && !rest.contains(middle) => (rest, UNSEEN),
         'l' | 'h' => rest.split_once(middle).ok_or(line)?,
         _ => (rest, ""),
     };
@@ -103,6 +106,9 @@ fn tidy(target: &str) -> String {
     let parts = target.split('/').filter(|part| !matches!(*part, "" | "."));
     parts.collect::<Vec<_>>().join("/")
 }
+
+/// A target that is not shown.
+const UNSEEN: &str = "?";
 
 fn tidied(list: &List) -> List {
     let entry = |(kind, name, size, target): &(char, String, u64, String)| {
@@ -194,7 +200,15 @@ pub fn compare(test: &str, archives: &[(String, Vec<u8>)], excused: &[(&str, &st
         }
         for (program, other) in others {
             let same = match &other {
-                Ok(other) if is_plain(list) => tidied(other) == tidied(list),
+                Ok(other) if is_plain(list) && other.len() == list.len() => {
+                    let mut other = tidied(other);
+                    for (entry, own) in other.iter_mut().zip(list) {
+                        if entry.3 == UNSEEN {
+                            entry.3.clone_from(&own.3);
+                        }
+                    }
+                    other == tidied(list)
+                }
                 Ok(other) => other.len() == list.len(),
                 // It wants names in PAX to be UTF-8; what it then shows is nobody's name.
                 Err(why) => !is_plain(list) && why.contains("can't be converted"),
