@@ -120,6 +120,16 @@ impl FsContext {
         .map(drop)
     }
 
+    /// Sets a parameter to an open file or directory.
+    pub fn set_fd(&self, key: impl AsRef<[u8]>, fd: impl AsFd) -> Result<()> {
+        let command = fsconfig_command::FSCONFIG_SET_FD as u32;
+        with_cstr(key.as_ref(), |key| {
+            // SAFETY: `key` is a C string for the duration of the call; no value is passed.
+            unsafe { call!(__NR_fsconfig, self.0.fd(), command, key, 0, fd.fd()) }
+        })
+        .map(drop)
+    }
+
     /// Makes the superblock and a detached mount of it with `MOUNT_ATTR_*`.
     pub fn mount(&self, attributes: u32) -> Result<Fd> {
         const FSMOUNT_CLOEXEC: u32 = 1;
