@@ -15,6 +15,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("rt", &["sys"]),
     ("pkg", &["skips"]),
+    ("store", &["oci", "skips", "sys"]),
     ("transport", &["oci", "skips"]),
     ("runtime", &["oci", "skips", "sys"]),
     ("tare-runtime", &["oci", "rt", "runtime", "sys"]),

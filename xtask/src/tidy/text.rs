@@ -3,12 +3,13 @@
 /// Crates that may contain `unsafe`.
 const UNSAFE: [&str; 2] = ["crates/sys/", "crates/rt/"];
 /// Libraries: they return, the programs print, exit and look at the environment.
-const LIBRARIES: [&str; 6] = [
+const LIBRARIES: [&str; 7] = [
     "crates/archive/src/",
     "crates/oci/src/",
     "crates/sys/src/",
     "crates/runtime/src/",
     "crates/pkg/src/",
+    "crates/store/src/",
     "crates/transport/src/",
 ];
 /// What a library does not call.

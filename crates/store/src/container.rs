@@ -1,0 +1,134 @@
+//! What containers have in the store: a writable directory on top of layers, and their names as roots
+//! of the garbage collector.
+
+use crate::error::{Error, Kind, Result};
+use crate::layout::{self, LayerKey, META, UPPER, WORK};
+use crate::limits::LOCK_WAIT_MS;
+use crate::store::Store;
+use crate::trash::Garbage;
+use crate::work::Work;
+use crate::{fault, files, lock};
+use oci::AnyDigest;
+use sys::Fd;
+use sys::fs::{self, Lock};
+
+oci::document! {
+    /// `meta.json` of a container.
+    ContainerRecord(snake) {
+        id: String => required,
+        /// The manifest that it was made from; empty for one that was made from a directory.
+        image: AnyDigest,
+        /// The layers, the lowest first, by the names of their directories.
+        layers: Vec<String> => always,
+        /// When it was made, in seconds since 1970.
+        time_s: i64 => always,
+    }
+}
+
+impl ContainerRecord {
+    /// The layers, the lowest first.
+    pub fn keys(&self) -> Result<Vec<LayerKey>> {
+        let read = |name: &String| {
+            let invalid = || format!("container {}: {name:?} is not a layer", self.id);
+            LayerKey::parse(name).ok_or_else(|| Error::new(Kind::Invalid, invalid()))
+        };
+        self.layers.iter().map(read).collect()
+    }
+}
+
+/// A container's directory, which nobody removes as long as this is open.
+#[derive(Debug)]
+pub struct Container {
+    /// Its record.
+    pub record: ContainerRecord,
+    dir: Fd,
+}
+
+impl Container {
+    /// The directory of what the container changed.
+    pub fn upper_dir(&self) -> Result<Fd> {
+        files::open_dir(&self.dir, UPPER)
+    }
+
+    /// The directory that overlayfs works in.
+    pub fn work_dir(&self) -> Result<Fd> {
+        files::open_dir(&self.dir, WORK)
+    }
+}
+
+impl Work<'_> {
+    /// Makes a container. Its layers are there, and stay as long as it does.
+    pub fn create_container(&mut self, record: &ContainerRecord) -> Result<()> {
+        layout::check_id(&record.id)?;
+        let store = self.store();
+        let root = store.root();
+        let temp = self.path("container");
+        files::make_dir(root, &temp)?;
+        let dir = files::open_dir(root, &temp)?;
+        files::make_dir(&dir, UPPER)?;
+        // What the container sees as its root directory has this mode.
+        let upper = files::open_dir(&dir, UPPER)?;
+        fs::chmod_fd(&upper, 0o755).map_err(|errno| Error::os("making a container", errno))?;
+        files::make_dir(&dir, WORK)?;
+        files::write_record(&dir, META, record, store.durability())?;
+        store.durability().sync(&dir, &temp)?;
+        let _guard = store.share()?;
+        store.open_layers(&record.keys()?)?;
+        // Replacing would succeed where the other directory is empty; no container's is.
+        match fs::rename(root, &temp, root, layout::container(&record.id), 0) {
+            Err(sys::Errno::EEXIST | sys::Errno::ENOTEMPTY) => {
+                let text = format!("container {}: there is one already", record.id);
+                return Err(Error::new(Kind::Exists, text));
+            }
+            result => result
+                .map_err(|errno| Error::os(format!("making container {}", record.id), errno))?,
+        }
+        fault::step("container made");
+        store.durability().sync_dir(root, layout::CONTAINERS)
+    }
+}
+
+impl Store {
+    /// Opens a container, which stays as long as it is open.
+    pub fn container(&self, id: &str) -> Result<Container> {
+        layout::check_id(id)?;
+        let missing = |error: Error| match error.kind() {
+            Kind::NotFound => Error::not_found(format!("container {id}: there is none")),
+            _ => error,
+        };
+        let place = layout::container(id);
+        let dir = files::open_dir(self.root(), &place).map_err(missing)?;
+        lock::wait(&dir, Lock::TryShared, LOCK_WAIT_MS, || format!("container {id}"))?;
+        if !lock::is_at(self.root(), &place, &dir)? {
+            return Err(Error::not_found(format!("container {id}: it is being removed")));
+        }
+        let record = files::read_record(&dir, META).map_err(missing)?;
+        Ok(Container { record, dir })
+    }
+
+    /// The identifiers of all containers.
+    pub fn containers(&self) -> Result<Vec<String>> {
+        files::list(self.root(), layout::CONTAINERS)
+    }
+
+    /// Removes a container that nobody has open.
+    pub fn remove_container(&self, id: &str) -> Result<()> {
+        layout::check_id(id)?;
+        let place = layout::container(id);
+        let guard = self.share()?;
+        let dir = match files::open_dir(self.root(), &place) {
+            Err(error) if error.kind() == Kind::NotFound => {
+                return Err(Error::not_found(format!("container {id}: there is none")));
+            }
+            result => result?,
+        };
+        if !lock::try_alone(&dir)? {
+            let text = format!("container {id}: is in use");
+            return Err(Error::new(Kind::InUse, text).with_hint("stop it, or unmount it, first"));
+        }
+        let mut garbage = Garbage::open(self)?;
+        garbage.take(&place)?;
+        drop((dir, guard));
+        garbage.remove()
+    }
+}

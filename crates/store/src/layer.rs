@@ -1,0 +1,173 @@
+//! Layers: a directory each, under the digest of the tar that it was.
+
+use crate::error::{During, Error, Kind, Result};
+use crate::files::{self, Durability};
+use crate::layout::{self, DIFF, INDEX, LayerKey, META};
+use crate::store::Store;
+use crate::{fault, limits};
+use oci::{AnyDigest, Digest};
+use sys::Fd;
+
+/// The version of a layer's record.
+const META_FORMAT: u32 = 1;
+/// The form of a layer that is a directory tree.
+const FORM_DIR: &str = "dir";
+
+oci::document! {
+    /// `meta.json` of a layer: written last, so a layer without it is none.
+    LayerMeta(snake) {
+        format: u32 => required,
+        diff_id: AnyDigest => required,
+        /// Size of the tar.
+        tar_bytes: u64 => always,
+        /// What the layer takes on the disk.
+        disk_bytes: u64 => always,
+        /// Entries of the tar.
+        entries: u64 => always,
+        /// In which forms it is here: `dir`, later others beside it.
+        forms: Vec<String> => always,
+    }
+}
+
+/// What is known of a layer when it has been unpacked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LayerFacts {
+    /// Size of the tar.
+    pub tar_bytes: u64,
+    /// What the tree takes on the disk; it is counted when nobody knows.
+    pub disk_bytes: Option<u64>,
+    /// Entries of the tar.
+    pub entries: u64,
+}
+
+/// A layer that is being made: an empty tree, and a place for its index.
+#[derive(Debug)]
+pub struct StagedLayer {
+    path: String,
+    dir: Fd,
+    diff: Fd,
+}
+
+impl StagedLayer {
+    /// The directory to unpack into.
+    pub fn diff_dir(&self) -> &Fd {
+        &self.diff
+    }
+
+    /// Makes the file of the index: what the tar was, beyond the tree. It is made once.
+    pub fn create_index(&self) -> Result<Fd> {
+        files::create(&self.dir, INDEX)
+    }
+
+    /// Replaces the tree by another directory of the same file system: the upper directory of a
+    /// container becomes a layer by a rename.
+    pub fn adopt(&mut self, parent: &Fd, name: &str) -> Result<()> {
+        sys::fs::unlink(&self.dir, DIFF, sys::fs::AT_REMOVEDIR)
+            .during(|| "making room for a tree".into())?;
+        sys::fs::rename(parent, name, &self.dir, DIFF, 0)
+            .during(|| format!("taking {name} as a layer"))?;
+        self.diff = files::open_dir(&self.dir, DIFF)?;
+        Ok(())
+    }
+
+    /// Writes the record; returns where the layer is.
+    pub(crate) fn seal(self, root: &Fd, key: &LayerKey, facts: LayerFacts) -> Result<String> {
+        let count = || files::disk_bytes(root, &self.path);
+        let meta = LayerMeta {
+            format: META_FORMAT,
+            diff_id: key.diff_id.into(),
+            tar_bytes: facts.tar_bytes,
+            disk_bytes: facts.disk_bytes.unwrap_or_else(count),
+            entries: facts.entries,
+            forms: vec![FORM_DIR.to_owned()],
+        };
+        // The commit's `syncfs` comes before the layer gets its name.
+        files::write_record(&self.dir, META, &meta, Durability::None)?;
+        fault::step("layer sealed");
+        Ok(self.path)
+    }
+}
+
+/// Makes the place for a layer.
+pub(crate) fn stage(root: &Fd, path: String) -> Result<StagedLayer> {
+    files::make_dir(root, &path)?;
+    let dir = files::open_dir(root, &path)?;
+    // The root of a layer has mode 0755 unless the tar says otherwise.
+    sys::fs::mkdir(&dir, DIFF, 0o755).during(|| "making a layer's tree".into())?;
+    let diff = files::open_dir(&dir, DIFF)?;
+    sys::fs::chmod_fd(&diff, 0o755).during(|| "making a layer's tree".into())?;
+    fault::step("layer staged");
+    Ok(StagedLayer { path, dir, diff })
+}
+
+/// A layer of the store. While it is open it may be removed: hold a lease, a container or a mount.
+#[derive(Debug)]
+pub struct Layer {
+    /// What it is stored under.
+    pub key: LayerKey,
+    /// Its record.
+    pub meta: LayerMeta,
+    dir: Fd,
+}
+
+impl Layer {
+    /// Its tree.
+    pub fn diff_dir(&self) -> Result<Fd> {
+        files::open_dir(&self.dir, DIFF)
+    }
+
+    /// Its index.
+    pub fn open_index(&self) -> Result<files::File> {
+        files::open_file(&self.dir, INDEX).map(files::File)
+    }
+}
+
+impl Store {
+    /// Opens a layer, if it is here.
+    pub fn layer(&self, key: &LayerKey) -> Result<Option<Layer>> {
+        for root in self.roots() {
+            match open(root, key) {
+                Err(error) if error.kind() == Kind::NotFound => {}
+                result => return result.map(Some),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The layers of this store.
+    pub fn layers(&self) -> Result<Vec<LayerKey>> {
+        let names = files::list(self.root(), layout::LAYERS)?;
+        Ok(names.iter().filter_map(|name| LayerKey::parse(name)).collect())
+    }
+
+    /// Opens the layers of an image, the lowest first.
+    pub(crate) fn open_layers(&self, keys: &[LayerKey]) -> Result<Vec<Layer>> {
+        if keys.len() > limits::LAYERS {
+            let text = format!("{} layers, the limit is {}", keys.len(), limits::LAYERS);
+            return Err(Error::new(Kind::Limit, text));
+        }
+        let open = |key: &LayerKey| {
+            let missing = || Error::not_found(format!("layer {} is not in the store", key.diff_id));
+            self.layer(key)?.ok_or_else(missing)
+        };
+        keys.iter().map(open).collect()
+    }
+}
+
+/// A layer without its record is not one.
+pub(crate) fn open(root: &Fd, key: &LayerKey) -> Result<Layer> {
+    let dir = files::open_dir(root, &layout::layer(key))?;
+    let meta: LayerMeta = files::read_record(&dir, META)?;
+    let diff_id: Option<&Digest> = meta.diff_id.verifiable().ok();
+    if meta.format != META_FORMAT || diff_id != Some(&key.diff_id) {
+        let text =
+            format!("layer {key}: its record is of format {}, of {}", meta.format, meta.diff_id);
+        return Err(Error::new(Kind::Invalid, text));
+    }
+    Ok(Layer { key: *key, meta, dir })
+}
+
+/// Whether a layer has what the quick check looks for.
+pub(crate) fn is_whole(root: &Fd, key: &LayerKey) -> bool {
+    open(root, key).is_ok_and(|layer| layer.diff_dir().is_ok())
+}

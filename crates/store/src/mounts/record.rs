@@ -1,0 +1,133 @@
+//! Records of mounts.
+
+use crate::error::{Kind, Result};
+use crate::files;
+use crate::layout::LayerKey;
+use crate::lock;
+use crate::store::Store;
+use std::os::unix::ffi::OsStrExt;
+use sys::fs::{self, AT_REMOVEDIR, O_DIRECTORY, O_RDONLY};
+use sys::{CWD, Errno, Fd};
+
+/// The directory of all records.
+pub(super) const MOUNTS: &str = "mounts";
+pub(super) const RECORD: &str = "record.json";
+/// Longest boot identifier and the like.
+const SMALL_LIMIT_BYTES: usize = 4096;
+
+oci::document! {
+    /// One mount.
+    MountRecord(snake) {
+        id: String => required,
+        /// The layers, the lowest first, by the names of their directories.
+        layers: Vec<String> => always,
+        /// The container whose upper directory it has; empty for a view that cannot be written to.
+        container: String,
+        /// Where it is; empty while only a descriptor of it is held.
+        target: String,
+        /// The boot that it belongs to.
+        boot: String => always,
+        /// The mount namespace that it was attached in.
+        namespace: u64 => always,
+        /// The kernel's number of the mount.
+        mount: u64 => always,
+    }
+}
+
+impl MountRecord {
+    /// The layers, the lowest first.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = LayerKey> {
+        self.layers.iter().filter_map(|name| LayerKey::parse(name))
+    }
+
+    /// Whether the mount is still there. One in another mount namespace cannot be looked at, so it is.
+    fn is_attached(&self) -> Result<bool> {
+        if self.boot != boot_id()? {
+            return Ok(false);
+        }
+        if self.namespace != mount_namespace()? {
+            return Ok(true);
+        }
+        match fs::mount_id(CWD, &self.target) {
+            Ok(mount) => Ok(mount == self.mount),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(false),
+            Err(_) => Ok(true),
+        }
+    }
+}
+
+/// The directory of the records of this store's mounts, if there is any.
+pub(super) fn open_run(store: &Store) -> Result<Option<Fd>> {
+    let path = store.run_path();
+    match fs::open_at(CWD, path.as_os_str().as_bytes(), O_RDONLY | O_DIRECTORY, 0) {
+        Ok(dir) => Ok(Some(dir)),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(crate::Error::os(format!("opening {}", path.display()), errno)),
+    }
+}
+
+/// The mounts that are there: attached ones, and those that a process holds.
+pub(crate) fn live(store: &Store) -> Result<Vec<MountRecord>> {
+    let Some(run) = open_run(store)? else { return Ok(Vec::new()) };
+    let mut live = Vec::new();
+    for name in files::list(&run, MOUNTS)? {
+        if let State::Live(record) = look(&run, &name)? {
+            live.push(record);
+        }
+    }
+    Ok(live)
+}
+
+/// What a directory of a mount is.
+pub(super) enum State {
+    Live(MountRecord),
+    /// A process is making, removing or holding it, and there is no record yet.
+    Busy,
+    Dead,
+}
+
+pub(super) fn look(run: &Fd, name: &str) -> Result<State> {
+    let path = format!("{MOUNTS}/{name}");
+    let Ok(dir) = files::open_dir(run, &path) else { return Ok(State::Dead) };
+    let held = !lock::try_alone(&dir)?;
+    match files::read_record::<MountRecord>(&dir, RECORD) {
+        Ok(record) if held || record.is_attached()? => Ok(State::Live(record)),
+        Ok(_) => Ok(State::Dead),
+        Err(error) if error.kind() == Kind::NotFound && !held => Ok(State::Dead),
+        Err(_) if held => Ok(State::Busy),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes the records of mounts that are gone. The store is locked alone, so that none is new.
+pub(crate) fn sweep(store: &Store) -> Result<()> {
+    let Some(run) = open_run(store)? else { return Ok(()) };
+    for name in files::list(&run, MOUNTS)? {
+        if matches!(look(&run, &name)?, State::Dead) {
+            remove(&run, &name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a record, and the empty directory that was mounted on: never what is below a mount.
+pub(super) fn remove(run: &Fd, name: &str) -> Result<()> {
+    let path = format!("{MOUNTS}/{name}");
+    files::remove(run, &format!("{path}/{RECORD}"), 0)?;
+    files::remove(run, &format!("{path}/merged"), AT_REMOVEDIR)?;
+    files::remove(run, &path, AT_REMOVEDIR).map(drop)
+}
+
+/// The kernel's name of this boot.
+pub(super) fn boot_id() -> Result<String> {
+    let bytes = fs::read_file(CWD, "/proc/sys/kernel/random/boot_id", SMALL_LIMIT_BYTES)
+        .map_err(|errno| crate::Error::os("reading the boot's identifier", errno))?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+/// The number of the own mount namespace.
+pub(super) fn mount_namespace() -> Result<u64> {
+    fs::stat_at(CWD, "/proc/self/ns/mnt", 0)
+        .map(|stat| stat.st_ino)
+        .map_err(|errno| crate::Error::os("looking at the own mount namespace", errno))
+}

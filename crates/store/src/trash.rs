@@ -1,0 +1,128 @@
+//! What is taken away, and what killed processes left.
+//!
+//! Things are renamed into a directory of `trash` under the store's lock, and unlinked without it.
+
+use crate::error::Result;
+use crate::layout::{STAGING, TRASH};
+use crate::limits::{LOCK_WAIT_MS, NAME_TRIES};
+use crate::store::Store;
+use crate::{claim, fault, files, lock};
+use std::collections::BTreeSet;
+use sys::Fd;
+use sys::fs::Lock;
+
+/// Things that nobody can find any more, and that take space until they are removed. A program that
+/// has to answer first may drop this: the next command does the rest.
+#[derive(Debug)]
+#[must_use = "it takes space until it is removed"]
+pub struct Garbage<'s> {
+    store: &'s Store,
+    /// `trash/NAME`
+    path: String,
+    /// The directory, locked: a sweeper leaves it to its owner.
+    dir: Fd,
+    /// Directories that things were taken from.
+    changed: BTreeSet<String>,
+    count: u32,
+}
+
+impl<'s> Garbage<'s> {
+    pub(crate) fn open(store: &'s Store) -> Result<Self> {
+        let root = store.root();
+        for _ in 0..NAME_TRIES {
+            let path = format!("{TRASH}/{}", files::make_random_dir(root, TRASH)?);
+            fault::step("trash made");
+            // A sweeper may have seen it before it had a lock.
+            let Ok(dir) = files::open_dir(root, &path) else { continue };
+            lock::wait(&dir, Lock::TryExclusive, LOCK_WAIT_MS, || path.clone())?;
+            if lock::is_at(root, &path, &dir)? {
+                return Ok(Self { store, path, dir, changed: BTreeSet::new(), count: 0 });
+            }
+        }
+        Err(crate::Error::new(crate::Kind::Busy, "making a directory for what is taken away"))
+    }
+
+    /// Takes something out of the store.
+    pub(crate) fn take(&mut self, path: &str) -> Result<()> {
+        self.count += 1;
+        files::rename(self.store.root(), path, &format!("{}/{}", self.path, self.count))?;
+        fault::step("taken away");
+        if let Some((parent, _)) = path.rsplit_once('/') {
+            self.changed.insert(parent.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Frees the space.
+    pub fn remove(self) -> Result<()> {
+        let (root, durability) = (self.store.root(), self.store.durability());
+        // A power cut must not bring back half of a layer where others look for layers.
+        durability.sync(&self.dir, &self.path)?;
+        for dir in &self.changed {
+            durability.sync_dir(root, dir)?;
+        }
+        fault::step("trash synced");
+        files::remove_tree(root, &self.path)
+    }
+}
+
+impl Store {
+    /// Removes what killed processes left: work in flight, claims, what they were removing.
+    pub(crate) fn sweep(&self) -> Result<()> {
+        let root = self.root();
+        claim::sweep(root)?;
+        if !files::list(root, STAGING)?.is_empty() {
+            self.sweep_staging()?;
+        }
+        for name in files::list(root, TRASH)? {
+            self.sweep_trash(&format!("{TRASH}/{name}"))?;
+        }
+        Ok(())
+    }
+
+    fn sweep_staging(&self) -> Result<()> {
+        let dead = {
+            // With the store's lock, a directory without a lock of its own is not a new one.
+            let _guard = self.share()?;
+            self.dead(STAGING)?
+        };
+        if dead.is_empty() {
+            return Ok(());
+        }
+        let guard = self.exclude()?;
+        let mut garbage = Garbage::open(self)?;
+        for path in self.dead(STAGING)? {
+            garbage.take(&path)?;
+        }
+        drop(guard);
+        garbage.remove()
+    }
+
+    /// Entries that nobody has a lock on.
+    pub(crate) fn dead(&self, parent: &str) -> Result<Vec<String>> {
+        let mut dead = Vec::new();
+        for name in files::list(self.root(), parent)? {
+            let path = format!("{parent}/{name}");
+            match files::open_dir(self.root(), &path) {
+                Ok(dir) if !lock::try_alone(&dir)? => {}
+                // One whose owner has just removed it.
+                Err(_) if !sys::fs::exists(self.root(), &path) => {}
+                _ => dead.push(path),
+            }
+        }
+        Ok(dead)
+    }
+
+    fn sweep_trash(&self, path: &str) -> Result<()> {
+        let root = self.root();
+        if let Ok(dir) = files::open_dir(root, path) {
+            if !lock::try_alone(&dir)? {
+                return Ok(());
+            }
+            // Whoever was killed may not have come to syncing; see `Garbage::remove`.
+            self.durability().sync_all(root)?;
+            return files::remove_tree(root, path);
+        }
+        files::remove_tree(root, path)
+    }
+}
