@@ -7,7 +7,7 @@ use crate::limits::LOCK_WAIT_MS;
 use crate::store::Store;
 use crate::trash::Garbage;
 use crate::work::Work;
-use crate::{fault, files, lock};
+use crate::{fault, files, lock, mounts};
 use oci::AnyDigest;
 use sys::Fd;
 use sys::fs::{self, Lock};
@@ -125,6 +125,10 @@ impl Store {
         if !lock::try_alone(&dir)? {
             let text = format!("container {id}: is in use");
             return Err(Error::new(Kind::InUse, text).with_hint("stop it, or unmount it, first"));
+        }
+        if mounts::live(self)?.iter().any(|mount| mount.container == id) {
+            let text = format!("container {id}: is mounted");
+            return Err(Error::new(Kind::InUse, text).with_hint("`tare unmount` it first"));
         }
         let mut garbage = Garbage::open(self)?;
         garbage.take(&place)?;

@@ -45,6 +45,8 @@ impl Work<'_> {
         check_reference(&record.reference)?;
         let target = *record.target()?;
         let store = self.store();
+        // What this work found in its place may be there by a process that was killed before it synced.
+        self.sync_needed()?;
         let temp = self.path("name");
         files::write_record(store.root(), &temp, record, store.durability())?;
         let (dir, file) = layout::name(&record.reference);

@@ -3,7 +3,7 @@
 
 use crate::blob::{Expected, receive};
 use crate::claim::Claims;
-use crate::error::{During, Error, Result};
+use crate::error::{During, Error, Kind, Result};
 use crate::layer::{self, LayerFacts, StagedLayer};
 use crate::layout::{self, LayerKey, STAGING};
 use crate::limits::LOCK_WAIT_MS;
@@ -197,11 +197,28 @@ impl<'s> Work<'s> {
             fault::step("layer published");
             changed.insert(layout::LAYERS.to_owned());
         }
-        // Nothing that is needed is taken away.
+        // What is needed is not taken away.
         drop(guard);
         for dir in changed {
             durability.sync_dir(root, &dir)?;
             fault::step("directory synced");
+        }
+        Ok(())
+    }
+
+    /// Waits until the disk has every directory in which something is that this work needs.
+    pub(crate) fn sync_needed(&self) -> Result<()> {
+        let mut dirs = BTreeSet::from([layout::LAYERS.to_owned()]);
+        for digest in &self.needed {
+            dirs.insert(format!("{}/{}", layout::BLOBS, digest.algorithm().name()));
+            dirs.insert(layout::blob_dir(digest));
+        }
+        for dir in dirs {
+            match self.store.durability().sync_dir(self.store.root(), &dir) {
+                // Layers are needed by digests that no blob has.
+                Err(error) if error.kind() == Kind::NotFound => {}
+                result => result?,
+            }
         }
         Ok(())
     }

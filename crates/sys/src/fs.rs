@@ -334,24 +334,6 @@ pub fn clone_contents(from: impl AsFd, to: impl AsFd) -> Result<()> {
     unsafe { call!(__NR_ioctl, to.fd(), FICLONE, from.fd()) }.map(drop)
 }
 
-/// The number of the mount that `path` is on: unique since boot where the kernel (6.8) has such.
-pub fn mount_id(dir: impl AsFd, path: impl AsRef<[u8]>) -> Result<u64> {
-    const STATX_MNT_ID: u32 = 0x1000;
-    const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
-    let mut ids = [0; 2];
-    for (id, wanted) in ids.iter_mut().zip([STATX_MNT_ID_UNIQUE, STATX_MNT_ID]) {
-        // `struct statx`: 256 bytes with stx_mask at 0 and stx_mnt_id at 144 bytes.
-        let mut buffer = [0u64; 32];
-        with_cstr(path.as_ref(), |path| {
-            let flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
-            // SAFETY: `path` is a C string, the buffer is writable and as large as `struct statx`.
-            unsafe { call!(__NR_statx, dir.fd(), path, flags, wanted, buffer.as_mut_ptr()) }
-        })?;
-        *id = if buffer[0] as u32 & wanted != 0 { buffer[18] } else { 0 };
-    }
-    Ok(if ids[0] != 0 { ids[0] } else { ids[1] })
-}
-
 /// An anonymous file; `sealable` allows [`seal`].
 pub fn memory_file(name: &str, sealable: bool) -> Result<Fd> {
     let flags = MFD_CLOEXEC | if sealable { MFD_ALLOW_SEALING } else { 0 };

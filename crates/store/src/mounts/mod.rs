@@ -1,5 +1,279 @@
-//! Mounted images: each has a record below the run root, so that every process knows of it.
+//! Mounted images: a view of layers, or a container's root directory, by overlayfs.
+//!
+//! Each mount has a record below the run root, which every process sees: the collector leaves its
+//! layers alone, so that no image is removed under whoever looks at it. The record is written before
+//! the mount is attached, and is taken for what it says only as long as the kernel's list has a mount
+//! of its name: whatever is killed in between leaves nothing that stays.
+//!
+//! ```text
+//! RUNROOT/UUID/mounts/ID/    its flock: a process makes, holds or removes the mount
+//!   record.json              what is mounted, and where
+//!   merged/                  the place of a mount that nobody gave one
+//! RUNROOT/UUID/empty/        below a single layer: overlayfs wants two
+//! ```
 
+mod overlay;
 mod record;
 
+pub use overlay::Form;
+pub use record::MountRecord;
 pub(crate) use record::{live, sweep};
+
+use crate::container::Container;
+use crate::error::{During, Error, Kind, Result};
+use crate::files::{self, Durability};
+use crate::layer::Layer;
+use crate::layout::{self, LayerKey};
+use crate::limits::LOCK_WAIT_MS;
+use crate::store::Store;
+use crate::{fault, lock};
+use record::{MERGED, MOUNTS, RECORD};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use sys::fs::{self, Lock, O_DIRECTORY, O_PATH, O_RDONLY};
+use sys::mount::{self, MNT_DETACH, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
+use sys::{CWD, Errno, Fd};
+
+/// What is mounted.
+#[derive(Clone, Copy, Debug)]
+pub enum View<'a> {
+    /// Layers, the lowest first; nothing can be written.
+    Layers(&'a [LayerKey]),
+    /// A container's root directory: its layers, and what it changes.
+    Container(&'a Container),
+}
+
+/// A mount that is attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mounted {
+    /// What [`Store::unmount`] takes.
+    pub id: String,
+    /// Where it is.
+    pub target: PathBuf,
+    /// How it was done.
+    pub form: Form,
+}
+
+/// A mount that nobody sees but through this; it goes, and so does what keeps its layers, when this is
+/// dropped or its process ends.
+#[derive(Debug)]
+pub struct HeldMount {
+    mount: Option<Fd>,
+    run: Fd,
+    id: String,
+    /// The record's directory, locked.
+    _dir: Fd,
+}
+
+impl HeldMount {
+    /// The detached mount: to be attached in a mount namespace that is not the caller's.
+    pub fn mount(&self) -> &Fd {
+        self.mount.as_ref().expect("it is taken on drop only")
+    }
+}
+
+impl Drop for HeldMount {
+    fn drop(&mut self) {
+        drop(self.mount.take());
+        // What cannot be removed is swept by the next collection.
+        let _ = record::remove(&self.run, &self.id);
+    }
+}
+
+impl Store {
+    /// Mounts a view for everybody to look at: at `target`, or at a directory of its own. Setuid
+    /// programs and devices of an image have no effect there.
+    pub fn mount(&self, view: View<'_>, target: Option<&Path>) -> Result<Mounted> {
+        self.mount_as(view, target, Form::Overlay)
+    }
+
+    /// The same, where tests choose the first form that is tried.
+    pub(crate) fn mount_as(
+        &self,
+        view: View<'_>,
+        target: Option<&Path>,
+        form: Form,
+    ) -> Result<Mounted> {
+        let begun = Begun::new(self, view)?;
+        let target = match target {
+            Some(target) => target.to_path_buf(),
+            None => {
+                files::make_dir(&begun.dir, MERGED)?;
+                self.run_path().join(MOUNTS).join(&begun.id).join(MERGED)
+            }
+        };
+        // The kernel's list has paths without links.
+        let target = std::fs::canonicalize(&target).map_err(|error| {
+            let errno = Errno(error.raw_os_error().unwrap_or(Errno::EINVAL.0));
+            Error::os(format!("mounting at {}", target.display()), errno)
+        })?;
+        let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+        let (mount, form) = begun.make(view, attributes, form)?;
+        begun.write(view, &target)?;
+        fault::step("mount recorded");
+        let place = fs::open_at(CWD, target.as_os_str().as_bytes(), O_PATH | O_DIRECTORY, 0)
+            .during(|| format!("opening {}", target.display()))?;
+        mount::attach(&mount, &place).during(|| format!("mounting at {}", target.display()))?;
+        fault::step("mounted");
+        Ok(Mounted { id: begun.keep(), target, form })
+    }
+
+    /// Mounts a view that only its holder sees.
+    pub fn mount_held(&self, view: View<'_>) -> Result<HeldMount> {
+        let begun = Begun::new(self, view)?;
+        let (mount, _) = begun.make(view, 0, Form::Overlay)?;
+        begun.write(view, Path::new(""))?;
+        fault::step("mount recorded");
+        begun.hold(mount)
+    }
+
+    /// Takes a mount away. With `force`, also one that is in use, whose users keep it until they are
+    /// done, or that cannot be seen from here.
+    pub fn unmount(&self, id: &str, force: bool) -> Result<()> {
+        layout::check_id(id)?;
+        self.check_writable()?;
+        let missing = || Error::not_found(format!("mount {id}: there is none"));
+        let run = record::open_run(self)?.ok_or_else(missing)?;
+        let dir = files::open_dir(&run, &format!("{MOUNTS}/{id}")).map_err(|_| missing())?;
+        if !lock::try_alone(&dir)? {
+            let text = format!("mount {id}: a process holds it");
+            return Err(Error::new(Kind::InUse, text));
+        }
+        let record: MountRecord = files::read_record(&dir, RECORD).map_err(|_| missing())?;
+        if record.is_elsewhere()? && !force {
+            let text = format!("mount {id}: was made in another mount namespace");
+            return Err(Error::new(Kind::Unsupported, text)
+                .with_hint("unmount it there; --force forgets it"));
+        }
+        if record.is_attached()? && !record.is_elsewhere()? {
+            let flags = if force { MNT_DETACH } else { 0 };
+            match mount::unmount(&record.target, flags) {
+                Err(Errno::EBUSY) => {
+                    let text = format!("unmounting {}: it is in use", record.target);
+                    let hint = "`fuser -vm` names the processes; --force leaves it to them";
+                    return Err(Error::new(Kind::InUse, text).with_hint(hint));
+                }
+                result => result.during(|| format!("unmounting {}", record.target))?,
+            }
+            fault::step("unmounted");
+        }
+        record::remove(&run, id)
+    }
+
+    /// The mounts that there are.
+    pub fn mounts(&self) -> Result<Vec<MountRecord>> {
+        live(self)
+    }
+}
+
+/// A mount that is being made: until it is kept or held, its directory goes with this.
+struct Begun {
+    run: Fd,
+    run_path: PathBuf,
+    id: String,
+    dir: Fd,
+    layers: Vec<Layer>,
+    is_kept: bool,
+    _guard: lock::Guard,
+}
+
+impl Begun {
+    /// Takes a name, with the store locked until the record is written: a collector sees all or none.
+    fn new(store: &Store, view: View<'_>) -> Result<Self> {
+        let path = store.run_path().join(MOUNTS);
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(&path).map_err(|error| {
+            let errno = Errno(error.raw_os_error().unwrap_or(Errno::EIO.0));
+            Error::os(format!("making {}", path.display()), errno)
+        })?;
+        let run = store.run_path().as_os_str().as_bytes();
+        let run = fs::open_at(CWD, run, O_RDONLY | O_DIRECTORY, 0)
+            .during(|| format!("opening {}", store.run_path().display()))?;
+        let guard = store.share()?;
+        let keys = match view {
+            View::Layers(keys) => keys.to_vec(),
+            View::Container(container) => container.record.keys()?,
+        };
+        let layers = store.open_layers(&keys)?;
+        let id = files::make_random_dir(&run, MOUNTS)?;
+        fault::step("mount begun");
+        let dir = files::open_dir(&run, &format!("{MOUNTS}/{id}"))?;
+        lock::wait(&dir, Lock::TryExclusive, LOCK_WAIT_MS, || format!("mount {id}"))?;
+        let run_path = store.run_path().to_path_buf();
+        Ok(Self { run, run_path, id, dir, layers, is_kept: false, _guard: guard })
+    }
+
+    fn make(&self, view: View<'_>, attributes: u32, form: Form) -> Result<(Fd, Form)> {
+        // The topmost first, as overlayfs counts.
+        let lowers: Result<Vec<Fd>> = self.layers.iter().rev().map(Layer::diff_dir).collect();
+        let mut stack = overlay::Stack { lowers: lowers?, upper: None, name: self.name() };
+        let mut attributes = attributes;
+        match view {
+            View::Container(container) => {
+                stack.upper = Some((container.upper_dir()?, container.work_dir()?));
+            }
+            View::Layers(_) => attributes |= MOUNT_ATTR_RDONLY,
+        }
+        if stack.lowers.len() < 2 {
+            files::make_dir(&self.run, "empty")?;
+            stack.lowers.push(files::open_dir(&self.run, "empty")?);
+        }
+        if stack.lowers.len() < 2 && stack.upper.is_none() {
+            stack.lowers.push(files::open_dir(&self.run, "empty")?);
+        }
+        // A place for forms that cannot do without one for a moment.
+        let scratch = self.run_path.join(MOUNTS).join(&self.id);
+        overlay::mount(&stack, self.layers.len(), attributes, form, &scratch)
+    }
+
+    fn name(&self) -> String {
+        record::source(&self.id)
+    }
+
+    fn write(&self, view: View<'_>, target: &Path) -> Result<()> {
+        let container = match view {
+            View::Layers(_) => String::new(),
+            View::Container(container) => container.record.id.clone(),
+        };
+        let Some(target) = target.to_str() else {
+            let text = format!("mounting at {}: the path is not UTF-8", target.display());
+            return Err(Error::new(Kind::Unsupported, text));
+        };
+        let record = MountRecord {
+            id: self.id.clone(),
+            layers: self.layers.iter().map(|layer| layer.key.to_string()).collect(),
+            container,
+            target: target.to_owned(),
+            boot: record::boot_id()?,
+            namespace: record::mount_namespace()?,
+        };
+        // A mount does not survive a power cut, so its record need not.
+        files::write_record(&self.dir, "record.tmp", &record, Durability::None)?;
+        files::rename(&self.dir, "record.tmp", RECORD)
+    }
+
+    /// Leaves the mount and its record to everybody.
+    fn keep(mut self) -> String {
+        self.is_kept = true;
+        std::mem::take(&mut self.id)
+    }
+
+    /// Leaves the mount to its holder.
+    fn hold(mut self, mount: Fd) -> Result<HeldMount> {
+        // Of the same open files, so the lock goes on.
+        let copy = |fd: &Fd| fs::duplicate(fd, 0).during(|| "holding a mount".into());
+        let (run, dir) = (copy(&self.run)?, copy(&self.dir)?);
+        self.is_kept = true;
+        Ok(HeldMount { mount: Some(mount), run, id: std::mem::take(&mut self.id), _dir: dir })
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // What cannot be removed is swept by the next collection.
+            let _ = record::remove(&self.run, &self.id);
+        }
+    }
+}

@@ -12,6 +12,8 @@ use sys::{CWD, Errno, Fd};
 /// The directory of all records.
 pub(super) const MOUNTS: &str = "mounts";
 pub(super) const RECORD: &str = "record.json";
+/// The place of a mount that nobody gave one.
+pub(super) const MERGED: &str = "merged";
 /// Longest boot identifier and the like.
 const SMALL_LIMIT_BYTES: usize = 4096;
 
@@ -29,9 +31,7 @@ oci::document! {
         boot: String => always,
         /// The mount namespace that it was attached in.
         namespace: u64 => always,
-        /// The kernel's number of the mount.
-        mount: u64 => always,
-    }
+        }
 }
 
 impl MountRecord {
@@ -40,20 +40,39 @@ impl MountRecord {
         self.layers.iter().filter_map(|name| LayerKey::parse(name))
     }
 
-    /// Whether the mount is still there. One in another mount namespace cannot be looked at, so it is.
-    fn is_attached(&self) -> Result<bool> {
+    /// Whether it belongs to this boot, but to another mount namespace: nobody here can look at it.
+    pub(super) fn is_elsewhere(&self) -> Result<bool> {
+        Ok(self.boot == boot_id()? && self.namespace != mount_namespace()?)
+    }
+
+    /// Whether the mount is still there. One that cannot be looked at is taken to be.
+    pub(super) fn is_attached(&self) -> Result<bool> {
         if self.boot != boot_id()? {
             return Ok(false);
         }
-        if self.namespace != mount_namespace()? {
-            return Ok(true);
-        }
-        match fs::mount_id(CWD, &self.target) {
-            Ok(mount) => Ok(mount == self.mount),
-            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(false),
-            Err(_) => Ok(true),
-        }
+        Ok(self.is_elsewhere()? || is_listed(self)?)
     }
+}
+
+/// What the kernel's list of mounts calls this one.
+pub(super) fn source(id: &str) -> String {
+    format!("tare-{id}")
+}
+
+/// Whether the kernel's list has it: by its name, wherever it was moved to; a bind mount by its place.
+fn is_listed(record: &MountRecord) -> Result<bool> {
+    /// A line is at most some kilobytes; the kernel allows 100,000 mounts.
+    const LIST_LIMIT_BYTES: usize = 256 << 20;
+    let bytes = fs::read_file(CWD, "/proc/thread-self/mountinfo", LIST_LIMIT_BYTES)
+        .map_err(|errno| crate::Error::os("reading the list of mounts", errno))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let name = source(&record.id);
+    // `36 35 98:0 /root /place options - type source superblock-options`; blanks are escaped.
+    let place = record.target.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011");
+    Ok(text.lines().any(|line| {
+        let source = line.split_once(" - ").and_then(|(_, rest)| rest.split(' ').nth(1));
+        source == Some(&*name) || line.split(' ').nth(4) == Some(&*place)
+    }))
 }
 
 /// The directory of the records of this store's mounts, if there is any.
@@ -114,7 +133,10 @@ pub(crate) fn sweep(store: &Store) -> Result<()> {
 pub(super) fn remove(run: &Fd, name: &str) -> Result<()> {
     let path = format!("{MOUNTS}/{name}");
     files::remove(run, &format!("{path}/{RECORD}"), 0)?;
-    files::remove(run, &format!("{path}/merged"), AT_REMOVEDIR)?;
+    files::remove(run, &format!("{path}/record.tmp"), 0)?;
+    for place in [MERGED, "classic"] {
+        files::remove(run, &format!("{path}/{place}"), AT_REMOVEDIR)?;
+    }
     files::remove(run, &path, AT_REMOVEDIR).map(drop)
 }
 
@@ -127,7 +149,7 @@ pub(super) fn boot_id() -> Result<String> {
 
 /// The number of the own mount namespace.
 pub(super) fn mount_namespace() -> Result<u64> {
-    fs::stat_at(CWD, "/proc/self/ns/mnt", 0)
+    fs::stat_at(CWD, "/proc/thread-self/ns/mnt", 0)
         .map(|stat| stat.st_ino)
         .map_err(|errno| crate::Error::os("looking at the own mount namespace", errno))
 }

@@ -4,6 +4,7 @@ mod basics;
 mod claims;
 mod crash;
 mod damage;
+mod mounts;
 mod speed;
 mod unprivileged;
 
