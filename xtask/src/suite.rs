@@ -20,6 +20,10 @@ const LEFT_FROZEN: &str = "/sys/fs/cgroup/freezer/frozen/freezer.state";
 /// No case needs that freezer for longer without saying anything.
 const QUIET: Duration = Duration::from_secs(5);
 
+/// The first process of the namespace has to collect whatever ends in it, as an init does: what
+/// nobody collects still counts as a process of its cgroup.
+const FIRST_PROCESS: &str = r#""$@" <&0 & wait $!"#;
+
 const USAGE: &str = "usage: cargo xtask suite NAME FOLDER [RUNTIME]
 
   runtime-tools  FOLDER is a checkout of opencontainers/runtime-tools (make validation-executables)
@@ -354,6 +358,7 @@ fn run_once(folder: &Path, program: &Program, only: &[String]) -> std::io::Resul
     let mut command = Command::new("unshare");
     command
         .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])
+        .args(["bash", "-c", FIRST_PROCESS, "suite"])
         .args(arguments)
         .envs(environment)
         .current_dir(folder)
