@@ -16,7 +16,7 @@ use crate::trash::Garbage;
 use crate::{ContainerRecord, files};
 use oci::image::{Content, Manifest};
 use oci::{Algorithm, Digest};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use sys::fs;
 
@@ -156,11 +156,17 @@ fn check_names(store: &Store, findings: &mut Findings) -> Result<()> {
     for (path, text) in bad {
         findings.add(path, Problem::Unreadable, text);
     }
-    records.iter().try_for_each(|record| check_name(store, record, findings))
+    let layers: HashSet<Digest> = store.layers()?.iter().map(|key| key.diff_id).collect();
+    records.iter().try_for_each(|record| check_name(store, record, &layers, findings))
 }
 
 /// Follows a name to everything that has to be there.
-fn check_name(store: &Store, record: &NameRecord, findings: &mut Findings) -> Result<()> {
+fn check_name(
+    store: &Store,
+    record: &NameRecord,
+    layers: &HashSet<Digest>,
+    findings: &mut Findings,
+) -> Result<()> {
     let Ok(root) = record.target() else { return Ok(()) };
     let mut todo = vec![(*root, record.media_type.clone(), true)];
     let mut count = 0;
@@ -194,7 +200,9 @@ fn check_name(store: &Store, record: &NameRecord, findings: &mut Findings) -> Re
                     }
                 }
             }
-            Some(Content::Manifest(manifest)) => check_image(store, manifest, record, findings)?,
+            Some(Content::Manifest(manifest)) => {
+                check_image(store, manifest, record, layers, findings)?;
+            }
             _ => {}
         }
     }
@@ -211,6 +219,7 @@ fn check_image(
     store: &Store,
     manifest: &Manifest,
     record: &NameRecord,
+    layers: &HashSet<Digest>,
     findings: &mut Findings,
 ) -> Result<()> {
     let sizes = manifest.layers.iter().chain([&manifest.config]);
@@ -230,7 +239,6 @@ fn check_image(
         return Ok(());
     }
     let Ok(diff_ids) = mark::diff_ids(store, manifest) else { return Ok(()) };
-    let keys = store.layers()?;
     for (index, blob) in manifest.layers.iter().enumerate() {
         let Ok(blob) = blob.verifiable() else { continue };
         if store.own_blob_size(blob)?.is_some() {
@@ -240,8 +248,7 @@ fn check_image(
             missing_blob(*blob, record, findings);
             continue;
         };
-        let is_here = keys.iter().any(|key| key.diff_id == *diff_id)
-            || store.layer(&LayerKey::from(*diff_id))?.is_some();
+        let is_here = layers.contains(diff_id) || store.layer(&LayerKey::from(*diff_id))?.is_some();
         if !is_here {
             let text = format!("layer {diff_id}: is missing, which {} needs", record.reference);
             let path = layout::layer(&LayerKey::from(*diff_id));

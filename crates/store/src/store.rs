@@ -197,11 +197,27 @@ fn open_or_make(path: &Path, durability: Durability) -> Result<(Fd, StoreRecord)
     }
     let guard = lock::exclusive(&root)?;
     let record = match read_checked(&root, path) {
-        Err(error) if error.kind() == Kind::NotFound => make(&root, durability)?,
+        Err(error) if error.kind() == Kind::NotFound => {
+            let record = make(&root, durability)?;
+            sync_ancestors(path, durability)?;
+            record
+        }
         result => result?,
     };
     drop(guard);
     Ok((root, record))
+}
+
+/// A store whose directory is lost in a power cut is lost with it.
+fn sync_ancestors(path: &Path, durability: Durability) -> Result<()> {
+    let Ok(path) = std::fs::canonicalize(path) else { return Ok(()) };
+    for ancestor in path.ancestors().skip(1) {
+        // One that may not be read was not made here.
+        if let Ok(dir) = open_root(ancestor) {
+            durability.sync(&dir, "the directories above the store")?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes everything, and `store.json` last.

@@ -123,7 +123,8 @@ pub(crate) fn sweep(store: &Store) -> Result<()> {
     let Some(run) = open_run(store)? else { return Ok(()) };
     for name in files::list(&run, MOUNTS)? {
         if matches!(look(&run, &name)?, State::Dead) {
-            remove(&run, &name)?;
+            // One that cannot be removed, because somebody put something there, hinders nobody.
+            let _ = remove(&run, &name);
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{ContainerRecord, Expected, Kind};
 use oci::{Algorithm, AnyDigest};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
 fn kind<T: std::fmt::Debug>(result: Result<T>) -> Kind {

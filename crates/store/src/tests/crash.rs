@@ -6,11 +6,14 @@
 use super::*;
 use crate::{ContainerRecord, Kind, fault};
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 /// Tells a worker what to do: scratch directory, name, seed, steps to live (0: all), operations.
-const JOB: &str = "TARE_STORE_WORKER";
+pub(super) const JOB: &str = "TARE_STORE_WORKER";
+/// Another directory for the logs than the scratch directory.
+pub(super) const LOGS: &str = "TARE_STORE_LOGS";
 /// How many kills the mixed test tries, where somebody wants more than CI.
 const KILLS: &str = "TARE_STORE_KILLS";
 const KILLS_DEFAULT: usize = 120;
@@ -19,10 +22,10 @@ const WORKERS: usize = 8;
 const IMAGES: u64 = 10;
 
 /// A random number generator that needs no seed but a number (SplitMix64).
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut value = self.0;
         value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -69,7 +72,8 @@ fn worker() {
     if steps != 0 {
         fault::arm(steps);
     }
-    let mut worker = Worker { scratch, name, random: Random(seed.parse().unwrap()) };
+    let log = log_dir(scratch);
+    let mut worker = Worker { scratch, log: &log, name, random: Random(seed.parse().unwrap()) };
     match operations {
         "life" => worker.life(),
         count => {
@@ -79,15 +83,21 @@ fn worker() {
     }
 }
 
+/// Where the workers' logs are: a power cut must not take them.
+pub(super) fn log_dir(scratch: &Path) -> PathBuf {
+    std::env::var_os(LOGS).map_or_else(|| scratch.to_path_buf(), PathBuf::from)
+}
+
 struct Worker<'a> {
     scratch: &'a Path,
+    log: &'a Path,
     name: &'a str,
     random: Random,
 }
 
 impl Worker<'_> {
     fn log(&self, line: &str) {
-        let path = self.scratch.join(format!("log-{}", self.name));
+        let path = self.log.join(format!("log-{}", self.name));
         let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
         file.write_all(format!("{line}\n").as_bytes()).unwrap();
         fault::step("logged");
@@ -170,9 +180,9 @@ impl Worker<'_> {
 }
 
 /// What the logs say a name may be: the last thing that was done, or what was begun after it.
-fn expectations(scratch: &Path) -> BTreeMap<String, Vec<String>> {
+fn expectations(logs: &Path) -> BTreeMap<String, Vec<String>> {
     let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for entry in std::fs::read_dir(scratch).unwrap() {
+    for entry in std::fs::read_dir(logs).unwrap() {
         let path = entry.unwrap().path();
         if !path.file_name().unwrap().to_str().unwrap().starts_with("log-") {
             continue;
@@ -191,10 +201,15 @@ fn expectations(scratch: &Path) -> BTreeMap<String, Vec<String>> {
 
 /// The next command finds a store in order, and leaves no trace of the killed ones.
 fn check(scratch: &Path, context: &str) {
+    check_with(scratch, scratch, context);
+}
+
+/// The same with logs that are elsewhere.
+pub(super) fn check_with(scratch: &Path, logs: &Path, context: &str) {
     let store = open(scratch).unwrap();
     assert_eq!(leftovers(&scratch.join("root")), Vec::<PathBuf>::new(), "{context}");
     assert_eq!(findings(&store), [], "{context}");
-    for (reference, values) in expectations(scratch) {
+    for (reference, values) in expectations(logs) {
         let found = store.resolve(&reference).map(|record| record.digest.to_string());
         let found = found.unwrap_or_else(|error| {
             assert_eq!(error.kind(), Kind::NotFound, "{context}: {error}");
@@ -208,7 +223,7 @@ fn check(scratch: &Path, context: &str) {
 }
 
 /// With no names left, nothing is.
-fn check_empties(scratch: &Path) {
+pub(super) fn check_empties(scratch: &Path) {
     let store = open(scratch).unwrap();
     for record in store.names().unwrap().0 {
         store.untag(&record.reference, None).unwrap();

@@ -4,13 +4,15 @@ mod basics;
 mod claims;
 mod crash;
 mod damage;
+mod full;
 mod mounts;
+mod power;
 mod speed;
 mod unprivileged;
 
 use crate::{LayerFacts, LayerKey, NameRecord, Options, Result, Store, Work, digest_of};
 use oci::Digest;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -44,7 +46,10 @@ impl Drop for Scratch {
 }
 
 pub(super) fn options() -> Options {
-    Options { durability: crate::Durability::None, ..Options::default() }
+    // Only where power is cut does it matter, and syncing is slow.
+    let is_cut = std::env::var_os(crash::LOGS).is_some();
+    let durability = if is_cut { crate::Durability::Strict } else { crate::Durability::None };
+    Options { durability, ..Options::default() }
 }
 
 pub(super) fn open(scratch: &Path) -> Result<Store> {
@@ -146,9 +151,12 @@ pub(super) fn key(seed: u32) -> LayerKey {
 pub(super) fn put_layer(work: &mut Work<'_>, seed: u32) -> Result<()> {
     let staged = work.stage_layer()?;
     let file = crate::files::create(staged.diff_dir(), "data")?;
-    crate::File(file).write_all(&tar(seed)).unwrap();
+    let write = |file, bytes: &[u8]| {
+        sys::fs::write_all(file, bytes).map_err(|errno| crate::Error::os("filling a layer", errno))
+    };
+    write(&file, &tar(seed))?;
     crate::files::make_dir(staged.diff_dir(), "etc")?;
-    crate::File(staged.create_index()?).write_all(b"data\n").unwrap();
+    write(&staged.create_index()?, b"data\n")?;
     crate::fault::step("layer filled");
     let facts = LayerFacts { tar_bytes: tar(seed).len() as u64, disk_bytes: None, entries: 2 };
     work.put_layer(staged, key(seed), facts)

@@ -5,7 +5,7 @@ use crate::{ContainerRecord, Form, Kind, View};
 use std::process::Command;
 
 /// Lets the test's thread have mounts that nobody else sees; `None`: this machine does not.
-fn private(test: &str) -> Option<Scratch> {
+pub(super) fn private(test: &str) -> Option<Scratch> {
     const CLONE_NEWNS: u32 = 0x0002_0000;
     let unshared = sys::process::unshare(CLONE_NEWNS);
     if let Err(errno) = unshared {
