@@ -83,7 +83,8 @@ impl Drop for HeldMount {
 
 impl Store {
     /// Mounts a view for everybody to look at: at `target`, or at a directory of its own. Setuid
-    /// programs and devices of an image have no effect there.
+    /// programs and devices of an image have no effect there. The store has to have been opened in the
+    /// caller's mount namespace: the kernel stacks no directories of another one (`EINVAL`).
     pub fn mount(&self, view: View<'_>, target: Option<&Path>) -> Result<Mounted> {
         self.mount_as(view, target, Form::Overlay)
     }
