@@ -24,7 +24,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   suite  run another project's conformance suite: runtime-tools, runc, contest, crun
   vm     run the tests in a virtual machine with cgroup v2 and systemd
   docs   write the manual pages and the command line reference
-  tidy   check the project's laws: unsafe, dependencies, lengths, libraries, words
+  tidy   check the project's laws: unsafe, dependencies, advisories, lengths, libraries, words
+  advisories  keep what a checkout of the RustSec database says: cargo xtask advisories FOLDER
 ";
 
 fn main() -> ExitCode {
@@ -40,10 +41,25 @@ fn main() -> ExitCode {
         "suite" => suite::run(&arguments),
         "vm" => vm::run(),
         "docs" => docs::run(),
+        "advisories" => advisories(&arguments),
         "tidy" => report(&tidy::findings()),
         _ => {
             say(USAGE);
             ExitCode::from(2)
+        }
+    }
+}
+
+fn advisories(arguments: &[String]) -> ExitCode {
+    let collected = match arguments {
+        [database] => tidy::collect_advisories(database),
+        _ => Err("FOLDER is a checkout of the RustSec database".into()),
+    };
+    match collected {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            say(&format!("advisories: {why}\n"));
+            ExitCode::FAILURE
         }
     }
 }

@@ -4,6 +4,7 @@
 //! SAFETY comment), `print_stdout` and `print_stderr`, `missing_docs`, and `no_std`, which keeps
 //! `std::path` and with it the joining of untrusted paths out of `sys`, `oci` and `runtime`.
 
+mod advisories;
 mod packages;
 mod text;
 
@@ -22,6 +23,13 @@ pub(crate) fn findings() -> Vec<String> {
     }
     packages::check(&mut findings);
     findings
+}
+
+/// Writes what a checkout of the RustSec database says about the packages that are depended on.
+pub(crate) fn collect_advisories(database: &str) -> Result<(), String> {
+    const FILE: &str = "xtask/data/advisories.tsv";
+    let text = advisories::collect(std::path::Path::new(database), &packages::all())?;
+    std::fs::write(FILE, text).map_err(|error| format!("{FILE}: {error}"))
 }
 
 fn output(program: &str, arguments: &[&str]) -> String {

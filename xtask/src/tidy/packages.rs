@@ -1,10 +1,9 @@
 //! Laws about packages: the project's own, and what it depends on.
 //!
-//! The database of security advisories cannot be reached where the project is built. What can be
-//! held without it: few packages, one version of each, none from outside of the registry, only
-//! known licences, and a written reason for each that is chosen.
+//! Few packages, one version of each, none from outside of the registry, only known licences, no
+//! known advisory, and a written reason for each that is chosen.
 
-use super::output;
+use super::{advisories, output};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -46,17 +45,23 @@ const PACKAGES_LIMIT: usize = 80;
 /// Packages of others that the project names itself.
 const DIRECT_LIMIT: usize = 16;
 
-/// Checks the workspace.
-pub(super) fn check(findings: &mut Vec<String>) {
+/// Every package that is built for Linux.
+pub(super) fn all() -> Vec<Value> {
     // Cargo.lock names packages for other systems, too, which nobody here builds.
     let platform = ["--filter-platform", "x86_64-unknown-linux-gnu"];
     let arguments = [&["metadata", "--locked", "--format-version", "1"][..], &platform].concat();
-    let text = output(env!("CARGO"), &arguments);
-    let Ok(metadata) = serde_json::from_str::<Value>(&text) else {
+    let metadata = serde_json::from_str::<Value>(&output(env!("CARGO"), &arguments));
+    metadata.ok().and_then(|all| all["packages"].as_array().cloned()).unwrap_or_default()
+}
+
+/// Checks the workspace.
+pub(super) fn check(findings: &mut Vec<String>) {
+    let packages = all();
+    if packages.is_empty() {
         findings.push("cargo metadata failed: is Cargo.lock up to date?".into());
         return;
-    };
-    let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
+    }
+    advisories::check(&packages, findings);
     check_edges(&packages, findings);
     check_foreign(&packages, findings);
     for manifest in output("git", &["ls-files", "*Cargo.toml"]).lines() {
