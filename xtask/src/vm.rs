@@ -113,7 +113,7 @@ fn install(root: &Path, programs: &Path) -> std::io::Result<()> {
     fs::create_dir_all(&deps)?;
     let build = ["build", "--locked", "-p", "tare", "-p", "tare-runtime", "-p", "e2e", "--bins"];
     command(env!("CARGO"), &build).map_err(std::io::Error::other)?;
-    for program in ["tare", "tare-runtime", "watched"] {
+    for program in ["tare", "tare-runtime", "watched", "criu_double"] {
         fs::copy(programs.join(program), root.join("opt/tare").join(program))?;
     }
     for (name, test) in test_programs()? {

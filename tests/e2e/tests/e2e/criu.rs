@@ -1,7 +1,7 @@
 //! `checkpoint` and `restore`: what criu is asked for, with a stand-in for the program; and with
 //! criu itself where it works on this machine.
 
-use e2e::{Bundle, skip, stderr, stdout};
+use e2e::{Bundle, program, skip, stderr, stdout};
 use serde_json::{Value, json};
 use std::fs::{create_dir, read_to_string, write};
 use std::os::fd::AsRawFd;
@@ -21,8 +21,7 @@ impl Double {
         let mut bundle = Bundle::new(test)?;
         let path = bundle.path("programs");
         create_dir(path).unwrap();
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_criu_double"), bundle.path("programs/criu"))
-            .unwrap();
+        std::os::unix::fs::symlink(program("criu_double"), bundle.path("programs/criu")).unwrap();
         create_dir(bundle.path("data")).unwrap();
         let bind = json!({"destination": "/data", "source": "data", "options": ["bind"]});
         bundle.config["mounts"].as_array_mut().unwrap().push(bind);
