@@ -374,6 +374,8 @@ fn disks_without_space() {
 #[test]
 fn users_without_permission() {
     let Some(mut bundle) = Bundle::new("users_without_permission") else { return };
+    // A cgroup that was asked for would be refused first on v2.
+    bundle.config["linux"].as_object_mut().unwrap().remove("cgroupsPath");
     bundle.args(&["true"]).write();
     std::fs::create_dir(bundle.path("bin")).unwrap();
     let copy = bundle.path("bin/tare-runtime");
