@@ -93,23 +93,20 @@ impl Manifest {
     /// same ID behind each other counts. Otherwise each must be the next one's child.
     fn drop_repetitions(&mut self) -> Result<(), Error> {
         let steps = self.steps()?;
-        let mut index = 0;
-        let mut kept = Vec::new();
-        for pair in steps.windows(2) {
-            let same = pair[0].id == pair[1].id;
-            if !same && pair[0].parent != pair[1].id {
+        let mut kept = alloc::vec![true; steps.len()];
+        for (index, pair) in steps.windows(2).enumerate() {
+            if pair[0].id == pair[1].id {
+                // The lower one stays.
+                kept[index] = false;
+            } else if pair[0].parent != pair[1].id {
                 return Err(Error::invalid(&["history: an entry's parent is not the next one"]));
             }
-            // The lower one stays.
-            kept.push(!same);
-            index += 1;
         }
-        debug_assert!(index + 1 == steps.len());
-        kept.push(true);
-        let mut keep = kept.iter();
-        self.fs_layers.retain(|_| keep.next().copied().unwrap_or(true));
-        let mut keep = kept.iter();
-        self.history.retain(|_| keep.next().copied().unwrap_or(true));
+        // Both lists have an entry for each step.
+        let mut marks = kept.iter();
+        self.fs_layers.retain(|_| marks.next() == Some(&true));
+        let mut marks = kept.iter();
+        self.history.retain(|_| marks.next() == Some(&true));
         Ok(())
     }
 
