@@ -109,6 +109,18 @@ impl Bundle {
         self
     }
 
+    /// Gives the container a user namespace of its own, whose root owns the root directory.
+    pub fn give_users(&mut self) {
+        const ROOT: u32 = 100_000;
+        let linux = &mut self.config["linux"];
+        linux["namespaces"].as_array_mut().expect("a list").push(json!({"type": "user"}));
+        for field in ["uidMappings", "gidMappings"] {
+            linux[field] = json!([{"containerID": 0, "hostID": ROOT, "size": 65536}]);
+        }
+        let rootfs = self.path("rootfs");
+        std::os::unix::fs::chown(rootfs, Some(ROOT), Some(ROOT)).expect("giving the root away");
+    }
+
     /// Writes `config.json`.
     pub fn write(&self) {
         let text = serde_json::to_vec(&self.config).expect("a value is JSON");

@@ -144,11 +144,7 @@ fn a_created_container_in_a_user_namespace_starts() {
     let Some(mut bundle) = Bundle::new("a_created_container_in_a_user_namespace_starts") else {
         return;
     };
-    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
-    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
-    bundle.config["linux"]["uidMappings"] = map.clone();
-    bundle.config["linux"]["gidMappings"] = map;
-    std::os::unix::fs::chown(bundle.path("rootfs"), Some(100_000), Some(100_000)).unwrap();
+    bundle.give_users();
     bundle.args(&["sleep", "100"]).start();
     assert_eq!(bundle.status(), "running");
 }

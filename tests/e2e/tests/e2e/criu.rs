@@ -633,11 +633,7 @@ fn criu_keeps_namespaces_that_are_not_the_containers() {
 fn criu_restores_containers_with_users_of_their_own() {
     let test = "criu_restores_containers_with_users_of_their_own";
     let Some(mut bundle) = real(test) else { return };
-    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
-    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
-    bundle.config["linux"]["uidMappings"] = map.clone();
-    bundle.config["linux"]["gidMappings"] = map;
-    std::os::unix::fs::chown(bundle.path("rootfs"), Some(100_000), Some(100_000)).unwrap();
+    bundle.give_users();
     bundle.start();
     let before = count(&bundle, 5);
     checkpoint(&bundle, &[]);

@@ -31,11 +31,7 @@ fn a_user_namespace_gets_its_own_device_nodes() {
     let Some(mut bundle) = Bundle::new("a_user_namespace_gets_its_own_device_nodes") else {
         return;
     };
-    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
-    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
-    bundle.config["linux"]["uidMappings"] = map.clone();
-    bundle.config["linux"]["gidMappings"] = map;
-    std::os::unix::fs::chown(bundle.path("rootfs"), Some(100_000), Some(100_000)).unwrap();
+    bundle.give_users();
     bundle.config["linux"]["devices"] = json!([{
         "path": "/dev/foo", "type": "c", "major": 1, "minor": 5,
         "uid": 10, "gid": 11, "fileMode": 0o157
