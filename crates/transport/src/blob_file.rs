@@ -1,7 +1,7 @@
 //! Blobs as files: read with care, written whole or not at all.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::hash::Verified;
+use crate::hash::{Hashed, Verified};
 use crate::transfer::{Blob, copy};
 use oci::Digest;
 use oci::image::{Descriptor, SIZE_LIMIT_BYTES};
@@ -88,6 +88,32 @@ pub(crate) fn write_blob(
         let mut verified = Verified::new(&mut *content, digest, Some(descriptor.size));
         copy(descriptor, &mut verified, file)
     })
+}
+
+/// Writes content into a directory, and gives it the name that `path` has for what it was.
+pub(crate) fn write_new(
+    directory: &Path,
+    media_type: &str,
+    content: &mut dyn Read,
+    path: &dyn Fn(&Descriptor) -> Result<PathBuf>,
+) -> Result<Descriptor> {
+    let temporary = temporary(&directory.join("new"));
+    let unknown = Descriptor { media_type: media_type.into(), ..Descriptor::default() };
+    let written = OpenOptions::new().write(true).create_new(true).open(&temporary);
+    let mut file = written.map_err(|error| Error::os("create", &temporary, &error))?;
+    let mut hashed = Hashed::new(content);
+    let done = copy(&unknown, &mut hashed, &mut file).and_then(|()| {
+        let found = hashed.finish(media_type);
+        let path = path(&found)?;
+        file.sync_all().map_err(|error| Error::os("write", &temporary, &error))?;
+        std::fs::rename(&temporary, &path).map_err(|error| Error::os("create", &path, &error))?;
+        Ok(found)
+    });
+    if done.is_err() {
+        // The failure before this one is the one to tell.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    done
 }
 
 /// Writes a small file.

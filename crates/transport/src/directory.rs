@@ -109,6 +109,12 @@ impl Sink for DirectorySink {
         blob_file::write_blob(&path, descriptor, content)
     }
 
+    fn put_new(&self, media_type: &str, content: &mut dyn Read) -> Result<Descriptor> {
+        blob_file::write_new(&self.directory, media_type, content, &|found| {
+            Ok(self.directory.join(found.verifiable()?.hex()))
+        })
+    }
+
     fn put_instance(&self, manifest: &Document) -> Result<()> {
         let path = manifest_path(&self.directory, Some(manifest.digest()));
         blob_file::write(&path, manifest.bytes())

@@ -101,6 +101,39 @@ impl<R: Read> Read for Verified<R> {
     }
 }
 
+/// Content on its way that nobody knows yet: what it was is known at its end.
+pub struct Hashed<R> {
+    inner: R,
+    hasher: Hasher,
+    size: u64,
+}
+
+impl<R: Read> Hashed<R> {
+    /// Content of any kind.
+    pub fn new(inner: R) -> Self {
+        Self { inner, hasher: Hasher::new(Algorithm::Sha256), size: 0 }
+    }
+
+    /// The digest of what was read so far.
+    pub fn digest(&self) -> Digest {
+        self.hasher.clone().finish()
+    }
+
+    /// What was read.
+    pub fn finish(self, media_type: &str) -> oci::image::Descriptor {
+        oci::image::Descriptor::new(media_type, self.hasher.finish(), self.size)
+    }
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+}
+
 /// Reads a manifest, and refuses it when it is not what was asked for. `claimed` is the media type it
 /// came with, or empty.
 pub fn verify_manifest(

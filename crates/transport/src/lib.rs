@@ -36,4 +36,4 @@ mod yaml;
 mod tests;
 
 pub use error::{Error, ErrorKind, Result};
-pub use transfer::{Blob, Sink, Source, copy_image};
+pub use transfer::{Blob, Sink, Source, Takes, copy_image};

@@ -2,8 +2,9 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::Scopes;
-use oci::Digest;
+use oci::image::media_type::Format;
 use oci::image::{Descriptor, Document};
+use oci::{Digest, Reference};
 use std::io::Read;
 
 /// Content on its way. Its end is an error when it is not what its descriptor says.
@@ -29,17 +30,42 @@ pub trait Source: Send + Sync {
 /// Threads may write several blobs at once. What is put becomes visible at once or with
 /// [`Sink::finish`], but no manifest is visible before its blobs.
 pub trait Sink: Send + Sync {
+    /// What it can hold.
+    fn takes(&self) -> Takes {
+        Takes::default()
+    }
+
     /// Whether content is there already.
     fn has_blob(&self, digest: &Digest) -> Result<bool>;
 
     /// Puts content, which has to be what its descriptor says.
     fn put_blob(&self, descriptor: &Descriptor, content: &mut dyn Read) -> Result<()>;
 
+    /// Puts content whose digest is known only at its end, and says what it was. A failed read leaves
+    /// nothing.
+    fn put_new(&self, media_type: &str, content: &mut dyn Read) -> Result<Descriptor>;
+
+    /// Takes content from another repository of the same registry, where that is possible.
+    fn mount_blob(&self, _digest: &Digest, _from: &Reference) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Puts a manifest that another one names.
     fn put_instance(&self, manifest: &Document) -> Result<()>;
 
     /// Puts the manifest that the name stands for, and makes the image complete.
     fn finish(&self, manifest: &Document) -> Result<()>;
+}
+
+/// What a sink can hold. The default is anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Takes {
+    /// Manifests of this format only.
+    pub format: Option<Format>,
+    /// Layers have to be unpacked archives.
+    pub plain_layers: bool,
+    /// One image only, and no index.
+    pub single: bool,
 }
 
 /// Copies content, and says whose fault a failure is.

@@ -215,6 +215,12 @@ impl Sink for LayoutSink {
         blob_file::write_blob(&path, descriptor, content)
     }
 
+    fn put_new(&self, media_type: &str, content: &mut dyn Read) -> Result<Descriptor> {
+        blob_file::write_new(&self.directory, media_type, content, &|found| {
+            self.directory_of(found.verifiable()?)
+        })
+    }
+
     fn put_instance(&self, manifest: &Document) -> Result<()> {
         let path = self.directory_of(manifest.digest())?;
         blob_file::write(&path, manifest.bytes())

@@ -310,7 +310,7 @@ fn write_real_image(sink: &dyn Sink) -> Document {
         schema_version: 2,
         media_type: oci::image::media_type::OCI_MANIFEST.into(),
         config: put(oci::image::media_type::OCI_CONFIG, oci::json::write(&config).as_bytes()),
-        layers: vec![put(oci::image::media_type::OCI_LAYER, &layer)],
+        layers: vec![sink.put_new(oci::image::media_type::OCI_LAYER, &mut &layer[..]).unwrap()],
         ..Default::default()
     };
     let manifest = verify_manifest(oci::json::write(&manifest).into_bytes(), "", None).unwrap();

@@ -103,6 +103,17 @@ impl Sink for RegistrySink {
         self.registry.put_blob(descriptor, content)
     }
 
+    fn put_new(&self, media_type: &str, content: &mut dyn Read) -> Result<Descriptor> {
+        self.registry.put_new_blob(media_type, content)
+    }
+
+    fn mount_blob(&self, digest: &Digest, from: &Reference) -> Result<bool> {
+        match from.domain() == self.registry.domain() && from.path() != self.registry.repository {
+            true => self.registry.mount_blob(digest, from.path()),
+            false => Ok(false),
+        }
+    }
+
     fn put_instance(&self, manifest: &Document) -> Result<()> {
         self.registry.put_manifest(&manifest.digest().to_string(), manifest)
     }

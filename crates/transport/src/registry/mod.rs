@@ -60,6 +60,11 @@ impl Registry {
         Ok(Self { session, repository, name })
     }
 
+    /// The registry's name, with its port.
+    pub fn domain(&self) -> &str {
+        self.name.split('/').next().unwrap_or_default()
+    }
+
     fn address(&self, rest: &str) -> Address {
         self.session.address(&format!("/v2/{}/{rest}", self.repository))
     }

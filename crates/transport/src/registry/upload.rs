@@ -6,7 +6,7 @@ use super::address::Address;
 use super::http::{Answer, Request};
 use super::session::escape;
 use crate::error::{Error, ErrorKind, Result};
-use crate::hash::Verified;
+use crate::hash::{Hashed, Verified};
 use oci::Digest;
 use oci::image::Descriptor;
 use std::io::Read;
@@ -34,6 +34,18 @@ impl Registry {
     /// Puts content, which has to be what its descriptor says.
     pub fn put_blob(&self, descriptor: &Descriptor, content: &mut dyn Read) -> Result<()> {
         let digest = *descriptor.verifiable()?;
+        let mut verified = Verified::new(content, digest, Some(descriptor.size));
+        self.upload(&mut verified, &|_| digest).map(drop)
+    }
+
+    /// Puts content whose digest is known only at its end, and says what it was.
+    pub fn put_new_blob(&self, media_type: &str, content: &mut dyn Read) -> Result<Descriptor> {
+        let mut hashed = Hashed::new(content);
+        self.upload(&mut hashed, &|hashed: &Hashed<_>| hashed.digest())?;
+        Ok(hashed.finish(media_type))
+    }
+
+    fn upload<R: Read>(&self, content: &mut R, digest: &dyn Fn(&R) -> Digest) -> Result<()> {
         let answer =
             self.session.send(&Request::post(self.address("blobs/uploads/")), &self.push())?;
         let answer = answer.expect(&[202], "begin the upload")?;
@@ -41,8 +53,7 @@ impl Registry {
         let wanted = self.session.http().piece_bytes();
         let piece = wanted.max(smallest.unwrap_or(0)).clamp(1, PIECE_LIMIT_BYTES);
         let mut upload = Upload { registry: self, location: self.location(&answer)?, sent: 0 };
-        let mut verified = Verified::new(content, digest, Some(descriptor.size));
-        let done = upload.send_all(&mut verified, piece, &digest);
+        let done = upload.send_all(content, piece, digest);
         if done.is_err() {
             self.cancel(&upload.location);
         }
@@ -73,7 +84,13 @@ struct Upload<'a> {
 }
 
 impl Upload<'_> {
-    fn send_all(&mut self, content: &mut dyn Read, size: usize, digest: &Digest) -> Result<()> {
+    /// Sends everything; at its end `digest` knows what it was.
+    fn send_all<R: Read>(
+        &mut self,
+        content: &mut R,
+        size: usize,
+        digest: &dyn Fn(&R) -> Digest,
+    ) -> Result<()> {
         let mut piece = Vec::new();
         loop {
             piece.clear();
@@ -83,11 +100,11 @@ impl Upload<'_> {
                     std::io::ErrorKind::InvalidData => ErrorKind::Corrupt,
                     _ => ErrorKind::Os,
                 };
-                Error::new(kind, format!("read {digest}: {error}"))
+                Error::new(kind, format!("read what is uploaded: {error}"))
             })?;
             // The last piece, perhaps empty, goes with the digest.
             if piece.len() < size {
-                return self.finish(&piece, digest);
+                return self.finish(&piece, &digest(content));
             }
             self.send_piece(&piece)?;
         }

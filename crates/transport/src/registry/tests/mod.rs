@@ -68,11 +68,18 @@ fn write_image(sink: &dyn Sink, layers: &[&[u8]]) -> Document {
         sink.put_blob(&descriptor, &mut &*content).unwrap();
         descriptor
     };
+    // Nobody says beforehand what it is.
+    let put_new = |mut content: &[u8]| {
+        let known = Descriptor { media_type: media_type::OCI_LAYER.into(), ..descriptor(content) };
+        let found = sink.put_new(media_type::OCI_LAYER, &mut content).unwrap();
+        assert_eq!(found, known);
+        found
+    };
     let manifest = Manifest {
         schema_version: 2,
         media_type: media_type::OCI_MANIFEST.into(),
         config: put(media_type::OCI_CONFIG, b"{\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]}}"),
-        layers: layers.iter().map(|layer| put(media_type::OCI_LAYER, layer)).collect(),
+        layers: layers.iter().map(|layer| put_new(layer)).collect(),
         ..Manifest::default()
     };
     let manifest = verify_manifest(oci::json::write(&manifest).into_bytes(), "", None).unwrap();
