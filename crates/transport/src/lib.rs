@@ -14,6 +14,8 @@
 //! - [`directory`]: `dir:`, a directory with one;
 //! - [`registry`]: `docker://`, a registry.
 //!
+//! [`place`] reads how users write where an image is.
+//!
 //! Nothing here looks at the environment: callers say which files there are. What a document may
 //! hold is bounded by named constants.
 
@@ -26,6 +28,7 @@ mod file;
 pub mod hash;
 pub mod layout;
 pub mod lookaside;
+pub mod place;
 pub mod policy;
 pub mod registries;
 pub mod registry;

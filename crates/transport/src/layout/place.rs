@@ -1,6 +1,7 @@
 //! `oci:DIRECTORY[:NAME]`, `oci:DIRECTORY:@POSITION`, `oci:DIRECTORY@DIGEST`.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::place::read_position;
 use oci::Digest;
 use std::fmt;
 use std::path::PathBuf;
@@ -33,7 +34,13 @@ pub enum Select {
 impl Place {
     /// Reads what stands behind `oci:`. The directory's name has no colon, as in containers/image.
     pub fn parse(text: &str) -> Result<Self> {
-        let refuse = |why: &str| Error::new(ErrorKind::Invalid, format!("oci:{text}: {why}"));
+        Self::parse_of("oci", text)
+    }
+
+    /// As [`Place::parse`], for another transport with the same grammar.
+    pub(crate) fn parse_of(transport: &str, text: &str) -> Result<Self> {
+        let refuse =
+            |why: &str| Error::new(ErrorKind::Invalid, format!("{transport}:{text}: {why}"));
         if let Some((directory, digest)) = text.rsplit_once('@')
             && let Ok(digest) = Digest::parse(digest)
             && !directory.contains(':')
@@ -42,31 +49,34 @@ impl Place {
         }
         let (directory, name) = text.split_once(':').unwrap_or((text, ""));
         if directory.is_empty() {
-            return Err(refuse("there is no directory"));
+            return Err(refuse("there is no path"));
         }
         let select = match name.strip_prefix('@') {
             _ if name.is_empty() => Select::Only,
-            Some(position) => {
-                let digits = position.bytes().all(|byte| byte.is_ascii_digit());
-                let position = position.parse().ok().filter(|_| digits);
-                Select::Position(position.ok_or_else(|| refuse("the position is no number"))?)
-            }
+            Some(position) => Select::Position(
+                read_position(position).ok_or_else(|| refuse("the position is no number"))?,
+            ),
             None if is_name(name) => Select::Name(name.to_owned()),
             None => return Err(refuse("the name is none of an image in a layout")),
         };
         Ok(Self { directory: directory.into(), select })
     }
+
+    /// What stands behind the transport.
+    pub(crate) fn details(&self) -> String {
+        let directory = self.directory.display();
+        match &self.select {
+            Select::Only => directory.to_string(),
+            Select::Name(name) => format!("{directory}:{name}"),
+            Select::Position(position) => format!("{directory}:@{position}"),
+            Select::Digest(digest) => format!("{directory}@{digest}"),
+        }
+    }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "oci:{}", self.directory.display())?;
-        match &self.select {
-            Select::Only => Ok(()),
-            Select::Name(name) => write!(formatter, ":{name}"),
-            Select::Position(position) => write!(formatter, ":@{position}"),
-            Select::Digest(digest) => write!(formatter, "@{digest}"),
-        }
+        write!(formatter, "oci:{}", self.details())
     }
 }
 
