@@ -2,7 +2,7 @@
 
 use crate::error::{During, Error, Kind, Result};
 use crate::files::{self, Durability};
-use crate::layout::{self, DIFF, INDEX, LayerKey, META};
+use crate::layout::{self, DIFF, IMPLIED, INDEX, KEPT, LayerKey, META};
 use crate::store::Store;
 use crate::{fault, limits};
 use oci::{AnyDigest, Digest};
@@ -24,6 +24,8 @@ oci::document! {
         disk_bytes: u64 => always,
         /// Entries of the tar.
         entries: u64 => always,
+        /// Directories that the tar has no entries for: see [`Layer::implied`].
+        implied: u64,
         /// In which forms it is here: `dir`, later others beside it.
         forms: Vec<String> => always,
     }
@@ -38,6 +40,8 @@ pub struct LayerFacts {
     pub disk_bytes: Option<u64>,
     /// Entries of the tar.
     pub entries: u64,
+    /// How many directories were noted ([`StagedLayer::note_implied`]).
+    pub implied: u64,
 }
 
 /// A layer that is being made: an empty tree, and a place for its index.
@@ -57,6 +61,23 @@ impl StagedLayer {
     /// Makes the file of the index: what the tar was, beyond the tree. It is made once.
     pub fn create_index(&self) -> Result<Fd> {
         files::create(&self.dir, INDEX)
+    }
+
+    /// Makes the directory for contents that a later entry of the same tar replaces.
+    pub fn create_kept(&self) -> Result<Fd> {
+        files::make_dir(&self.dir, KEPT)?;
+        files::open_dir(&self.dir, KEPT)
+    }
+
+    /// Removes that directory when nothing came into it.
+    pub fn drop_kept(&self) -> Result<()> {
+        files::remove(&self.dir, KEPT, sys::fs::AT_REMOVEDIR).map(drop)
+    }
+
+    /// Notes the directories that the tar has no entries for, with a NUL behind each.
+    pub fn note_implied(&self, paths: &[u8]) -> Result<()> {
+        let file = files::create(&self.dir, IMPLIED)?;
+        sys::fs::write_all(&file, paths).during(|| "noting a layer's directories".into())
     }
 
     /// Replaces the tree by another directory of the same file system: the upper directory of a
@@ -79,6 +100,7 @@ impl StagedLayer {
             tar_bytes: facts.tar_bytes,
             disk_bytes: facts.disk_bytes.unwrap_or_else(count),
             entries: facts.entries,
+            implied: facts.implied,
             forms: vec![FORM_DIR.to_owned()],
         };
         // The commit's `syncfs` comes before the layer gets its name.
@@ -116,6 +138,23 @@ impl Layer {
         files::open_dir(&self.dir, DIFF)
     }
 
+    /// Contents that a later entry of the tar replaced, if there are any.
+    pub fn kept_dir(&self) -> Result<Option<Fd>> {
+        match files::open_dir(&self.dir, KEPT) {
+            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            result => result.map(Some),
+        }
+    }
+
+    /// The directories that the tar has no entries for, with a NUL behind each.
+    pub fn implied(&self) -> Result<Vec<u8>> {
+        if self.meta.implied == 0 {
+            return Ok(Vec::new());
+        }
+        sys::fs::read_file(&self.dir, IMPLIED, limits::IMPLIED_BYTES)
+            .during(|| format!("reading the directories of layer {}", self.key))
+    }
+
     /// Its index.
     pub fn open_index(&self) -> Result<files::File> {
         files::open_file(&self.dir, INDEX).map(files::File)
@@ -132,6 +171,17 @@ impl Store {
             }
         }
         Ok(None)
+    }
+
+    /// The layers that are this tar, whatever they took from the layers below them.
+    pub fn layer_variants(&self, diff_id: &Digest) -> Result<Vec<LayerKey>> {
+        let mut keys = Vec::new();
+        for root in self.roots() {
+            let names = files::list(root, layout::LAYERS)?;
+            let parsed = names.iter().filter_map(|name| LayerKey::parse(name));
+            keys.extend(parsed.filter(|key| key.diff_id == *diff_id));
+        }
+        Ok(keys)
     }
 
     /// The layers of this store.

@@ -17,6 +17,10 @@ pub(crate) const TRASH: &str = "trash";
 pub(crate) const META: &str = "meta.json";
 pub(crate) const INDEX: &str = "index";
 pub(crate) const DIFF: &str = "diff";
+/// Contents that a later entry of the same tar replaced: only the tar has them.
+pub(crate) const KEPT: &str = "kept";
+/// Directories that the tar needs and has no entries for.
+pub(crate) const IMPLIED: &str = "implied";
 pub(crate) const UPPER: &str = "upper";
 pub(crate) const WORK: &str = "work";
 pub(crate) const NEEDS: &str = "needs";

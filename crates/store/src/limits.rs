@@ -30,3 +30,5 @@ pub const ADDITIONAL: usize = 16;
 pub const COPY_BYTES: usize = 128 << 10;
 /// Largest blob: what a registry lets through is less.
 pub const BLOB_BYTES: u64 = 1 << 40;
+/// Names of directories that a tar has no entries for: what an extraction remembers.
+pub const IMPLIED_BYTES: usize = 16 << 20;

@@ -177,6 +177,20 @@ impl<'s> Work<'s> {
         Ok(())
     }
 
+    /// The same for what has been put so far, while more is coming: the claims on the rest are kept.
+    pub fn commit_part(&mut self) -> Result<()> {
+        if self.blobs.is_empty() && self.layers.is_empty() {
+            return Ok(());
+        }
+        let put = self.layers.iter().map(|(key, _)| key.diff_id);
+        let put: Vec<Digest> = put.chain(self.blobs.iter().map(|(digest, _)| *digest)).collect();
+        self.store.durability().sync_all(self.store.root())?;
+        fault::step("contents synced");
+        self.publish()?;
+        put.iter().for_each(|digest| self.release(digest));
+        Ok(())
+    }
+
     fn publish(&mut self) -> Result<()> {
         let store = self.store;
         let (root, durability) = (store.root(), store.durability());

@@ -158,7 +158,8 @@ pub(super) fn put_layer(work: &mut Work<'_>, seed: u32) -> Result<()> {
     crate::files::make_dir(staged.diff_dir(), "etc")?;
     write(&staged.create_index()?, b"data\n")?;
     crate::fault::step("layer filled");
-    let facts = LayerFacts { tar_bytes: tar(seed).len() as u64, disk_bytes: None, entries: 2 };
+    let facts =
+        LayerFacts { tar_bytes: tar(seed).len() as u64, disk_bytes: None, entries: 2, implied: 0 };
     work.put_layer(staged, key(seed), facts)
 }
 
