@@ -1,11 +1,14 @@
 //! The command line.
 
+use crate::{image, settings};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Containers without a daemon
 #[derive(Debug, Parser)]
 #[command(name = "tare", version, disable_help_subcommand = true, max_term_width = 100)]
 pub(crate) struct Tare {
+    #[command(flatten)]
+    pub(crate) global: settings::Global,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -13,6 +16,9 @@ pub(crate) struct Tare {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Run(Run),
+    Pull(image::pull::Pull),
+    Push(image::push::Push),
+    Copy(Box<image::copy::Copy>),
 }
 
 /// Run a program in a container

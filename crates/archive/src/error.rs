@@ -65,6 +65,11 @@ impl Error {
         Self::new(Kind::Os(errno), format!("{call}: {errno}"))
     }
 
+    /// A failure of what a caller hands in.
+    pub fn of_io(error: &std::io::Error, what: &str) -> Self {
+        Self::io(error, what)
+    }
+
     pub(crate) fn io(error: &std::io::Error, what: &str) -> Self {
         // An error of a stage before this one travels through `io::Error` and comes out whole.
         match error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {

@@ -42,7 +42,7 @@ impl Error {
     }
 
     /// The same error with what the user can do.
-    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 

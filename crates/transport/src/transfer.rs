@@ -5,7 +5,7 @@ use crate::policy::Scopes;
 use oci::image::media_type::Format;
 use oci::image::{Descriptor, Document};
 use oci::{Digest, Reference};
-use std::io::Read;
+use std::io::{Read, Write};
 
 /// Content on its way. Its end is an error when it is not what its descriptor says.
 pub type Blob = Box<dyn Read + Send>;
@@ -22,6 +22,22 @@ pub trait Source: Send + Sync {
 
     /// A configuration, layer or other content that a manifest names.
     fn blob(&self, descriptor: &Descriptor) -> Result<Blob>;
+
+    /// Whether content can be had as it was packed. Where layers are kept unpacked, they cannot.
+    fn has_packed(&self, _descriptor: &Descriptor) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// Writes a layer as an archive that is not packed, where it is kept so that this costs less than
+    /// unpacking it. Says whether it has.
+    fn write_plain(
+        &self,
+        _layer: &Descriptor,
+        _diff_id: &Digest,
+        _output: &mut dyn Write,
+    ) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 /// Somewhere an image goes: first its blobs, then the manifests that name them, and at last the one
@@ -64,6 +80,8 @@ pub struct Takes {
     pub format: Option<Format>,
     /// Layers have to be unpacked archives.
     pub plain_layers: bool,
+    /// Layers are packed by default.
+    pub packs_layers: bool,
     /// One image only, and no index.
     pub single: bool,
 }

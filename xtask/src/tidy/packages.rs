@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 /// Which crates of the workspace each crate may depend on: one way only.
 const EDGES: &[(&str, &[&str])] = &[
     ("archive", &["skips", "sys"]),
+    ("images", &["archive", "oci", "store", "sys", "transport"]),
     ("oci", &[]),
     ("sys", &[]),
     ("rt", &["sys"]),
@@ -18,7 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("transport", &["oci", "skips"]),
     ("runtime", &["oci", "skips", "sys"]),
     ("tare-runtime", &["oci", "rt", "runtime", "sys"]),
-    ("tare", &["oci", "pkg", "runtime", "sys"]),
+    ("tare", &["images", "oci", "pkg", "runtime", "store", "sys", "transport"]),
     ("e2e", &["skips", "sys"]),
     ("floor", &["rt", "sys"]),
     ("mutation", &["archive", "runtime"]),

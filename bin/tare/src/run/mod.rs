@@ -5,7 +5,9 @@ mod rootfs;
 mod seccomp;
 mod spec;
 
+use crate::caller::Caller;
 use crate::cli::Run;
+use crate::failure::Failure;
 use runtime::config::ContainerId;
 use runtime::error::Kind;
 use runtime::{Console, Host, Options};
@@ -13,30 +15,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// Why nothing ran, or could not be run.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    /// docker's: 125 our own, 126 cannot be executed, 127 not found.
-    pub(crate) code: u8,
-    pub(crate) message: String,
-    pub(crate) hint: Option<String>,
-}
-
-impl Failure {
-    pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { code: 125, message: message.into(), hint: None }
-    }
-
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-}
-
 impl From<pkg::Error> for Failure {
     fn from(error: pkg::Error) -> Self {
         let code = if error.kind() == pkg::ErrorKind::NotFound { 127 } else { 125 };
-        Self { code, message: error.to_string(), hint: error.hint().map(str::to_string) }
+        Self::from_parts(code, error.to_string(), error.hint())
     }
 }
 
@@ -48,40 +30,7 @@ impl From<runtime::error::Error> for Failure {
             _ if program => 126,
             _ => 125,
         };
-        Self { code, message: error.to_string(), hint: error.hint().map(str::to_string) }
-    }
-}
-
-/// The invoking process's surroundings, read once.
-struct Caller {
-    uid: u32,
-    gid: u32,
-    home: Option<PathBuf>,
-    cache: Option<PathBuf>,
-    runtime_dir: Option<PathBuf>,
-}
-
-impl Caller {
-    fn new() -> Self {
-        let path = |name: &str| {
-            std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-        };
-        Self {
-            uid: sys::ids::euid(),
-            gid: sys::ids::egid(),
-            home: path("HOME"),
-            cache: path("XDG_CACHE_HOME"),
-            runtime_dir: path("XDG_RUNTIME_DIR"),
-        }
-    }
-
-    /// Where state lives that a reboot may take.
-    fn state_root(&self) -> PathBuf {
-        match &self.runtime_dir {
-            _ if self.uid == 0 => "/run/tare".into(),
-            Some(dir) => dir.join("tare"),
-            None => format!("/tmp/tare-{}", self.uid).into(),
-        }
+        Self::from_parts(code, error.to_string(), error.hint())
     }
 }
 

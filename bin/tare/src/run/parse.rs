@@ -1,6 +1,6 @@
 //! Reading the values of options.
 
-use super::Failure;
+use crate::failure::Failure;
 
 /// Bytes: a number, perhaps with a fraction, and b, k, m, g or t (powers of 1024).
 pub(super) fn size(text: &str) -> Result<i64, Failure> {

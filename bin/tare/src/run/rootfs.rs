@@ -6,7 +6,8 @@
 //! <cache>/tmp-<pid>-<n>/    being made; swept by a later run when the process is gone
 //! ```
 
-use super::{Caller, Failure};
+use crate::caller::Caller;
+use crate::failure::Failure;
 use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;

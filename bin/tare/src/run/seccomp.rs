@@ -5,7 +5,7 @@
 //! their calls go around rules about arguments (32-bit `socketcall` reaches AF_ALG,
 //! CVE-2026-31431), and programs of the host are native.
 
-use super::Failure;
+use crate::failure::Failure;
 use serde_json::{Value, json};
 
 const DEFAULT: &str = include_str!("../../data/seccomp/default.json");
@@ -38,7 +38,7 @@ pub(super) fn profile(options: &[String], capabilities: &[&str]) -> Result<Optio
             let failed =
                 |why: String| Failure::new(format!("--security-opt seccomp={path}: {why}"));
             let text = read(path).map_err(|error| failed(error.to_string()))?;
-            resolve(&text, capabilities).map(Some).map_err(|failure| failed(failure.message))
+            resolve(&text, capabilities).map(Some).map_err(|it| failed(it.message().into()))
         }
     }
 }

@@ -34,11 +34,16 @@ pub enum Notes {
 }
 
 impl Notes {
-    pub(crate) fn opaque(self) -> &'static [u8] {
+    /// The attribute of an opaque directory.
+    pub fn opaque_attribute(self) -> &'static str {
         match self {
-            Self::Trusted => b"trusted.overlay.opaque",
-            Self::User => b"user.overlay.opaque",
+            Self::Trusted => "trusted.overlay.opaque",
+            Self::User => "user.overlay.opaque",
         }
+    }
+
+    pub(crate) fn opaque(self) -> &'static [u8] {
+        self.opaque_attribute().as_bytes()
     }
 }
 

@@ -21,7 +21,7 @@ use crate::blob_file::{self, not_found};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::verify_manifest;
 use crate::policy::Scopes;
-use crate::transfer::{Blob, Sink, Source};
+use crate::transfer::{Blob, Sink, Source, Takes};
 use oci::Digest;
 use oci::image::media_type::OCI_INDEX;
 use oci::image::{Descriptor, Document, Index, LAYOUT_VERSION, Layout, SIZE_LIMIT_BYTES};
@@ -206,6 +206,10 @@ impl LayoutSink {
 }
 
 impl Sink for LayoutSink {
+    fn takes(&self) -> Takes {
+        Takes { packs_layers: true, ..Takes::default() }
+    }
+
     fn has_blob(&self, digest: &Digest) -> Result<bool> {
         blob_file::exists(&self.blobs.path(digest))
     }

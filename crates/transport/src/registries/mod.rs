@@ -11,7 +11,7 @@ mod short;
 mod tests;
 
 pub use entry::{Mirror, PullFrom, Registry, Source};
-pub use short::{Candidate, Resolution, ShortNameMode, record_alias};
+pub use short::{Candidate, Resolution, ShortNameMode, is_short, record_alias};
 
 use crate::error::{Error, ErrorKind, Result};
 use oci::Reference;

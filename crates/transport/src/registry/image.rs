@@ -4,7 +4,7 @@ use super::{Options, Registry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::Scopes;
 use crate::registries;
-use crate::transfer::{Blob, Sink, Source};
+use crate::transfer::{Blob, Sink, Source, Takes};
 use oci::image::{Descriptor, Document};
 use oci::{Digest, Reference};
 use std::io::Read;
@@ -95,6 +95,10 @@ impl RegistrySink {
 }
 
 impl Sink for RegistrySink {
+    fn takes(&self) -> Takes {
+        Takes { packs_layers: true, ..Takes::default() }
+    }
+
     fn has_blob(&self, digest: &Digest) -> Result<bool> {
         self.registry.has_blob(digest)
     }

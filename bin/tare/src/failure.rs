@@ -1,0 +1,82 @@
+//! Why a command failed, and what its user can do.
+
+use std::fmt;
+
+/// A failure, as it is told: `tare: MESSAGE`, and a line with the hint.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// `None`: whatever the verb says with its own mistakes.
+    code: Option<u8>,
+    message: String,
+    hint: Option<String>,
+}
+
+/// What a verb returns.
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+impl Failure {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { code: None, message: message.into(), hint: None }
+    }
+
+    pub(crate) fn from_parts(code: u8, message: String, hint: Option<&str>) -> Self {
+        Self { code: Some(code), message, hint: hint.map(str::to_owned) }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same failure, of what was attempted.
+    pub(crate) fn during(self, what: impl fmt::Display) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
+    }
+
+    /// What is told, without the hint.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The exit code, of a verb whose own mistakes have `own`.
+    pub(crate) fn exit_code(&self, own: u8) -> u8 {
+        self.code.unwrap_or(own)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "tare: {}", self.message)?;
+        match &self.hint {
+            Some(hint) => writeln!(formatter, "hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+macro_rules! from {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                let message = error.to_string();
+                let hint = error.hint().map(str::to_owned);
+                Self { code: None, message, hint }
+            }
+        }
+    )*};
+}
+
+from!(images::Error, store::Error, transport::Error);
+
+impl From<oci::Error> for Failure {
+    fn from(error: oci::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// Writing to standard output: nobody reads on, or a disk is full.
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}

@@ -1,0 +1,221 @@
+//! `tare pull`.
+
+use super::{now, print};
+use crate::failure::{Failure, Result};
+use crate::progress::Shown;
+use crate::settings::{Global, PlatformArgs, RegistryArgs, Settings, open_source};
+use clap::{Args, ValueEnum};
+use images::{Instances, PullOptions, Pulled, anonymous_name};
+use store::Store;
+use transport::Source;
+use transport::place::{ArchiveSelect, Place};
+
+/// Bring images into the store
+///
+/// NAME is that of an image in a registry, with a tag or digest, or a place of another kind: oci:, dir:,
+/// oci-archive:, docker-archive:, docker-daemon:, containers-storage:, tar:, rootfs:, host:.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  tare pull debian:13\n  tare pull --platform linux/arm64 alpine\n  \
+                        tare pull oci:/srv/images:app"
+)]
+pub(crate) struct Pull {
+    /// Pull every tag of the repository
+    #[arg(short, long)]
+    all_tags: bool,
+    /// Pull the images of all platforms
+    #[arg(long)]
+    all_platforms: bool,
+    /// Print the IDs only
+    #[arg(short, long)]
+    quiet: bool,
+    /// When to ask the registry
+    #[arg(long = "policy", alias = "pull", value_enum, default_value_t = Policy::Always, id = "when")]
+    when: Policy,
+    #[command(flatten)]
+    platform: PlatformArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    /// Accepted for docker's sake: signatures are the policy's business
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", hide = true)]
+    disable_content_trust: Option<bool>,
+    /// Images
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+}
+
+/// When the registry is asked for an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Policy {
+    /// Always
+    Always,
+    /// When the store has none of that name
+    Missing,
+    /// Never
+    Never,
+    /// Always, but what is there serves if nobody can be asked
+    Newer,
+}
+
+pub(crate) fn run(global: &Global, arguments: &Pull) -> Result<()> {
+    let settings = Settings::load(global)?;
+    let store = settings.store(false)?;
+    let shown = Shown::new(arguments.quiet);
+    let gate = settings.gate()?;
+    let instances = match arguments.all_platforms {
+        true => Instances::All,
+        false => Instances::One(arguments.platform.wanted(settings.wanted())?),
+    };
+    let options = PullOptions {
+        rights: settings.caller.rights(),
+        ..PullOptions::new(instances, &*gate, &shown)
+    };
+    let pulling = Pulling { settings: &settings, store: &store, arguments, options: &options };
+    for name in &arguments.names {
+        pulling.one(name).map_err(|failure| failure.during(format_args!("pulling {name}")))?;
+    }
+    Ok(())
+}
+
+struct Pulling<'p> {
+    settings: &'p Settings<'p>,
+    store: &'p Store,
+    arguments: &'p Pull,
+    options: &'p PullOptions<'p>,
+}
+
+impl Pulling<'_> {
+    fn one(&self, text: &str) -> Result<()> {
+        match Place::parse_unless_name(text)? {
+            Some(Place::Registry(image)) => self.registry(&[image.name.or_latest()], text),
+            Some(place) => self.place(&place),
+            None => self.registry(&self.settings.candidates(text)?, text),
+        }
+    }
+
+    /// Pulls the first of some names that is there.
+    fn registry(&self, candidates: &[oci::Reference], text: &str) -> Result<()> {
+        if self.arguments.all_tags {
+            return self.all_tags(candidates);
+        }
+        if let Some(found) = self.present(text)? {
+            return self.tell(&found);
+        }
+        let mut failed: Vec<Failure> = Vec::new();
+        for candidate in candidates {
+            match self.pull_named(candidate) {
+                Ok(pulled) => return self.tell_pulled(&pulled),
+                Err(failure) => failed.push(failure),
+            }
+        }
+        if self.arguments.when == Policy::Newer
+            && let Ok(found) = images::find(self.store, text)
+        {
+            return self.tell(&found);
+        }
+        Err(failed.pop().unwrap_or_else(|| Failure::new("it stands for nothing")))
+    }
+
+    /// What is in the store already, where that is enough.
+    fn present(&self, text: &str) -> Result<Option<images::Found>> {
+        match self.arguments.when {
+            Policy::Always | Policy::Newer => Ok(None),
+            Policy::Missing => match images::find(self.store, text) {
+                Ok(found) => Ok(Some(found)),
+                Err(error) if error.kind() == images::Kind::NotFound => Ok(None),
+                Err(error) => Err(error.into()),
+            },
+            Policy::Never => Ok(Some(images::find(self.store, text)?)),
+        }
+    }
+
+    fn pull_named(&self, name: &oci::Reference) -> Result<Pulled> {
+        let access = self.arguments.registry.access()?;
+        let place = Place::parse(&format!("docker://{name}"))?;
+        let source = open_source(self.settings, &place, &access)?;
+        self.pull(&*source, &[name.to_string()], &place)
+    }
+
+    fn pull(&self, source: &dyn Source, names: &[String], place: &Place) -> Result<Pulled> {
+        let origin = place.to_string();
+        Ok(images::pull(self.store, source, names, &origin, now(), self.options)?)
+    }
+
+    fn all_tags(&self, candidates: &[oci::Reference]) -> Result<()> {
+        let [name] = candidates else {
+            return Err(Failure::new("--all-tags: the name could be in several registries")
+                .hint("write it with its registry"));
+        };
+        let access = self.arguments.registry.access()?;
+        let repository = name.repository();
+        let mut tags = None;
+        for place in self.settings.registries.pull_sources(&repository)? {
+            let options = self.settings.registry_options(&place, &access)?;
+            let registry = transport::registry::Registry::connect(&place.reference, options);
+            tags = Some(registry.and_then(|registry| registry.tags()));
+            if matches!(tags, Some(Ok(_))) {
+                break;
+            }
+        }
+        for tag in tags.transpose()?.unwrap_or_default() {
+            let pulled = self.pull_named(&repository.with_tag(&tag)?)?;
+            self.tell_pulled(&pulled)?;
+        }
+        Ok(())
+    }
+
+    /// Pulls from anything that is no registry.
+    fn place(&self, place: &Place) -> Result<()> {
+        let access = self.arguments.registry.access()?;
+        let source = open_source(self.settings, place, &access)?;
+        let names = names_of(place);
+        let names = match names.is_empty() {
+            false => names,
+            true => vec![anonymous_name(source.manifest(None)?.digest())],
+        };
+        let pulled = self.pull(&*source, &names, place)?;
+        self.tell_pulled(&pulled)
+    }
+
+    fn tell_pulled(&self, pulled: &Pulled) -> Result<()> {
+        // Of an index the one image that was chosen; the index itself where there is no single one.
+        match &pulled.images[..] {
+            [(_, Some(id))] => print(&id.hex()),
+            [(document, None)] => print(&document.digest().hex()),
+            _ => print(&pulled.root.digest().hex()),
+        }
+    }
+
+    fn tell(&self, found: &images::Found) -> Result<()> {
+        print(&found.digest.hex())
+    }
+}
+
+/// The names that an image gets which comes from a place.
+fn names_of(place: &Place) -> Vec<String> {
+    let local = |name: &str| match oci::Reference::parse(name) {
+        Ok(_) if transport::registries::is_short(name) => {
+            oci::Reference::parse(&format!("localhost/{name}")).ok()
+        }
+        Ok(reference) => Some(reference),
+        Err(_) => None,
+    };
+    let name = match place {
+        Place::Layout(place) | Place::LayoutArchive(place) => match &place.select {
+            transport::layout::Select::Name(name) => local(name),
+            _ => None,
+        },
+        Place::DockerArchive(archive) => match &archive.select {
+            ArchiveSelect::Name(name) => Some(name.clone()),
+            _ => None,
+        },
+        Place::Directory(path) | Place::Rootfs(path) | Place::Tar(path) => {
+            let name = path.file_stem().map(|name| name.to_string_lossy().to_lowercase());
+            name.as_deref().and_then(local)
+        }
+        Place::Storage(image) => image.name.clone(),
+        Place::Daemon(transport::place::DaemonImage::Name(name)) => Some(name.clone()),
+        _ => None,
+    };
+    name.map(|name| name.or_latest().to_string()).into_iter().collect()
+}

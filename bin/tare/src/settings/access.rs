@@ -1,0 +1,90 @@
+//! How the registries of one side of a copy are reached.
+
+use super::{AUTHORITIES, Settings};
+use crate::failure::Result;
+use std::path::PathBuf;
+use std::time::Duration;
+use transport::auth::{Credentials, Lookup};
+use transport::certs::Certificates;
+use transport::registries;
+use transport::registry::Options;
+
+/// What options say about one side.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Access {
+    pub(crate) authfile: Option<PathBuf>,
+    pub(crate) credentials: Option<Credentials>,
+    /// Look for no credentials.
+    pub(crate) anonymous: bool,
+    pub(crate) cert_dir: Option<PathBuf>,
+    pub(crate) tls_verify: Option<bool>,
+    pub(crate) attempts: Option<u32>,
+    pub(crate) backoff: Option<Duration>,
+    /// Where layouts keep their blobs together.
+    pub(crate) shared_blobs: Option<PathBuf>,
+}
+
+impl Settings<'_> {
+    /// How a place of an image is reached.
+    pub(crate) fn registry_options(
+        &self,
+        place: &registries::Source,
+        access: &Access,
+    ) -> transport::Result<Options> {
+        let domain = place.reference.domain();
+        let credentials = match &access.credentials {
+            _ if access.anonymous => None,
+            Some(given) => Some(given.clone()),
+            None => self.lookup(access).find(place.reference.name())?,
+        };
+        let certificates = match &access.cert_dir {
+            Some(directory) => Certificates::read(directory)?,
+            None => Certificates::find(&self.certificate_dirs(), domain)?,
+        };
+        let defaults = Options::default();
+        let user_agent = format!("tare/{}", env!("CARGO_PKG_VERSION"));
+        Ok(Options {
+            credentials,
+            certificates,
+            insecure: access.tls_verify.map_or(place.insecure, |verify| !verify),
+            system_authorities: system_authorities(),
+            user_agent: match &self.global.user_agent_prefix {
+                Some(prefix) => format!("{prefix} {user_agent}"),
+                None => user_agent,
+            },
+            attempts: access.attempts.unwrap_or(defaults.attempts),
+            backoff: access.backoff.unwrap_or(defaults.backoff),
+            ..defaults
+        })
+    }
+
+    /// Where credentials are looked for.
+    pub(crate) fn lookup(&self, access: &Access) -> Lookup {
+        Lookup {
+            files: self.auth_places(access.authfile.as_ref()).files(),
+            helpers: self.registries.credential_helpers().to_vec(),
+            search_path: std::env::var_os("PATH").unwrap_or_default(),
+        }
+    }
+
+    /// The names that a text of the user may stand for, in the order in which they are tried.
+    pub(crate) fn candidates(&self, text: &str) -> Result<Vec<oci::Reference>> {
+        use transport::registries::Resolution;
+        let found = match self.registries.resolve(text, false) {
+            Ok(Resolution::Try(found) | Resolution::Ask(found)) => found,
+            // Where nobody has said in which registries short names are, they are docker's.
+            Err(_) if self.registries.search().is_empty() => {
+                return Ok(vec![oci::Reference::parse(text)?.or_latest()]);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(found.into_iter().map(|it| it.reference.or_latest()).collect())
+    }
+}
+
+/// The first file that is there: distributions have the same authorities in different places.
+fn system_authorities() -> Vec<PathBuf> {
+    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let known = AUTHORITIES.iter().map(PathBuf::from);
+    named.into_iter().chain(known).find(|path| path.is_file()).into_iter().collect()
+}

@@ -1,0 +1,33 @@
+//! Images on their way: into the store, out of it, and from one place to another.
+//!
+//! - [`pull()`] brings an image from any [`transport::Source`] into the store, each layer in one pass.
+//! - [`Stored`] is an image of the store as a source: whatever copies images can copy it from there.
+//! - [`copy()`] brings an image from a source to a [`transport::Sink`], in another form if need be.
+//! - [`find`] is how users name an image of the store; [`layer_keys`] says what its layers are there.
+//!
+//! *Invariants: nothing of an image is used before the caller's [`Gate`] has let it through; what has a
+//! digest is verified before anybody can find it; a digest is never changed without saying why.*
+
+mod copy;
+mod error;
+mod find;
+mod gate;
+mod keys;
+mod pipe;
+mod progress;
+mod pull;
+mod rewrite;
+mod stored;
+#[cfg(test)]
+mod tests;
+mod unpack;
+
+pub use copy::{Compression, Copied, CopyOptions, Instances, OpenOrigin, copy};
+pub use error::{Error, Kind, Result};
+pub use find::{Found, anonymous_name, find};
+pub use gate::Gate;
+pub use keys::layer_keys;
+pub use progress::{Bar, End, Progress, Silent, Step};
+pub use pull::{PullOptions, Pulled, pull};
+pub use stored::{Stored, rebuild_layer};
+pub use unpack::Rights;
