@@ -6,7 +6,8 @@
 //! - [`auth`]: credentials from `auth.json`, docker's `config.json` and credential helpers;
 //! - [`certs`]: certificates of registries and clients, `certs.d`;
 //! - [`policy`]: which images are accepted, `policy.json`;
-//! - [`lookaside`]: where signatures are kept beside registries, `registries.d`.
+//! - [`lookaside`]: where signatures are kept beside registries, `registries.d`;
+//! - [`names`]: addresses of hosts, `hosts`, `resolv.conf`.
 //!
 //! And what an image is read from and written to, a [`Source`] and a [`Sink`]:
 //!
@@ -29,6 +30,7 @@ pub mod hash;
 pub mod layout;
 pub mod lookaside;
 pub mod place;
+pub mod names;
 pub mod policy;
 pub mod registries;
 pub mod registry;
