@@ -25,11 +25,13 @@ pub enum ErrorKind {
 }
 
 /// An error: a sentence fragment that names the object, its kind, and what helps.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
     text: String,
     hint: Option<String>,
+    /// Whether another attempt would end in the same way.
+    lasting: bool,
 }
 
 /// What most functions here return.
@@ -38,12 +40,28 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error without a hint.
     pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), hint: None }
+        Self { kind, text: text.into(), hint: None, lasting: kind != ErrorKind::Network }
     }
 
     /// The same error with what the user can do.
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// The same error, which another attempt would not change.
+    pub(crate) fn lasting(self) -> Self {
+        Self { lasting: true, ..self }
+    }
+
+    /// Whether another attempt would end in the same way.
+    pub(crate) fn is_lasting(&self) -> bool {
+        self.lasting
+    }
+
+    /// Two attempts at the same, both of which failed.
+    pub(crate) fn and(self, other: Self) -> Self {
+        let text = [&*self.text, "; ", &other.text].concat();
+        Self { text, hint: self.hint.or(other.hint), ..other }
     }
 
     /// A failed call of the operating system.

@@ -7,7 +7,8 @@
 //! - [`certs`]: certificates of registries and clients, `certs.d`;
 //! - [`policy`]: which images are accepted, `policy.json`;
 //! - [`lookaside`]: where signatures are kept beside registries, `registries.d`;
-//! - [`names`]: addresses of hosts, `hosts`, `resolv.conf`.
+//! - [`names`]: addresses of hosts, `hosts`, `resolv.conf`;
+//! - [`proxy`]: proxies of the environment.
 //!
 //! And what an image is read from and written to, a [`Source`] and a [`Sink`]:
 //!
@@ -29,9 +30,10 @@ mod file;
 pub mod hash;
 pub mod layout;
 pub mod lookaside;
-pub mod place;
 pub mod names;
+pub mod place;
 pub mod policy;
+pub mod proxy;
 pub mod registries;
 pub mod registry;
 mod transfer;

@@ -81,6 +81,16 @@ impl Address {
         }
     }
 
+    /// The host without its port, and without brackets.
+    pub(super) fn bare_host(&self) -> &str {
+        self.host_name().trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// The port, or 0 where a number is written that is none.
+    pub(super) fn port_number(&self) -> u16 {
+        self.port().parse().unwrap_or(0)
+    }
+
     fn port(&self) -> &str {
         match self.host.rsplit_once(':') {
             Some((_, port)) if !port.ends_with(']') => port,
@@ -141,7 +151,7 @@ impl Address {
 
     /// The host as a number.
     fn literal(&self) -> Option<IpAddr> {
-        self.host_name().trim_start_matches('[').trim_end_matches(']').parse().ok()
+        self.bare_host().parse().ok()
     }
 
     /// Whether it is this machine.

@@ -10,17 +10,11 @@ use crate::transfer::Blob;
 use oci::image::Descriptor;
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// A connection that brought so much was a good one: attempts are counted anew.
 const PROGRESS_BYTES: u64 = 1 << 20;
 /// Most connections for one blob: at the least progress, those for a terabyte would be a million.
 const CONNECTIONS_LIMIT: u32 = 1000;
-/// Time over which the speed is measured, and what has to come in it. Slower than this is a fault or a
-/// trick, and another connection may be better.
-const SPEED_WINDOW: Duration = Duration::from_secs(60);
-const SPEED_LIMIT_BYTES: u64 = 60 << 10;
-
 struct Download {
     session: Arc<Session>,
     address: Address,
@@ -33,8 +27,6 @@ struct Download {
     connections: u32,
     /// The offset at which attempts were last counted anew.
     mark: u64,
-    /// When and where the speed is measured from.
-    window: (Instant, u64),
 }
 
 /// Opens a blob. What comes is verified at its end.
@@ -50,7 +42,6 @@ pub(super) fn open(registry: &Registry, descriptor: &Descriptor) -> Result<Blob>
         failures: 0,
         connections: 0,
         mark: 0,
-        window: (Instant::now(), 0),
     };
     download.connect().map_err(|error| match error.kind() {
         ErrorKind::NotFound => registry.not_found(&format!("blob {digest}")),
@@ -63,7 +54,6 @@ impl Download {
     /// Asks for what is left.
     fn connect(&mut self) -> Result<()> {
         self.connections += 1;
-        self.window = (Instant::now(), self.offset);
         let mut request = Request::get(self.address.clone());
         if self.offset > 0 {
             request = request.header("Range", &format!("bytes={}-", self.offset));
@@ -80,7 +70,7 @@ impl Download {
         } else {
             // It does not know ranges: what we have comes once more.
             skip = self.offset;
-            let length = answer.header("content-length").and_then(|it| it.parse::<u64>().ok());
+            let length = answer.length();
             if length.is_some_and(|length| length != self.size) {
                 let length = length.unwrap_or_default();
                 return fail(format!("has {length} bytes, and should have {}", self.size));
@@ -107,15 +97,6 @@ impl Download {
         self.offset += count as u64;
         if self.offset - self.mark >= PROGRESS_BYTES {
             (self.mark, self.failures) = (self.offset, 0);
-        }
-        let (since, from) = self.window;
-        if since.elapsed() > SPEED_WINDOW {
-            if self.offset - from < SPEED_LIMIT_BYTES {
-                // What came is kept; the next read gets another connection.
-                self.body = None;
-                self.failures += 1;
-            }
-            self.window = (Instant::now(), self.offset);
         }
         Ok(count)
     }

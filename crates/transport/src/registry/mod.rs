@@ -8,24 +8,28 @@
 //! [`address`] holds the rules, [`session`] is the only place that adds them to a request.
 
 mod address;
+mod answer;
 mod blob;
 mod challenge;
+mod connect;
 mod http;
 mod image;
+mod options;
 mod session;
 mod upload;
 
 #[cfg(test)]
 mod tests;
 
-pub use http::Options;
 pub use image::{RegistrySink, RegistrySource};
+pub use options::Options;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::verify_manifest;
 use crate::transfer::Blob;
 use address::Address;
-use http::{Answer, Request};
+use answer::Answer;
+use http::Request;
 use oci::image::media_type::{self, ACCEPTED};
 use oci::image::{Descriptor, Document, Index, SIZE_LIMIT_BYTES};
 use oci::{Digest, Reference};
@@ -91,7 +95,7 @@ impl Registry {
         }
         let answer = answer.expect(&[200], "get the manifest")?;
         let claimed = answer.header("content-type").unwrap_or_default().to_owned();
-        let bytes = answer.read_all(SIZE_LIMIT_BYTES)?;
+        let bytes = answer.read_document("get the manifest", SIZE_LIMIT_BYTES)?;
         verify_manifest(bytes, media_type::from_header(&claimed), expected)
     }
 
@@ -171,8 +175,9 @@ impl Registry {
             }
             let answer = answer.expect(&[200], "list the tags")?;
             next = self.next_page(&answer)?;
-            let page: Tags = oci::json::read(&answer.read_all(SIZE_LIMIT_BYTES)?)
-                .map_err(|error| self.malformed("the list of tags", &error))?;
+            let page: Tags =
+                oci::json::read(&answer.read_document("list the tags", SIZE_LIMIT_BYTES)?)
+                    .map_err(|error| self.malformed("the list of tags", &error))?;
             tags.extend(page.tags);
         }
         Err(self.malformed("the list of tags", "more than 1000 pages"))

@@ -1,8 +1,10 @@
 //! Who we are to a registry: the only place that adds credentials to a request.
 
 use super::address::Address;
+use super::answer::Answer;
 use super::challenge::Challenge;
-use super::http::{Answer, Http, Options, Request};
+use super::http::{Http, Request};
+use super::options::Options;
 use crate::auth::Credentials;
 use crate::error::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -72,10 +74,10 @@ impl Session {
         // Docker's registry is not where its name says.
         let host = if domain == "docker.io" { "registry-1.docker.io" } else { domain };
         let origin = Address { secure: true, host: host.to_ascii_lowercase(), path: "/v2/".into() };
-        let http = Http::new(&options)?;
+        let http = Http::new(&options, &origin)?;
         let may_be_plain = options.insecure || origin.is_loopback();
         let plain = may_be_plain.then(|| Address { secure: false, ..origin.clone() });
-        let mut failed = None;
+        let mut failed: Option<Error> = None;
         for origin in [Some(origin), plain].into_iter().flatten() {
             let request = Request::get(origin.clone());
             // A server that does not speak TLS would be asked again and again.
@@ -86,26 +88,20 @@ impl Session {
             match sent {
                 Ok(answer) => {
                     let challenge = Challenge::choose(&answer.headers("www-authenticate"));
-                    let (credentials, token_services) =
-                        (options.credentials.clone(), options.token_services.clone());
                     return Ok(Self {
                         http,
                         origin,
-                        credentials,
-                        token_services,
+                        credentials: options.credentials,
+                        token_services: options.token_services,
                         challenge: Mutex::new(challenge.filter(|_| answer.status == 401)),
                         tokens: Mutex::default(),
                     });
                 }
-                Err(error) => {
-                    failed = Some(
-                        failed
-                            .map_or(error.to_string(), |first: String| format!("{first}; {error}")),
-                    )
-                }
+                Err(error) => failed = Some(failed.map_or(error.clone(), |it| it.and(error))),
             }
         }
-        Err(Error::new(ErrorKind::Network, failed.unwrap_or_default()))
+        let nothing = || Error::new(ErrorKind::Network, "there is no way to reach it");
+        Err(failed.unwrap_or_else(nothing))
     }
 
     /// An address of the registry.

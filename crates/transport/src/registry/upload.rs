@@ -3,7 +3,8 @@
 
 use super::Registry;
 use super::address::Address;
-use super::http::{Answer, Request};
+use super::answer::Answer;
+use super::http::Request;
 use super::session::escape;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{Hashed, Verified};

@@ -19,7 +19,7 @@ fn certificate(name: &str) -> CertificateDer<'static> {
 }
 
 /// A registry that answers every request with 200, by TLS only. Serves as many connections as it is told.
-fn start(wants_client: bool) -> String {
+pub(super) fn start(wants_client: bool) -> String {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone());
     let builder = builder.with_safe_default_protocol_versions().unwrap();

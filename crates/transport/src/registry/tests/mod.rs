@@ -3,6 +3,7 @@
 mod docker;
 mod encrypted;
 mod faults;
+mod proxies;
 mod secrets;
 mod server;
 
@@ -17,9 +18,11 @@ use oci::image::Manifest;
 use server::{Asked, Reply, Server};
 use std::time::Duration;
 
-/// Options with which a test does not wait.
+/// Options with which a test does not wait, and asks nobody for names.
 fn options() -> Options {
+    let nowhere = std::path::PathBuf::from("/nowhere");
     Options {
+        names: crate::names::Files { hosts: nowhere.clone(), resolv_conf: nowhere, port: 9 },
         backoff: Duration::from_millis(1),
         silence: Duration::from_secs(20),
         piece_bytes: 64 << 10,
@@ -283,5 +286,31 @@ fn manifests_are_deleted() {
     let registry = connect(&server);
     registry.delete("x").unwrap();
     assert_eq!(registry.delete("x").unwrap_err().kind(), ErrorKind::NotFound);
+    server.stop();
+}
+
+#[test]
+fn names_are_looked_up_where_the_options_say() {
+    let server = Server::start(|_, _| None);
+    let root = test_directory("registry-names");
+    let hosts = root.join("hosts");
+    std::fs::write(&hosts, "127.0.0.1 registry.example\n").unwrap();
+    let port = server.host().rsplit(':').next().unwrap().to_owned();
+    let mut options = Options { insecure: true, ..options() };
+    options.names.hosts = hosts;
+    let connect = |host: &str, options: &Options| {
+        let name = Reference::parse(&format!("{host}:{port}/a/b")).unwrap();
+        Registry::connect(&name, options.clone())
+    };
+    connect("registry.example", &options).unwrap();
+    // Servers that do not answer are not asked for each of many attempts.
+    options.backoff = Duration::from_secs(30);
+    let began = std::time::Instant::now();
+    let error = connect("other.example", &options).err().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(20));
+    assert_eq!(error.kind(), ErrorKind::Network);
+    assert!(error.to_string().contains("look up `other.example`: 127.0.0.1: "), "{error}");
+    assert!(error.hint().unwrap().contains("resolv.conf"));
+    std::fs::remove_dir_all(root).unwrap();
     server.stop();
 }

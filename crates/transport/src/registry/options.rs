@@ -1,0 +1,105 @@
+//! How a registry is reached.
+
+use crate::auth::Credentials;
+use crate::certs::Certificates;
+use crate::error::{Error, ErrorKind, Result};
+use crate::names;
+use crate::proxy::Proxies;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+
+/// How a registry is reached.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Who we are.
+    pub credentials: Option<Credentials>,
+    /// Plain HTTP and certificates that nobody vouches for are allowed.
+    pub insecure: bool,
+    /// Authorities and certificates for this registry.
+    pub certificates: Certificates,
+    /// Files with the authorities of the system.
+    pub system_authorities: Vec<PathBuf>,
+    /// Hosts of other domains that may be told the credentials as token services.
+    pub token_services: Vec<String>,
+    /// Which proxies are used.
+    pub proxies: Proxies,
+    /// Where the addresses of names are found.
+    pub names: names::Files,
+    /// What we are called.
+    pub user_agent: String,
+    /// How often a request is tried.
+    pub attempts: u32,
+    /// The pause before the second attempt; each further one is twice as long.
+    pub backoff: Duration,
+    /// How long a registry may be silent.
+    pub silence: Duration,
+    /// When everything has to be over.
+    pub deadline: Option<Instant>,
+    /// How much of an upload is sent at once. It is held in memory, so that it can be sent again.
+    pub piece_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            credentials: None,
+            insecure: false,
+            certificates: Certificates::default(),
+            system_authorities: Vec::new(),
+            token_services: Vec::new(),
+            proxies: Proxies::default(),
+            names: names::Files::default(),
+            user_agent: "tare".into(),
+            attempts: 5,
+            backoff: Duration::from_millis(500),
+            silence: Duration::from_secs(60),
+            deadline: None,
+            // Three uploads at once take 24 MiB.
+            piece_bytes: 8 << 20,
+        }
+    }
+}
+
+/// How the registry is believed and, when it is its `own` host that is reached, who we are there. Nobody else
+/// sees our certificates.
+pub(super) fn tls(options: &Options, own: bool) -> Result<TlsConfig> {
+    let mut roots = Vec::new();
+    for path in options.system_authorities.iter().chain(&options.certificates.authorities) {
+        for item in parse_pem(&read_pem(path)?) {
+            match item {
+                Ok(PemItem::Certificate(certificate)) => roots.push(certificate),
+                Ok(_) => {}
+                Err(error) => return Err(Error::in_file(path, error)),
+            }
+        }
+    }
+    // TLS has one certificate of a client: of several pairs the first counts, as in containers/image.
+    let client = match options.certificates.clients.first().filter(|_| own) {
+        None => None,
+        Some((certificate, key)) => {
+            let chain: Vec<Certificate<'static>> = parse_pem(&read_pem(certificate)?)
+                .filter_map(|item| match item {
+                    Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                    _ => None,
+                })
+                .collect();
+            let key = PrivateKey::from_pem(&read_pem(key)?)
+                .map_err(|error| Error::in_file(key, error))?;
+            Some(ClientCert::new_with_certs(&chain, key))
+        }
+    };
+    Ok(TlsConfig::builder()
+        .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .client_cert(client)
+        .disable_verification(options.insecure)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build())
+}
+
+fn read_pem(path: &Path) -> Result<Vec<u8>> {
+    crate::file::read(path)?.ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, format!("{}: there is no such file", path.display()))
+    })
+}
