@@ -252,8 +252,17 @@ pub fn change_bytes(bytes: &mut Vec<u8>, random: &mut Random) {
             drop(bytes.splice(at..at, text));
         }
         _ => {
-            const ODD: [&[u8]; 6] =
-                [b"\0", b"\xff\xfe", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\x80", b"\n\r\t"];
+            const ODD: [&[u8]; 9] = [
+                b"\0",
+                b"\xff\xfe",
+                b"\xed\xa0\x80",
+                b"\xf4\x90\x80\x80",
+                b"\xc0\x80",
+                b"\n\r\t",
+                b"{{",
+                b"-}}",
+                b"{{end}}",
+            ];
             drop(bytes.splice(at..at, random.pick(&ODD).to_vec()));
         }
     }

@@ -187,6 +187,11 @@ mod tests {
     }
 
     #[test]
+    fn damaged_templates_are_taken_or_refused() {
+        check(Subject::Template);
+    }
+
+    #[test]
     fn a_case_is_always_the_same() {
         let corpus = Corpus::load(Input::Config.into()).unwrap();
         for number in 0..200 {

@@ -3,7 +3,7 @@
 /// Crates that may contain `unsafe`.
 const UNSAFE: [&str; 2] = ["crates/sys/", "crates/rt/"];
 /// Libraries: they return, the programs print, exit and look at the environment.
-const LIBRARIES: [&str; 8] = [
+const LIBRARIES: [&str; 9] = [
     "crates/archive/src/",
     "crates/images/src/",
     "crates/oci/src/",
@@ -11,6 +11,7 @@ const LIBRARIES: [&str; 8] = [
     "crates/runtime/src/",
     "crates/pkg/src/",
     "crates/store/src/",
+    "crates/template/src/",
     "crates/transport/src/",
 ];
 /// What a library does not call.
