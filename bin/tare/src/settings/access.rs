@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use transport::auth::{Credentials, Lookup};
 use transport::certs::Certificates;
+use transport::proxy::Proxies;
 use transport::registries;
 use transport::registry::Options;
 
@@ -48,6 +49,7 @@ impl Settings<'_> {
             certificates,
             insecure: access.tls_verify.map_or(place.insecure, |verify| !verify),
             system_authorities: system_authorities(),
+            proxies: Proxies::read(&|name| std::env::var(name).ok())?,
             user_agent: match &self.global.user_agent_prefix {
                 Some(prefix) => format!("{prefix} {user_agent}"),
                 None => user_agent,

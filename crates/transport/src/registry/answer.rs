@@ -63,6 +63,12 @@ impl Answer {
         Paced::new(self.response.into_body().into_reader(), self.silence)
     }
 
+    /// Reads what nobody wants to know, without which the connection is of no more use.
+    pub(super) fn drain(self) {
+        // A failure ends the connection, which is all that it does.
+        let _ = io::copy(&mut self.into_body().take(ERROR_LIMIT_BYTES as u64), &mut io::sink());
+    }
+
     /// The whole body, which must not be larger than a limit.
     pub(super) fn read_all(self, limit: usize) -> Result<Vec<u8>> {
         let address = self.address.clone();

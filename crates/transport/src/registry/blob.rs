@@ -1,135 +1,73 @@
-//! Content on its way from a registry, which goes on after a lost connection.
+//! Content from a registry, or from where a registry says that it is.
 
 use super::Registry;
 use super::address::Address;
-use super::http::Request;
-use super::session::{Access, Session};
+use super::download::{Download, Place};
+use super::parallel::Spread;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::Verified;
 use crate::transfer::Blob;
 use oci::image::Descriptor;
-use std::io::{self, Read};
-use std::sync::Arc;
 
-/// A connection that brought so much was a good one: attempts are counted anew.
-const PROGRESS_BYTES: u64 = 1 << 20;
-/// Most connections for one blob: at the least progress, those for a terabyte would be a million.
-const CONNECTIONS_LIMIT: u32 = 1000;
-struct Download {
-    session: Arc<Session>,
-    address: Address,
-    access: Access,
-    size: u64,
-    /// What was read so far.
-    offset: u64,
-    body: Option<Box<dyn Read + Send>>,
-    failures: u32,
-    connections: u32,
-    /// The offset at which attempts were last counted anew.
-    mark: u64,
-}
+/// Most addresses of a foreign layer that are tried.
+const URLS_LIMIT: usize = 8;
 
 /// Opens a blob. What comes is verified at its end.
 pub(super) fn open(registry: &Registry, descriptor: &Descriptor) -> Result<Blob> {
     let digest = *descriptor.verifiable()?;
-    let mut download = Download {
+    let place = Place {
         session: registry.session.clone(),
         address: registry.address(&format!("blobs/{digest}")),
-        access: registry.pull(),
+        access: Some(registry.pull()),
         size: descriptor.size,
-        offset: 0,
-        body: None,
-        failures: 0,
-        connections: 0,
-        mark: 0,
     };
-    download.connect().map_err(|error| match error.kind() {
-        ErrorKind::NotFound => registry.not_found(&format!("blob {digest}")),
-        _ => error,
-    })?;
-    Ok(Box::new(Verified::new(download, digest, Some(descriptor.size))))
+    let found = match begin(registry, &place) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let error = registry.not_found(&format!("blob {digest}"));
+            match descriptor.urls.is_empty() {
+                true => Err(error),
+                false => open_foreign(registry, descriptor, &place, error),
+            }
+        }
+        found => found,
+    };
+    Ok(Box::new(Verified::new(found?, digest, Some(descriptor.size))))
 }
 
-impl Download {
-    /// Asks for what is left.
-    fn connect(&mut self) -> Result<()> {
-        self.connections += 1;
-        let mut request = Request::get(self.address.clone());
-        if self.offset > 0 {
-            request = request.header("Range", &format!("bytes={}-", self.offset));
-        }
-        let answer = self.session.send(&request, &self.access)?;
-        let answer = answer.expect(&[200, 206], "get the blob")?;
-        let fail = |what: String| Err(Error::new(ErrorKind::Corrupt, what));
-        let mut skip = 0;
-        if answer.status == 206 {
-            let range = answer.header("content-range").unwrap_or_default();
-            if !range.starts_with(&format!("bytes {}-", self.offset)) {
-                return fail(format!("asked for bytes from {}, got `{range}`", self.offset));
-            }
-        } else {
-            // It does not know ranges: what we have comes once more.
-            skip = self.offset;
-            let length = answer.length();
-            if length.is_some_and(|length| length != self.size) {
-                let length = length.unwrap_or_default();
-                return fail(format!("has {length} bytes, and should have {}", self.size));
-            }
-        }
-        let mut body: Box<dyn Read + Send> = Box::new(answer.into_body());
-        let skipped = io::copy(&mut body.by_ref().take(skip), &mut io::sink());
-        if skipped.ok() != Some(skip) {
-            return Err(Error::new(ErrorKind::Network, "ends before the part that is missing"));
-        }
-        self.body = Some(body);
-        Ok(())
-    }
-
-    /// Reads once. A wrong end is an error.
-    fn read_some(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(body) = &mut self.body else { return Err(io::ErrorKind::NotConnected.into()) };
-        let left = usize::try_from(self.size - self.offset).unwrap_or(usize::MAX);
-        let length = buffer.len().min(left);
-        let count = body.read(&mut buffer[..length])?;
-        if count == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed"));
-        }
-        self.offset += count as u64;
-        if self.offset - self.mark >= PROGRESS_BYTES {
-            (self.mark, self.failures) = (self.offset, 0);
-        }
-        Ok(count)
-    }
+fn begin(registry: &Registry, place: &Place) -> Result<Spread> {
+    let mut download = Download::from(place.clone(), 0);
+    download.connect()?;
+    let (rules, extra) = registry.session.parallel();
+    Ok(Spread::new(place.clone(), download, rules, extra))
 }
 
-impl Read for Download {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.offset == self.size || buffer.is_empty() {
-            return Ok(0);
-        }
-        loop {
-            let failure = match self.body.is_some() {
-                true => match self.read_some(buffer) {
-                    Ok(count) => return Ok(count),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(error) => error.to_string(),
-                },
-                false => match self.connect() {
-                    Ok(()) => continue,
-                    Err(error) if error.kind() == ErrorKind::Network => error.to_string(),
-                    Err(error) => {
-                        return Err(io::Error::new(io::ErrorKind::InvalidData, error.to_string()));
-                    }
-                },
-            };
-            self.body = None;
-            self.failures += 1;
-            let http = self.session.http();
-            if self.failures >= http.attempts() || self.connections >= CONNECTIONS_LIMIT {
-                let text = format!("at byte {} of {}: {failure}", self.offset, self.size);
-                return Err(io::Error::other(text));
+/// Opens a layer that a manifest says to be elsewhere: where that is allowed, by TLS, and without telling
+/// anybody who we are (CVE-2020-15157).
+fn open_foreign(
+    registry: &Registry,
+    descriptor: &Descriptor,
+    place: &Place,
+    missing: Error,
+) -> Result<Spread> {
+    if !registry.session.takes_foreign() {
+        return Err(missing.with_hint(
+            "the image says that it is at another address, and layers from there are not allowed",
+        ));
+    }
+    let mut failed = missing;
+    for url in descriptor.urls.iter().take(URLS_LIMIT) {
+        let opened = Address::parse(url).and_then(|address| {
+            if !address.secure {
+                let text = format!("foreign layer at {}: not encrypted", address.origin());
+                return Err(Error::new(ErrorKind::Denied, text));
             }
-            http.pause(self.failures, None);
+            place.address.check_step_to(&address)?;
+            begin(registry, &Place { address, access: None, ..place.clone() })
+        });
+        match opened {
+            Ok(spread) => return Ok(spread),
+            Err(error) => failed = failed.and(error),
         }
     }
+    Err(failed)
 }

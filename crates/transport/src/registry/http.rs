@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 const PAUSE_LIMIT: Duration = Duration::from_secs(60);
 /// Idle connections to one host that are kept: as many as there are downloads at once.
 const IDLE_LIMIT: usize = 8;
+/// What is read at once, and so the largest head of an answer. If the latter were smaller, what follows an
+/// interim answer (103) would be taken for a part of it.
+const INPUT_BYTES: usize = 64 << 10;
 /// The least speed at which a registry takes what is sent.
 const SEND_BYTES_PER_SECOND: u64 = 8 << 10;
 
@@ -99,6 +102,8 @@ impl Http {
                 .timeout_recv_response(Some(options.silence))
                 .timeout_per_read(Some(options.silence))
                 .timeout_per_write(Some(options.silence))
+                .input_buffer_size(INPUT_BYTES)
+                .max_response_header_size(INPUT_BYTES)
                 .max_idle_connections(2 * IDLE_LIMIT)
                 .max_idle_connections_per_host(IDLE_LIMIT)
                 .tls_config(tls(options, own)?)
@@ -156,6 +161,11 @@ impl Http {
 
     pub(super) fn piece_bytes(&self) -> usize {
         self.piece_bytes
+    }
+
+    /// Whether the time that was given is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|it| it <= Instant::now())
     }
 
     pub(super) fn attempts(&self) -> u32 {

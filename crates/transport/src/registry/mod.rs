@@ -12,9 +12,11 @@ mod answer;
 mod blob;
 mod challenge;
 mod connect;
+mod download;
 mod http;
 mod image;
 mod options;
+mod parallel;
 mod session;
 mod upload;
 
@@ -22,7 +24,7 @@ mod upload;
 mod tests;
 
 pub use image::{RegistrySink, RegistrySource};
-pub use options::Options;
+pub use options::{Options, Parallel};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::verify_manifest;

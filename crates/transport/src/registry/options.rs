@@ -37,8 +37,42 @@ pub struct Options {
     pub silence: Duration,
     /// When everything has to be over.
     pub deadline: Option<Instant>,
+    /// How large blobs are fetched.
+    pub parallel: Parallel,
+    /// Whether layers that the registry does not have are fetched from the addresses that a manifest names.
+    pub foreign_layers: bool,
     /// How much of an upload is sent at once. It is held in memory, so that it can be sent again.
     pub piece_bytes: usize,
+}
+
+/// When a blob is fetched over several connections at once, and how.
+#[derive(Clone, Debug)]
+pub struct Parallel {
+    /// The size from which on it may be.
+    pub least_bytes: u64,
+    /// Over how many, for all blobs of a registry together. With 1 it never is.
+    pub connections: usize,
+    /// How much of it is asked for at once. Each connection has so much of it in memory.
+    pub piece_bytes: u64,
+    /// How long one connection is watched first.
+    pub watch: Duration,
+    /// One connection that is as fast as this is enough.
+    pub fast_bytes_per_second: u64,
+}
+
+impl Default for Parallel {
+    fn default() -> Self {
+        Self {
+            least_bytes: 32 << 20,
+            // 16 MiB in memory, and a quarter of a second for a piece at 16 MB/s, which hides the two
+            // journeys that each request and its redirection take.
+            connections: 4,
+            piece_bytes: 4 << 20,
+            watch: Duration::from_millis(500),
+            // What follows it, unpacking and disks, is hardly faster.
+            fast_bytes_per_second: 100_000_000,
+        }
+    }
 }
 
 impl Default for Options {
@@ -56,6 +90,8 @@ impl Default for Options {
             backoff: Duration::from_millis(500),
             silence: Duration::from_secs(60),
             deadline: None,
+            parallel: Parallel::default(),
+            foreign_layers: false,
             // Three uploads at once take 24 MiB.
             piece_bytes: 8 << 20,
         }

@@ -4,11 +4,12 @@ use super::address::Address;
 use super::answer::Answer;
 use super::challenge::Challenge;
 use super::http::{Http, Request};
-use super::options::Options;
+use super::options::{Options, Parallel};
+use super::parallel::Extra;
 use crate::auth::Credentials;
 use crate::error::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Most redirections of one request.
@@ -58,6 +59,8 @@ pub(super) struct Session {
     origin: Address,
     credentials: Option<Credentials>,
     token_services: Vec<String>,
+    parallel: (Parallel, Arc<Extra>),
+    foreign_layers: bool,
     challenge: Mutex<Option<Challenge>>,
     /// By what they are good for.
     tokens: Mutex<BTreeMap<String, Token>>,
@@ -88,12 +91,16 @@ impl Session {
             match sent {
                 Ok(answer) => {
                     let challenge = Challenge::choose(&answer.headers("www-authenticate"));
+                    let challenge = challenge.filter(|_| answer.status == 401);
+                    answer.drain();
                     return Ok(Self {
                         http,
                         origin,
                         credentials: options.credentials,
                         token_services: options.token_services,
-                        challenge: Mutex::new(challenge.filter(|_| answer.status == 401)),
+                        parallel: (options.parallel, Arc::default()),
+                        foreign_layers: options.foreign_layers,
+                        challenge: Mutex::new(challenge),
                         tokens: Mutex::default(),
                     });
                 }
@@ -118,6 +125,24 @@ impl Session {
         &self.http
     }
 
+    /// How large blobs are fetched, and what is in use for that.
+    pub(super) fn parallel(&self) -> (&Parallel, &Arc<Extra>) {
+        (&self.parallel.0, &self.parallel.1)
+    }
+
+    /// Whether layers may come from elsewhere.
+    pub(super) fn takes_foreign(&self) -> bool {
+        self.foreign_layers
+    }
+
+    /// Sends a request; without a need of access, nobody is told who we are.
+    pub(super) fn fetch(&self, request: &Request<'_>, access: Option<&Access>) -> Result<Answer> {
+        match access {
+            Some(access) => self.send(request, access),
+            None => self.follow(request, None),
+        }
+    }
+
     /// Sends a request, follows where it leads, and says who we are if that is asked for.
     pub(super) fn send(&self, request: &Request<'_>, access: &Access) -> Result<Answer> {
         let authorization = self.authorization(access)?;
@@ -132,7 +157,10 @@ impl Session {
         *lock(&self.challenge) = Some(challenge);
         lock(&self.tokens).remove(&access.0);
         match self.authorization(access)? {
-            Some(authorization) => self.follow(request, Some(&authorization)),
+            Some(authorization) => {
+                answer.drain();
+                self.follow(request, Some(&authorization))
+            }
             None => Ok(answer),
         }
     }
@@ -154,6 +182,7 @@ impl Session {
             };
             let next = answer.address.resolve(target)?;
             answer.address.check_step_to(&next)?;
+            answer.drain();
             request.address = next;
         }
         let text = format!("{}: leads in a circle", self.origin.origin());

@@ -9,8 +9,9 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-fn file(name: &str) -> PathBuf {
+pub(super) fn file(name: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls")).join(name)
 }
 
@@ -18,8 +19,14 @@ fn certificate(name: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(file(name)).unwrap()
 }
 
-/// A registry that answers every request with 200, by TLS only. Serves as many connections as it is told.
+/// A registry that answers every request with 200 and `{}`, by TLS only.
 pub(super) fn start(wants_client: bool) -> String {
+    start_logging(wants_client, &Arc::default())
+}
+
+/// As [`start`]; what it is asked is written down.
+pub(super) fn start_logging(wants_client: bool, log: &Arc<Mutex<Vec<String>>>) -> String {
+    let log = log.clone();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone());
     let builder = builder.with_safe_default_protocol_versions().unwrap();
@@ -44,6 +51,7 @@ pub(super) fn start(wants_client: bool) -> String {
             let mut head = [0; 4096];
             let asked = stream.read(&mut head).unwrap_or(0);
             if asked > 0 {
+                log.lock().unwrap().push(String::from_utf8_lossy(&head[..asked]).into_owned());
                 let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
                 // The client may have had enough.
                 let _ = stream.write_all(answer);
@@ -86,4 +94,24 @@ fn we_show_our_certificate() {
     let clients = vec![(file("client.cert"), file("client.key"))];
     let known = Certificates { authorities, clients };
     connect_with(&host, |it| it.certificates = known.clone()).unwrap();
+}
+
+#[test]
+fn only_the_registry_sees_our_certificate() {
+    let log = Arc::<Mutex<Vec<String>>>::default();
+    let other = start_logging(true, &log);
+    let server = Server::start(move |asked, _| {
+        let away = Reply::new(307).header("Location", &format!("https://{other}{}", asked.path));
+        asked.path.contains("/manifests/").then_some(away)
+    });
+    let certificates = Certificates {
+        authorities: vec![file("ca.crt")],
+        clients: vec![(file("client.cert"), file("client.key"))],
+    };
+    let options = Options { certificates, attempts: 1, ..options() };
+    let registry = Registry::connect(&reference(&server, ""), options).unwrap();
+    let error = registry.manifest("x", None).unwrap_err().to_string();
+    assert!(error.contains("ertificate"), "{error}");
+    assert_eq!(*log.lock().unwrap(), [] as [String; 0]);
+    server.stop();
 }

@@ -3,9 +3,12 @@
 mod docker;
 mod encrypted;
 mod faults;
+mod foreign;
+mod parallel;
 mod proxies;
 mod secrets;
 mod server;
+mod uploads;
 
 use super::*;
 use crate::auth::Credentials;

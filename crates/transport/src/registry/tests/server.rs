@@ -1,11 +1,12 @@
-//! A registry that can be told to misbehave: one thread a connection, one request each.
+//! A registry that can be told to misbehave: one thread a connection, which has one request, or many when
+//! [`Server::keeps`] says so.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A request as it came.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +40,8 @@ pub(super) struct Reply {
     pub(super) cut: Option<usize>,
     /// Before each of this many parts of the body is a pause.
     pub(super) pauses: Option<(usize, Duration)>,
+    /// What is sent instead of all that, byte by byte with pauses when these are not zero.
+    pub(super) raw: Option<(Vec<u8>, Duration)>,
 }
 
 impl Reply {
@@ -55,6 +58,10 @@ impl Reply {
         Self { body: body.to_vec(), ..self }
     }
 
+    pub(super) fn raw(text: &[u8]) -> Self {
+        Self { raw: Some((text.to_vec(), Duration::ZERO)), ..Self::default() }
+    }
+
     pub(super) fn cut(self, at: usize) -> Self {
         Self { cut: Some(at), ..self }
     }
@@ -68,6 +75,7 @@ struct Content {
     manifests: BTreeMap<String, (String, Vec<u8>)>,
     uploads: BTreeMap<String, Vec<u8>>,
     log: Vec<Asked>,
+    streams: Vec<TcpStream>,
 }
 
 /// The registry. It ends when its last user lets go of it.
@@ -77,6 +85,10 @@ pub(super) struct Server {
     content: Arc<Mutex<Content>>,
     hook: Arc<Hook>,
     stop: Arc<AtomicBool>,
+    keeps: Arc<AtomicBool>,
+    connections: Arc<AtomicUsize>,
+    /// Most bytes of a body in a second, on each connection; none is no limit.
+    speed: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -86,19 +98,41 @@ impl Server {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (content, stop) = Default::default();
-        let server = Self { port, content, hook: Arc::new(Box::new(hook)), stop };
+        let (content, stop, keeps, connections, speed) = Default::default();
+        let hook: Arc<Hook> = Arc::new(Box::new(hook));
+        let server = Self { port, content, hook, stop, keeps, connections, speed };
         let serving = server.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if serving.stop.load(Ordering::SeqCst) {
                     break;
                 }
-                let (serving, Ok(stream)) = (serving.clone(), stream) else { continue };
-                std::thread::spawn(move || drop(serving.serve(stream)));
+                let (serving, Ok(mut stream)) = (serving.clone(), stream) else { continue };
+                serving.connections.fetch_add(1, Ordering::SeqCst);
+                serving.content.lock().unwrap().streams.extend(stream.try_clone());
+                std::thread::spawn(move || {
+                    while let Ok(true) = serving.serve(&mut stream) {}
+                    // It is also in the list of those to hang up.
+                    let _ = stream.shutdown(std::net::Shutdown::Both);
+                });
             }
         });
         server
+    }
+
+    /// Keeps connections open behind an answer.
+    pub(super) fn keep(&self) {
+        self.keeps.store(true, Ordering::SeqCst);
+    }
+
+    /// Sends so many bytes of a body a second, on each connection.
+    pub(super) fn slow_down(&self, bytes: usize) {
+        self.speed.store(bytes, Ordering::SeqCst);
+    }
+
+    /// How many connections there were.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     pub(super) fn host(&self) -> String {
@@ -118,15 +152,25 @@ impl Server {
         self.content.lock().unwrap().manifests.insert(selector.into(), entry);
     }
 
+    /// Closes all connections that are kept.
+    pub(super) fn hang_up(&self) {
+        for stream in self.content.lock().unwrap().streams.drain(..) {
+            // It may be closed already.
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
     /// Ends the server's thread.
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
         drop(TcpStream::connect(("127.0.0.1", self.port)));
     }
 
-    fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
+    /// Answers one request, and says whether there may be another.
+    fn serve(&self, stream: &mut TcpStream) -> std::io::Result<bool> {
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        let Some(mut asked) = read(&mut stream)? else { return Ok(()) };
+        stream.set_nodelay(true)?;
+        let Some(mut asked) = read(stream)? else { return Ok(false) };
         {
             let log = &mut self.content.lock().unwrap().log;
             let same = |it: &&Asked| it.method == asked.method && it.path == asked.path;
@@ -134,7 +178,17 @@ impl Server {
             log.push(asked.clone());
         }
         let reply = (self.hook)(&asked, self).unwrap_or_else(|| self.answer(&asked));
-        let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", reply.status);
+        if let Some((bytes, pause)) = &reply.raw {
+            let part = if pause.is_zero() { bytes.len().max(1) } else { 1 };
+            for part in bytes.chunks(part) {
+                std::thread::sleep(*pause);
+                stream.write_all(part)?;
+            }
+            return Ok(false);
+        }
+        let keeps = self.keeps.load(Ordering::SeqCst) && reply.cut.is_none();
+        let connection = if keeps { "keep-alive" } else { "close" };
+        let mut head = format!("HTTP/1.1 {} X\r\nConnection: {connection}\r\n", reply.status);
         let has_length = reply.headers.iter().any(|(name, _)| name == "Content-Length");
         if !has_length {
             head.push_str(&format!("Content-Length: {}\r\n", reply.body.len()));
@@ -145,7 +199,17 @@ impl Server {
         stream.write_all(format!("{head}\r\n").as_bytes())?;
         let end = reply.cut.unwrap_or(reply.body.len()).min(reply.body.len());
         let body = if asked.method == "HEAD" { &[][..] } else { &reply.body[..end] };
+        let (began, speed) = (Instant::now(), self.speed.load(Ordering::SeqCst));
         match reply.pauses {
+            None if speed > 0 => {
+                let part = Duration::from_millis(10);
+                for (number, bytes) in (1_u32..).zip(body.chunks((speed / 100).max(1))) {
+                    stream.write_all(bytes)?;
+                    std::thread::sleep(
+                        (began + part * number).saturating_duration_since(Instant::now()),
+                    );
+                }
+            }
             None => stream.write_all(body)?,
             Some((parts, pause)) => {
                 for part in body.chunks(body.len().div_ceil(parts).max(1)) {
@@ -154,7 +218,8 @@ impl Server {
                 }
             }
         }
-        stream.flush()
+        stream.flush()?;
+        Ok(keeps)
     }
 
     /// What a registry says.
@@ -207,13 +272,14 @@ impl Server {
 
 /// The whole content, or the part that is asked for.
 pub(super) fn ranged(asked: &Asked, body: &[u8]) -> Reply {
-    let begin = asked.header("range").trim_start_matches("bytes=").trim_end_matches('-');
-    match begin.parse::<usize>() {
-        Ok(begin) => {
-            let range = format!("bytes {begin}-{}/{}", body.len() - 1, body.len());
-            Reply::new(206).header("Content-Range", &range).body(&body[begin..])
+    let wanted = asked.header("range").trim_start_matches("bytes=").split_once('-');
+    match wanted.map(|(begin, end)| (begin.parse::<usize>(), end.parse::<usize>())) {
+        Some((Ok(begin), end)) => {
+            let end = end.map_or(body.len(), |end| end + 1);
+            let range = format!("bytes {begin}-{}/{}", end - 1, body.len());
+            Reply::new(206).header("Content-Range", &range).body(&body[begin..end])
         }
-        Err(_) => Reply::new(200).body(body),
+        _ => Reply::new(200).body(body),
     }
 }
 
