@@ -18,6 +18,9 @@
 //! (podman's are the same). Errors are Go's sentences. `tests/template.rs` holds it against outputs
 //! of the real package.
 //!
+//! Beside it stands what output is made of: [`listing`] reads `--format`, [`table`] aligns columns,
+//! [`units`] writes sizes and durations for people, [`Time`] and [`Zone`] show points in time.
+//!
 //! What differs from Go, and is meant to: a field of a struct is also found by its name in JSON;
 //! `join` takes any list, as docker's does (podman's takes texts only); addresses are not printed;
 //! the limits.
@@ -31,6 +34,7 @@ mod json;
 mod layout;
 mod lex;
 pub mod limits;
+pub mod listing;
 mod literal;
 mod methods;
 mod parse;
@@ -39,12 +43,15 @@ pub mod table;
 mod texts;
 mod time;
 mod tree;
+pub mod units;
 mod value;
+mod zone;
 
 pub use error::{Error, ErrorKind};
 pub use limits::Limits;
 pub use time::{Civil, Time};
 pub use value::{Element, Field, List, Map, Struct, Value};
+pub use zone::{ZONE_LIMIT_BYTES, Zone};
 
 /// What a key that a map has not stands for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,9 +130,4 @@ impl Value {
     pub fn json_indented(&self, indent: usize) -> Vec<u8> {
         json::indented(self, indent)
     }
-}
-
-/// A number by a verb of Go's `printf` for floating-point numbers, such as `%.4g`.
-pub fn format_float(number: f64, verb: char, precision: Option<usize>) -> String {
-    print::float(number, verb, precision)
 }

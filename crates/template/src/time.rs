@@ -182,7 +182,7 @@ fn days_in(year: i64, month: i64) -> i64 {
 }
 
 /// Days from 1970 to a date. Years begin in March, so that the leap day is the last one.
-fn days_before(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days_before(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
