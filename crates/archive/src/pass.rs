@@ -3,10 +3,10 @@
 //! A thread for each step, with queues of a few blocks between them: the slowest step decides, the
 //! others wait, and memory does not grow with the stream.
 
-use crate::compression::{Decoder, Format, MAGIC_BYTES};
+use crate::compression::{Bounded, Format, MAGIC_BYTES, read_full};
 use crate::digest::{Summary, Summing};
 use crate::error::{Error, Result};
-use crate::limits::{Limits, RATIO};
+use crate::limits::Limits;
 use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -98,20 +98,6 @@ fn finish<T>(mut blocks: Blocks, use_it: impl FnOnce(&mut Blocks) -> Result<T>) 
             length => blocks.consume(length),
         }
     }
-}
-
-/// Fills the buffer as far as the input goes.
-fn read_full(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match input.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(length) => filled += length,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(filled)
 }
 
 /// Buffers that go around.
@@ -235,53 +221,16 @@ fn unpack_all(
     to: &SyncSender<Sent>,
     pool: &Pool,
 ) -> Result<()> {
-    let counted = Counted { input: from, bytes: Arc::default() };
-    let taken = Arc::clone(&counted.bytes);
-    let mut decoder = Decoder::new(format, counted, limits)?;
-    let mut total = 0u64;
+    let mut unpacked = Bounded::new(format, from, limits)?;
     loop {
         let mut block = pool.take();
-        let length = read_full(&mut decoder, &mut block);
+        let length = read_full(&mut unpacked, &mut block);
         let length = length.map_err(|e| Error::io(&e, "unpacking"))?;
         if length == 0 {
             return Ok(());
         }
-        total += length as u64;
-        if total > limits.plain_bytes {
-            return Err(Error::limit("too much comes out of the stream", limits.plain_bytes));
-        }
-        let packed = taken.load(std::sync::atomic::Ordering::Relaxed);
-        let free = limits.ratio_free_bytes;
-        if total.saturating_sub(free) > packed.saturating_mul(RATIO) {
-            return Err(Error::limit("more comes out of each byte than can be meant", RATIO));
-        }
         block.truncate(length);
         to.send(Ok(block)).map_err(|_| unwanted())?;
-    }
-}
-
-/// Counts what the decoder takes.
-struct Counted {
-    input: Blocks,
-    bytes: Arc<std::sync::atomic::AtomicU64>,
-}
-
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.input.read(buffer)?;
-        self.bytes.fetch_add(length as u64, std::sync::atomic::Ordering::Relaxed);
-        Ok(length)
-    }
-}
-
-impl BufRead for Counted {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.input.fill_buf()
-    }
-
-    fn consume(&mut self, length: usize) {
-        self.bytes.fetch_add(length as u64, std::sync::atomic::Ordering::Relaxed);
-        self.input.consume(length);
     }
 }
 

@@ -3,9 +3,12 @@
 //! zstd:chunked and estargz are ordinary streams of many frames or members with a table of contents
 //! at the end; read as such they are complete.
 
+mod bounded;
 mod decode;
 mod encode;
 
+pub(crate) use bounded::read_full;
+pub use bounded::{Bounded, Unpacked};
 pub use decode::Decoder;
 pub use encode::{Codec, Encoder};
 

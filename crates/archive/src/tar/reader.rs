@@ -8,7 +8,7 @@ use super::tap::Tap;
 use crate::error::{Error, Result};
 use crate::limits::{Limits, PATH_BYTES};
 use crate::path::TreePath;
-use std::io::BufRead;
+use std::io::{BufRead, Seek};
 use sys::time::Time;
 
 /// Reads an archive once, from front to end. It never looks back, and holds one header's worth of
@@ -48,6 +48,25 @@ impl<R: BufRead> Reader<R> {
     /// Reads from `input`.
     pub fn new(input: R, limits: Limits) -> Self {
         Self::with_tap(input, limits, ())
+    }
+}
+
+impl<R: BufRead + Seek> Reader<R> {
+    /// Passes over the current body without reading it: an archive of few large files is listed at
+    /// no cost.
+    pub fn skip_body(&mut self) -> Result<()> {
+        if self.left == 0 {
+            return Ok(());
+        }
+        let failed = |e| Error::io(&e, "seeking in the archive");
+        let most = i64::try_from(self.left - 1);
+        let most = most.map_err(|_| Error::corrupt("the archive ends in the middle of a file"))?;
+        self.input.seek_relative(most).map_err(failed)?;
+        self.offset += self.left - 1;
+        // A seek goes beyond the end of a file, a read does not.
+        self.left = 1;
+        self.body()?;
+        self.consume(1)
     }
 }
 

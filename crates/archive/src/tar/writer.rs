@@ -333,6 +333,29 @@ mod tests {
     }
 
     #[test]
+    fn bodies_are_skipped_but_have_to_be_there() {
+        let file = |size| What::File { size, stored: size, sparse: None };
+        let all = [entry(b"a", file(700)), entry(b"b", file(0)), entry(b"c", file(512))];
+        let bytes = written(&all);
+        let names = |bytes: &[u8]| -> Result<Vec<(Vec<u8>, u64)>> {
+            let input = std::io::BufReader::with_capacity(64, std::io::Cursor::new(bytes));
+            let mut reader = Reader::new(input, crate::Limits::default());
+            let mut names = Vec::new();
+            while let Some(entry) = reader.next_entry()? {
+                names.push((entry.name, entry.offset));
+                reader.skip_body()?;
+            }
+            assert_eq!(reader.offset(), bytes.len() as u64);
+            Ok(names)
+        };
+        let found = names(&bytes).unwrap();
+        assert_eq!(found, [(b"a".into(), 512), (b"b".into(), 2048), (b"c".into(), 2560)]);
+        for length in [512, 513, 1211, 1212, 1500, 2561, 3071] {
+            assert!(names(&bytes[..length]).is_err(), "{length}");
+        }
+    }
+
+    #[test]
     fn pax_comes_only_where_it_is_needed() {
         let bytes = written(&[entry(b"a", What::Directory)]);
         assert_eq!(bytes.len(), 3 * BLOCK);
