@@ -304,7 +304,8 @@ impl Copying<'_> {
             }
         };
         std::thread::scope(|scope| {
-            for _ in 1..self.options.parallel.clamp(1, layers.len().max(1)) {
+            let parallel = if self.takes.in_order { 1 } else { self.options.parallel };
+            for _ in 1..parallel.clamp(1, layers.len().max(1)) {
                 scope.spawn(work);
             }
             work();

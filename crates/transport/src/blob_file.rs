@@ -65,6 +65,27 @@ pub(crate) fn create(path: &Path, fill: &mut dyn FnMut(&mut File) -> Result<()>)
     made
 }
 
+/// Makes a file that gets its name with [`finish`], and its name until then.
+pub(crate) fn create_unfinished(path: &Path) -> Result<(File, PathBuf)> {
+    let temporary = temporary(path);
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary);
+    Ok((file.map_err(|error| Error::os("create", &temporary, &error))?, temporary))
+}
+
+/// Gives a complete file its name, and makes both last.
+pub(crate) fn finish(file: &File, unfinished: &Path, path: &Path) -> Result<()> {
+    let done = file.sync_all().and_then(|()| std::fs::rename(unfinished, path));
+    if let Err(error) = done {
+        // The failure before this one is the one to tell.
+        let _ = std::fs::remove_file(unfinished);
+        return Err(Error::os("create", path, &error));
+    }
+    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => sync_directory(parent),
+        None => sync_directory(Path::new(".")),
+    }
+}
+
 fn make(
     temporary: &Path,
     path: &Path,

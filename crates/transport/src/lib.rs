@@ -12,8 +12,9 @@
 //!
 //! And what an image is read from and written to, a [`Source`] and a [`Sink`]:
 //!
-//! - [`layout`]: `oci:`, directories with many images;
+//! - [`layout`]: `oci:` and `oci-archive:`, directories and archives with many images;
 //! - [`directory`]: `dir:`, a directory with one;
+//! - [`docker_archive`]: `docker-archive:`, what `docker save` writes;
 //! - [`registry`]: `docker://`, a registry.
 //!
 //! [`place`] reads how users write where an image is.
@@ -21,10 +22,12 @@
 //! Nothing here looks at the environment: callers say which files there are. What a document may
 //! hold is bounded by named constants.
 
+mod archives;
 pub mod auth;
 mod blob_file;
 pub mod certs;
 pub mod directory;
+pub mod docker_archive;
 mod error;
 mod file;
 pub mod hash;

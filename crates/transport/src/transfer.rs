@@ -7,6 +7,9 @@ use oci::image::{Descriptor, Document};
 use oci::{Digest, Reference};
 use std::io::{Read, Write};
 
+/// Bytes that are copied at once.
+const BUFFER_BYTES: usize = 256 << 10;
+
 /// Content on its way. Its end is an error when it is not what its descriptor says.
 pub type Blob = Box<dyn Read + Send>;
 
@@ -84,6 +87,9 @@ pub struct Takes {
     pub packs_layers: bool,
     /// One image only, and no index.
     pub single: bool,
+    /// One blob after the other, as the manifest names them: what is written is one stream, and the same
+    /// for the same image.
+    pub in_order: bool,
 }
 
 /// Copies content, and says whose fault a failure is.
@@ -92,23 +98,39 @@ pub(crate) fn copy(
     content: &mut dyn Read,
     to: &mut dyn std::io::Write,
 ) -> Result<()> {
-    let mut buffer = vec![0; 256 << 10];
+    pour(&what.digest, content, &mut |bytes| {
+        to.write_all(bytes)
+            .map_err(|error| Error::new(ErrorKind::Os, format!("write {}: {error}", what.digest)))
+    })
+}
+
+/// Gives content away in pieces, and says whose fault a failure is.
+pub(crate) fn pour(
+    what: &dyn std::fmt::Display,
+    content: &mut dyn Read,
+    put: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut buffer = vec![0; BUFFER_BYTES];
     loop {
-        let count = match content.read(&mut buffer) {
+        match content.read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(count) => count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Ok(count) => put(&buffer[..count])?,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => {
-                let kind = match error.kind() {
-                    std::io::ErrorKind::InvalidData => ErrorKind::Corrupt,
-                    _ => ErrorKind::Os,
-                };
-                return Err(Error::new(kind, format!("read {}: {error}", what.digest)));
+                return Err(Error::new(kind_of(&error), format!("read {what}: {error}")));
             }
-        };
-        to.write_all(&buffer[..count]).map_err(|error| {
-            Error::new(ErrorKind::Os, format!("write {}: {error}", what.digest))
-        })?;
+        }
+    }
+}
+
+/// Whose fault a failed read is.
+fn kind_of(error: &std::io::Error) -> ErrorKind {
+    // Whatever unpacks has errors of its own, which travel in those of the stream.
+    let own = error.get_ref().and_then(|inner| inner.downcast_ref::<archive::Error>());
+    match (own, error.kind()) {
+        (Some(own), _) => crate::archives::kind_of(own),
+        (None, std::io::ErrorKind::InvalidData) => ErrorKind::Corrupt,
+        (None, _) => ErrorKind::Os,
     }
 }
 

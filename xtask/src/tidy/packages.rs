@@ -17,7 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("pkg", &["skips"]),
     ("store", &["oci", "skips", "sys"]),
     ("template", &[]),
-    ("transport", &["oci", "skips"]),
+    ("transport", &["archive", "oci", "skips", "sys"]),
     ("runtime", &["oci", "skips", "sys"]),
     ("tare-runtime", &["oci", "rt", "runtime", "sys"]),
     ("tare", &["images", "oci", "pkg", "runtime", "store", "sys", "transport"]),

@@ -10,11 +10,13 @@
 //! `index.json` is read and replaced under a lock of the directory (`flock`), so that several
 //! programs can add images at once.
 
+mod archive;
 mod place;
 
 #[cfg(test)]
 mod tests;
 
+pub use archive::{LayoutArchive, LayoutArchiveSink, LayoutArchiveSource, LayoutArchiveWriter};
 pub use place::{Place, Select};
 
 use crate::blob_file::{self, not_found};
@@ -62,7 +64,7 @@ impl LayoutSource {
             .map_err(|error| Error::os("open layout", &place.directory, &error))?;
         let place = Place { directory, ..place.clone() };
         let index = read_index(&place.directory)?;
-        let chosen = choose(&place, &index)?.clone();
+        let chosen = choose(&place.to_string(), &place.select, &index)?.clone();
         chosen.check()?;
         let blobs = Blobs::new(&place.directory, shared_blobs);
         Ok(Self { place, blobs, chosen })
@@ -111,11 +113,12 @@ fn read_index(directory: &Path) -> Result<Index> {
     Index::read_layout(&bytes).map_err(|error| Error::in_file(&path, error))
 }
 
-fn choose<'i>(place: &Place, index: &'i Index) -> Result<&'i Descriptor> {
+/// Chooses an image of an index. `what` is what messages call the place.
+fn choose<'i>(what: &str, select: &Select, index: &'i Index) -> Result<&'i Descriptor> {
     let all = &index.manifests;
-    let found = match &place.select {
+    let found = match select {
         Select::Only if all.len() > 1 => {
-            let text = format!("{}: there are {} images", place.directory.display(), all.len());
+            let text = format!("{what}: there are {} images", all.len());
             let names: Vec<&str> =
                 all.iter().filter_map(|it| Some(&**it.annotations.get(NAME)?)).collect();
             let hint =
@@ -127,7 +130,44 @@ fn choose<'i>(place: &Place, index: &'i Index) -> Result<&'i Descriptor> {
         Select::Position(position) => all.get(*position),
         Select::Digest(digest) => all.iter().find(|it| it.digest == (*digest).into()),
     };
-    found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("{place}: there is no such image")))
+    found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("{what}: there is no such image")))
+}
+
+/// Adds an image to an index. A name stands for one image: the one that had it stays without.
+fn add(index: &mut Index, mut image: Descriptor, name: Option<&String>) {
+    if let Some(name) = name {
+        image.annotations.insert(NAME.into(), name.clone());
+        for other in &mut index.manifests {
+            if other.annotations.get(NAME) == Some(name) {
+                other.annotations.retain(|key, _| key != NAME);
+            }
+        }
+    }
+    index
+        .manifests
+        .retain(|other| other.digest != image.digest || other.annotations.contains_key(NAME));
+    index.manifests.push(image);
+}
+
+/// An index of a layout without images.
+fn empty_index() -> Index {
+    Index { schema_version: 2, media_type: OCI_INDEX.into(), ..Index::default() }
+}
+
+fn write_version() -> String {
+    oci::json::write(&Layout { image_layout_version: LAYOUT_VERSION.into() })
+}
+
+/// The name that an image is written by, if any.
+fn name_of(transport: &str, place: &Place) -> Result<Option<String>> {
+    match &place.select {
+        Select::Only => Ok(None),
+        Select::Name(name) => Ok(Some(name.clone())),
+        Select::Position(_) | Select::Digest(_) => {
+            let text = format!("{transport}:{}: an image is written by name only", place.details());
+            Err(Error::new(ErrorKind::Unsupported, text))
+        }
+    }
 }
 
 /// An image that is written to a layout.
@@ -140,23 +180,13 @@ pub struct LayoutSink {
 impl LayoutSink {
     /// Makes a layout, or adds to one. The image is called by the place's name, or has none.
     pub fn create(place: &Place, shared_blobs: Option<&Path>) -> Result<Self> {
-        let name = match &place.select {
-            Select::Only => None,
-            Select::Name(name) => Some(name.clone()),
-            Select::Position(_) | Select::Digest(_) => {
-                let text = format!("{place}: an image is written by name only");
-                return Err(Error::new(ErrorKind::Unsupported, text));
-            }
-        };
+        let name = name_of("oci", place)?;
         let directory = place.directory.clone();
         blob_file::create_directory(&directory)?;
         let version = directory.join("oci-layout");
         match blob_file::exists(&version)? {
             true => drop(Layout::read(&blob_file::read_document(&version)?)?),
-            false => {
-                let layout = Layout { image_layout_version: LAYOUT_VERSION.into() };
-                blob_file::write(&version, oci::json::write(&layout).as_bytes())?;
-            }
+            false => blob_file::write(&version, write_version().as_bytes())?,
         }
         let blobs = Blobs::new(&directory, shared_blobs);
         Ok(Self { directory, name, blobs })
@@ -171,31 +201,18 @@ impl LayoutSink {
     }
 
     /// Adds an image to `index.json`.
-    fn add(&self, mut image: Descriptor) -> Result<()> {
+    fn add(&self, image: Descriptor) -> Result<()> {
         let path = self.directory.join("index.json");
         let fail = |error: std::io::Error| Error::os("lock", &self.directory, &error);
         let lock = File::open(&self.directory).map_err(fail)?;
         lock.lock().map_err(fail)?;
         let mut index = match blob_file::exists(&path)? {
             true => read_index(&self.directory)?,
-            false => Index::default(),
+            false => empty_index(),
         };
         index.schema_version = 2;
         index.media_type = OCI_INDEX.into();
-        if let Some(name) = &self.name {
-            image.annotations.insert(NAME.into(), name.clone());
-        }
-        // A name stands for one image: the one that had it stays without.
-        for other in &mut index.manifests {
-            let same = self.name.is_some() && other.annotations.get(NAME) == self.name.as_ref();
-            if same {
-                other.annotations.retain(|key, _| key != NAME);
-            }
-        }
-        index
-            .manifests
-            .retain(|other| other.digest != image.digest || other.annotations.contains_key(NAME));
-        index.manifests.push(image);
+        add(&mut index, image, self.name.as_ref());
         let text = oci::json::write(&index);
         if text.len() > SIZE_LIMIT_BYTES {
             return Err(Error::in_file(&path, "would be larger than 4 MiB"));

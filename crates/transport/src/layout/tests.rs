@@ -3,11 +3,12 @@
 use super::*;
 use crate::directory::{DirectorySink, DirectorySource};
 use crate::hash::digest_of;
-use crate::tests::test_directory;
+use crate::tests::{
+    self, DATA, is_installed, kind, layer, read_blob, read_layers, run, test_directory,
+};
 use crate::transfer::copy_image;
 use oci::Algorithm;
-
-const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
+use oci::image::media_type::Format;
 
 fn place(directory: &Path, rest: &str) -> Place {
     Place::parse(&format!("{}{rest}", directory.display())).unwrap()
@@ -17,40 +18,10 @@ fn open(directory: &Path, rest: &str) -> Result<LayoutSource> {
     LayoutSource::open(&place(directory, rest), None)
 }
 
-/// The kind of an error of something that has no `Debug`.
-fn kind<T>(result: Result<T>) -> Option<ErrorKind> {
-    result.err().map(|error| error.kind())
-}
-
-/// An image with a configuration and layers, written to a sink.
-fn write_image(sink: &dyn Sink, layers: &[&[u8]]) -> Document {
-    let put = |media_type: &str, content: &[u8]| {
-        let digest = digest_of(Algorithm::Sha256, content);
-        let descriptor = Descriptor::new(media_type, digest, content.len() as u64);
-        assert!(!sink.has_blob(&digest).unwrap());
-        sink.put_blob(&descriptor, &mut &*content).unwrap();
-        assert!(sink.has_blob(&digest).unwrap());
-        descriptor
-    };
-    let manifest = oci::image::Manifest {
-        schema_version: 2,
-        media_type: oci::image::media_type::OCI_MANIFEST.into(),
-        config: put(
-            oci::image::media_type::OCI_CONFIG,
-            format!("{{\"layers\":{}}}", layers.len()).as_bytes(),
-        ),
-        layers: layers.iter().map(|it| put(oci::image::media_type::OCI_LAYER, it)).collect(),
-        ..Default::default()
-    };
-    let manifest = verify_manifest(oci::json::write(&manifest).into_bytes(), "", None).unwrap();
-    sink.finish(&manifest).unwrap();
-    manifest
-}
-
-fn read_blob(source: &dyn Source, descriptor: &Descriptor) -> std::io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    source.blob(descriptor).unwrap().read_to_end(&mut content)?;
-    Ok(content)
+/// An image written to a sink.
+fn write_image(sink: &dyn Sink, layers: &[&str]) -> Document {
+    let layers: Vec<Vec<u8>> = layers.iter().map(|text| layer("file", text)).collect();
+    tests::write_image(sink, Format::Oci, &layers)
 }
 
 #[test]
@@ -102,14 +73,14 @@ fn what_is_written_is_read() {
     let root = test_directory("layout-roundtrip");
     let layout = root.join("layout");
     let sink = |rest: &str| LayoutSink::create(&place(&layout, rest), None).unwrap();
-    let one = write_image(&sink(":one"), &[b"layer 1"]);
-    let two = write_image(&sink(":two"), &[b"layer 1 of two", b"layer 2 of two"]);
+    let one = write_image(&sink(":one"), &["layer 1"]);
+    let two = write_image(&sink(":two"), &["layer 1 of two", "layer 2 of two"]);
     for (rest, expected) in [(":one", &one), (":two", &two), (":@1", &two)] {
         let source = open(&layout, rest).unwrap();
         let manifest = source.manifest(None).unwrap();
         assert_eq!(&manifest, expected);
-        for layer in &manifest.manifest().unwrap().layers {
-            assert!(read_blob(&source, layer).unwrap().starts_with(b"layer"));
+        for layer in read_layers(&source) {
+            assert!(layer.starts_with(b"file\0"));
         }
     }
     // From a layout to a directory and back: the same bytes.
@@ -137,8 +108,8 @@ fn what_is_written_is_read() {
 fn a_name_stands_for_the_image_written_last() {
     let layout = test_directory("layout-names");
     let sink = |rest: &str| LayoutSink::create(&place(&layout, rest), None).unwrap();
-    let old = write_image(&sink(":x"), &[b"old"]);
-    let new = write_image(&sink(":x"), &[b"new", b"newer"]);
+    let old = write_image(&sink(":x"), &["old"]);
+    let new = write_image(&sink(":x"), &["new", "newer"]);
     assert_eq!(open(&layout, ":x").unwrap().manifest(None).unwrap(), new);
     let by_digest = open(&layout, &format!("@{}", old.digest())).unwrap();
     assert_eq!(by_digest.manifest(None).unwrap(), old);
@@ -206,7 +177,7 @@ fn several_programs_add_images_at_once() {
 fn content_that_is_not_what_it_says_is_refused() {
     let layout = test_directory("layout-corrupt");
     let sink = LayoutSink::create(&place(&layout, ":x"), None).unwrap();
-    let manifest = write_image(&sink, &[b"layer"]);
+    let manifest = write_image(&sink, &["layer"]);
     let layer = manifest.manifest().unwrap().layers[0].clone();
     let path = |digest: &Digest| layout.join("blobs/sha256").join(digest.hex());
     let source = open(&layout, ":x").unwrap();
@@ -244,8 +215,8 @@ fn only_images_are_overwritten() {
     std::fs::write(mine.join("version"), "1\n").unwrap();
     assert_eq!(kind(DirectorySink::create(&mine)), Some(ErrorKind::Denied));
     let image = root.join("image");
-    let old = write_image(&DirectorySink::create(&image).unwrap(), &[b"a", b"b"]);
-    let new = write_image(&DirectorySink::create(&image).unwrap(), &[b"c"]);
+    let old = write_image(&DirectorySink::create(&image).unwrap(), &["a", ""]);
+    let new = write_image(&DirectorySink::create(&image).unwrap(), &["c"]);
     let source = DirectorySource::open(&image).unwrap();
     assert_eq!(source.manifest(None).unwrap(), new);
     assert_eq!(std::fs::read_dir(&image).unwrap().count(), 4);
@@ -256,29 +227,20 @@ fn only_images_are_overwritten() {
 /// What skopeo makes of our images, and we of skopeo's: the same bytes.
 #[test]
 fn skopeo_reads_and_writes_the_same() {
+    const TEST: &str = "skopeo_reads_and_writes_the_same";
+    if !is_installed(TEST, "skopeo") {
+        return;
+    }
     let root = test_directory("layout-skopeo");
     let layout = root.join("ours");
     let sink = LayoutSink::create(&place(&layout, ":x"), None).unwrap();
-    let written = write_real_image(&sink);
+    let written = write_image(&sink, &["layer"]);
     let skopeo = |from: &str, to: &str| {
-        let output = std::process::Command::new("skopeo")
-            .args(["--insecure-policy", "copy", "--preserve-digests", "--quiet", from, to])
-            .output();
-        match output {
-            Ok(output) => {
-                let text = String::from_utf8_lossy(&output.stderr).into_owned();
-                assert!(output.status.success(), "{text}");
-                true
-            }
-            Err(_) => false,
-        }
+        let options = ["--insecure-policy", "copy", "--preserve-digests", "--quiet"];
+        run(TEST, "skopeo", &[&options[..], &[from, to]].concat()).unwrap()
     };
     let path = |name: &str| root.join(name).display().to_string();
-    if !skopeo(&format!("oci:{}:x", path("ours")), &format!("oci:{}:y", path("theirs"))) {
-        skips::skip("skopeo_reads_and_writes_the_same", "skopeo is not installed");
-        std::fs::remove_dir_all(root).unwrap();
-        return;
-    }
+    skopeo(&format!("oci:{}:x", path("ours")), &format!("oci:{}:y", path("theirs")));
     assert_eq!(open(&root.join("theirs"), ":y").unwrap().manifest(None).unwrap(), written);
     skopeo(&format!("oci:{}:x", path("ours")), &format!("dir:{}", path("their-dir")));
     let source = DirectorySource::open(&root.join("their-dir")).unwrap();
@@ -288,32 +250,4 @@ fn skopeo_reads_and_writes_the_same() {
     skopeo(&format!("dir:{}", path("our-dir")), &format!("oci:{}:z", path("theirs")));
     assert_eq!(open(&root.join("theirs"), ":z").unwrap().manifest(None).unwrap(), written);
     std::fs::remove_dir_all(root).unwrap();
-}
-
-/// An image that other programs take for one: an empty archive as its layer.
-fn write_real_image(sink: &dyn Sink) -> Document {
-    let layer = [0; 1024];
-    let diff_id = digest_of(Algorithm::Sha256, &layer);
-    let config = oci::image::ImageConfig {
-        architecture: "amd64".into(),
-        os: "linux".into(),
-        rootfs: oci::image::RootFs { kind: "layers".into(), diff_ids: vec![diff_id.into()] },
-        ..Default::default()
-    };
-    let put = |media_type: &str, content: &[u8]| {
-        let digest = digest_of(Algorithm::Sha256, content);
-        let descriptor = Descriptor::new(media_type, digest, content.len() as u64);
-        sink.put_blob(&descriptor, &mut &*content).unwrap();
-        descriptor
-    };
-    let manifest = oci::image::Manifest {
-        schema_version: 2,
-        media_type: oci::image::media_type::OCI_MANIFEST.into(),
-        config: put(oci::image::media_type::OCI_CONFIG, oci::json::write(&config).as_bytes()),
-        layers: vec![sink.put_new(oci::image::media_type::OCI_LAYER, &mut &layer[..]).unwrap()],
-        ..Default::default()
-    };
-    let manifest = verify_manifest(oci::json::write(&manifest).into_bytes(), "", None).unwrap();
-    sink.finish(&manifest).unwrap();
-    manifest
 }

@@ -37,12 +37,12 @@ impl Scopes {
         Self { transport: "docker", image: reference.to_string(), names }
     }
 
-    /// An image in a directory (`dir`, `oci`): the directory, with the image's name within if it has one, and
+    /// An image in a directory or archive (`dir`, `oci`, `oci-archive`): the directory, with the image's name within if it has one, and
     /// its parents without the root. The path is absolute and has no links: whoever opened it knows it.
     pub fn of_directory(transport: &'static str, directory: &Path, name: &str) -> Self {
         let path = directory.to_string_lossy();
         let mut names = Vec::new();
-        if transport == "oci" {
+        if transport != "dir" {
             names.push(format!("{path}:{name}"));
         }
         let parents = directory.ancestors().filter(|parent| parent.parent().is_some());
