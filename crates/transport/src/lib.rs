@@ -15,6 +15,7 @@
 //! - [`layout`]: `oci:` and `oci-archive:`, directories and archives with many images;
 //! - [`directory`]: `dir:`, a directory with one;
 //! - [`docker_archive`]: `docker-archive:`, what `docker save` writes;
+//! - [`daemon`]: `docker-daemon:`, the images of a running dockerd;
 //! - [`registry`]: `docker://`, a registry.
 //!
 //! [`place`] reads how users write where an image is.
@@ -26,6 +27,7 @@ mod archives;
 pub mod auth;
 mod blob_file;
 pub mod certs;
+pub mod daemon;
 pub mod directory;
 pub mod docker_archive;
 mod error;

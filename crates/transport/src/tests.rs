@@ -71,14 +71,19 @@ pub(crate) fn layer(name: &str, content: &str) -> Vec<u8> {
 }
 
 /// Puts content, unless it is there.
-pub(crate) fn put(sink: &dyn Sink, media_type: &str, content: &[u8]) -> Descriptor {
+pub(crate) fn try_put(sink: &dyn Sink, media_type: &str, content: &[u8]) -> Result<Descriptor> {
     let digest = digest_of(Algorithm::Sha256, content);
     let descriptor = Descriptor::new(media_type, digest, content.len() as u64);
-    if !sink.has_blob(&digest).unwrap() {
-        sink.put_blob(&descriptor, &mut &*content).unwrap();
+    if !sink.has_blob(&digest)? {
+        sink.put_blob(&descriptor, &mut &*content)?;
     }
-    assert!(sink.has_blob(&digest).unwrap());
-    descriptor
+    assert!(sink.has_blob(&digest)?);
+    Ok(descriptor)
+}
+
+/// As [`try_put`], where that does not fail.
+pub(crate) fn put(sink: &dyn Sink, media_type: &str, content: &[u8]) -> Descriptor {
+    try_put(sink, media_type, content).unwrap()
 }
 
 /// The configuration of an image with layers.
@@ -95,7 +100,11 @@ pub(crate) fn config(layers: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// An image that other programs take for one, written to a sink. Layers are archives.
-pub(crate) fn write_image(sink: &dyn Sink, format: Format, layers: &[Vec<u8>]) -> Document {
+pub(crate) fn try_write_image(
+    sink: &dyn Sink,
+    format: Format,
+    layers: &[Vec<u8>],
+) -> Result<Document> {
     let (manifest, config_type, layer_type) = match format {
         Format::Oci => (OCI_MANIFEST, OCI_CONFIG, OCI_LAYER),
         Format::Docker => (DOCKER_MANIFEST, DOCKER_CONFIG, DOCKER_LAYER),
@@ -103,13 +112,18 @@ pub(crate) fn write_image(sink: &dyn Sink, format: Format, layers: &[Vec<u8>]) -
     let manifest = Manifest {
         schema_version: 2,
         media_type: manifest.into(),
-        config: put(sink, config_type, &config(layers)),
-        layers: layers.iter().map(|layer| put(sink, layer_type, layer)).collect(),
+        config: try_put(sink, config_type, &config(layers))?,
+        layers: layers.iter().map(|it| try_put(sink, layer_type, it)).collect::<Result<_>>()?,
         ..Default::default()
     };
-    let manifest = verify_manifest(oci::json::write(&manifest).into_bytes(), "", None).unwrap();
-    sink.finish(&manifest).unwrap();
-    manifest
+    let manifest = verify_manifest(oci::json::write(&manifest).into_bytes(), "", None)?;
+    sink.finish(&manifest)?;
+    Ok(manifest)
+}
+
+/// As [`try_write_image`], where that does not fail.
+pub(crate) fn write_image(sink: &dyn Sink, format: Format, layers: &[Vec<u8>]) -> Document {
+    try_write_image(sink, format, layers).unwrap()
 }
 
 /// A blob, read to its end.

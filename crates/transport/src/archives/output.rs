@@ -177,6 +177,19 @@ impl Output {
         }
     }
 
+    /// Closes an archive that will not be complete.
+    pub fn give_up(&mut self) {
+        self.remove_unfinished();
+        self.target = Target::Closed;
+    }
+
+    fn remove_unfinished(&self) {
+        if let Target::File { unfinished, .. } = &self.target {
+            // Nothing can be done about a failure, and the file's name says what it is.
+            let _ = std::fs::remove_file(unfinished);
+        }
+    }
+
     fn header(&self, name: &str, what: What) -> Result<Vec<u8>> {
         let path = TreePath::parse(name.as_bytes(), DEPTH);
         let mode = match what {
@@ -268,10 +281,7 @@ impl Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        if let Target::File { unfinished, .. } = &self.target {
-            // Nothing can be done about a failure, and the file's name says what it is.
-            let _ = std::fs::remove_file(unfinished);
-        }
+        self.remove_unfinished();
     }
 }
 

@@ -73,6 +73,11 @@ impl ArchiveWriter {
         output.finish()
     }
 
+    /// Closes an archive that will not be complete.
+    pub fn give_up(&self) {
+        self.state().output.give_up();
+    }
+
     /// A panic elsewhere leaves a state that is either whole or a closed archive.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,5 +1,6 @@
 //! What a policy may call an image, from the most special to the most general.
 
+use crate::place::DaemonImage;
 use oci::Reference;
 use std::path::Path;
 
@@ -50,6 +51,20 @@ impl Scopes {
         names.push(String::new());
         let separator = if name.is_empty() { "" } else { ":" };
         Self { transport, image: format!("{transport}:{path}{separator}{name}"), names }
+    }
+
+    /// An image of dockerd. By name, it has the scopes of a registry's image; by ID, only that of the
+    /// transport.
+    pub fn of_daemon(image: &DaemonImage) -> Self {
+        const TRANSPORT: &str = "docker-daemon";
+        match image {
+            DaemonImage::Name(name) => Self {
+                transport: TRANSPORT,
+                image: format!("{TRANSPORT}:{name}"),
+                ..Self::of_registry(name)
+            },
+            DaemonImage::Id(id) => Self::of_transport(TRANSPORT, &id.to_string()),
+        }
     }
 
     /// An image of a transport without scopes, as of archives.

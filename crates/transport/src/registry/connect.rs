@@ -26,7 +26,7 @@ const ROUNDS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 const SLOW_LIMIT: usize = 64;
 
 /// Everything between a request and a socket.
-pub(super) fn connector(direct: Config) -> impl Connector {
+pub(crate) fn connector(direct: Config) -> impl Connector {
     // A proxy's answer comes before an own connection, and TLS over either.
     ().chain(AbsoluteConnector { direct })
         .chain(SocksConnector::default())
@@ -39,12 +39,12 @@ pub(super) fn connector(direct: Config) -> impl Connector {
 /// where a cloud's machine is told its secrets. Where a registry leads, this machine is no place either,
 /// except when the registry is here, too.
 #[derive(Debug)]
-pub(super) struct Names {
-    pub(super) files: names::Files,
+pub(crate) struct Names {
+    pub(crate) files: names::Files,
     /// Whether the registry itself is what is looked for.
-    pub(super) own: bool,
+    pub(crate) own: bool,
     /// Whether it is on this machine.
-    pub(super) here: Arc<AtomicBool>,
+    pub(crate) here: Arc<AtomicBool>,
 }
 
 impl Resolver for Names {

@@ -23,7 +23,9 @@ mod upload;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use connect::{Names, connector};
 pub use image::{RegistrySink, RegistrySource};
+pub(crate) use options::tls;
 pub use options::{Options, Parallel};
 
 use crate::error::{Error, ErrorKind, Result};

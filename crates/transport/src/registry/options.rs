@@ -100,7 +100,7 @@ impl Default for Options {
 
 /// How the registry is believed and, when it is its `own` host that is reached, who we are there. Nobody else
 /// sees our certificates.
-pub(super) fn tls(options: &Options, own: bool) -> Result<TlsConfig> {
+pub(crate) fn tls(options: &Options, own: bool) -> Result<TlsConfig> {
     let mut roots = Vec::new();
     for path in options.system_authorities.iter().chain(&options.certificates.authorities) {
         for item in parse_pem(&read_pem(path)?) {
