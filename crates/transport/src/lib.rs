@@ -15,6 +15,7 @@
 //! - [`layout`]: `oci:` and `oci-archive:`, directories and archives with many images;
 //! - [`directory`]: `dir:`, a directory with one;
 //! - [`docker_archive`]: `docker-archive:`, what `docker save` writes;
+//! - [`containers_storage`]: `containers-storage:`, the images of podman, read only;
 //! - [`daemon`]: `docker-daemon:`, the images of a running dockerd;
 //! - [`registry`]: `docker://`, a registry.
 //!
@@ -27,6 +28,7 @@ mod archives;
 pub mod auth;
 mod blob_file;
 pub mod certs;
+pub mod containers_storage;
 pub mod daemon;
 pub mod directory;
 pub mod docker_archive;

@@ -67,6 +67,39 @@ impl Scopes {
         }
     }
 
+    /// An image of a containers-storage: the store, with the image's name, repository and namespaces, or
+    /// with its ID; the store without its driver.
+    pub fn of_storage(
+        driver: &str,
+        root: &Path,
+        name: Option<&Reference>,
+        id: Option<&str>,
+    ) -> Self {
+        const TRANSPORT: &str = "containers-storage";
+        let store = format!("[{driver}@{}]", root.display());
+        let text = name.map_or(String::new(), ToString::to_string);
+        let id = id.map_or(String::new(), |id| format!("@{id}"));
+        let mut names = vec![format!("{store}{text}{id}")];
+        if let Some(name) = name {
+            if !id.is_empty() {
+                names.push(format!("{store}{text}"));
+            }
+            if let (Some(tag), Some(_)) = (name.tag(), name.digest()) {
+                names.push(format!("{store}{}:{tag}", name.name()));
+            }
+            let mut part = Some(name.name());
+            while let Some(name) = part {
+                names.push(format!("{store}{name}"));
+                part = name.rsplit_once('/').map(|(parent, _)| parent);
+            }
+        }
+        names.push(store);
+        names.push(format!("[{}]", root.display()));
+        names.push(String::new());
+        let image = format!("{TRANSPORT}:{}", names[0]);
+        Self { transport: TRANSPORT, image, names }
+    }
+
     /// An image of a transport without scopes, as of archives.
     pub fn of_transport(transport: &'static str, image: &str) -> Self {
         Self { transport, image: format!("{transport}:{image}"), names: vec![String::new()] }
