@@ -12,6 +12,7 @@
 //!
 //! And what an image is read from and written to, a [`Source`] and a [`Sink`]:
 //!
+//! - [`import`]: `tar:` and `rootfs:`, root file systems, read only;
 //! - [`layout`]: `oci:` and `oci-archive:`, directories and archives with many images;
 //! - [`directory`]: `dir:`, a directory with one;
 //! - [`docker_archive`]: `docker-archive:`, what `docker save` writes;
@@ -35,6 +36,7 @@ pub mod docker_archive;
 mod error;
 mod file;
 pub mod hash;
+pub mod import;
 pub mod layout;
 pub mod lookaside;
 pub mod names;

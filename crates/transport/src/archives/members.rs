@@ -206,6 +206,11 @@ pub(crate) struct Section {
 }
 
 impl Section {
+    /// All of a file.
+    pub fn whole(file: &Arc<File>) -> std::io::Result<Self> {
+        Ok(Self { at: 0, left: file.metadata()?.len(), file: Arc::clone(file) })
+    }
+
     /// Bytes that are still to come.
     pub fn size(&self) -> u64 {
         self.left

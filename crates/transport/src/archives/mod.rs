@@ -10,7 +10,7 @@ mod tests;
 
 pub(crate) use members::{Members, Section};
 pub(crate) use output::Output;
-pub(crate) use spool::unpack;
+pub(crate) use spool::{kept, unpack};
 
 use crate::error::{Error, ErrorKind};
 use std::path::Path;

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::transfer::pour;
 use archive::Limits;
 use archive::compression::{Format, Unpacked};
+use archive::limits::PLAIN_BYTES;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -32,8 +33,22 @@ pub(crate) fn unnamed_file(directory: &Path) -> Result<File> {
 /// Unpacks a stream into a file without a name. `path` is what messages call it.
 pub(crate) fn unpacked(input: &mut dyn Read, path: &Path, temporary: &Path) -> Result<File> {
     let (_, mut plain) = unpack(input, path)?;
+    spool(&mut plain, path, temporary)
+}
+
+/// Puts a stream into a file without a name, as it is. `path` is what messages call it.
+pub(crate) fn kept(input: &mut dyn Read, path: &Path, temporary: &Path) -> Result<File> {
+    let mut limited = input.take(PLAIN_BYTES + 1);
+    let file = spool(&mut limited, path, temporary)?;
+    match limited.limit() {
+        0 => Err(Error::in_file(path, "has more than 1 TiB")),
+        _ => Ok(file),
+    }
+}
+
+fn spool(input: &mut dyn Read, path: &Path, temporary: &Path) -> Result<File> {
     let mut file = unnamed_file(temporary)?;
-    pour(&path.display(), &mut plain, &mut |bytes| {
+    pour(&path.display(), input, &mut |bytes| {
         let written = file.write_all(bytes);
         written.map_err(|error| Error::os("write a temporary file in", temporary, &error))
     })?;
