@@ -187,6 +187,16 @@ mod tests {
     }
 
     #[test]
+    fn damaged_images_are_taken_or_refused() {
+        check(Subject::Image);
+    }
+
+    #[test]
+    fn damaged_places_are_read_as_they_are_written() {
+        check(Subject::Place);
+    }
+
+    #[test]
     fn damaged_templates_are_taken_or_refused() {
         check(Subject::Template);
     }

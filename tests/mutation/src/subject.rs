@@ -1,10 +1,16 @@
-//! What is fed: the runtime's inputs, archives, and templates of output.
+//! What is fed: the runtime's inputs, archives, images in archives, places of images, and templates
+//! of output.
 
 use archive::Limits;
 use archive::index::Builder;
 use archive::tar::Reader;
 use runtime::inputs::{Input, Outcome};
+use std::path::Path;
 use template::{Template, Value};
+use transport::Source;
+use transport::docker_archive::Archive;
+use transport::layout::{LayoutArchive, Select};
+use transport::place::{ArchiveSelect, Place};
 
 /// A kind of input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +19,10 @@ pub enum Subject {
     Runtime(Input),
     /// A tar file.
     Tar,
+    /// An image in an archive, docker's or a layout.
+    Image,
+    /// Places of images, one a line.
+    Place,
     /// A template as in `--format`.
     Template,
 }
@@ -38,7 +48,12 @@ const BLOCK: usize = 512;
 impl Subject {
     /// Every kind.
     pub fn all() -> impl Iterator<Item = Self> {
-        Input::ALL.into_iter().map(Self::Runtime).chain([Self::Tar, Self::Template])
+        Input::ALL.into_iter().map(Self::Runtime).chain([
+            Self::Tar,
+            Self::Image,
+            Self::Place,
+            Self::Template,
+        ])
     }
 
     /// The name of its corpus.
@@ -46,6 +61,8 @@ impl Subject {
         match self {
             Self::Runtime(input) => input.name(),
             Self::Tar => "tar",
+            Self::Image => "image",
+            Self::Place => "place",
             Self::Template => "template",
         }
     }
@@ -55,6 +72,8 @@ impl Subject {
         match self {
             Self::Runtime(input) => Ok(matches!(input.feed(bytes)?, Outcome::Taken)),
             Self::Tar => feed_tar(bytes),
+            Self::Image => feed_image(bytes),
+            Self::Place => feed_places(bytes),
             Self::Template => feed_template(bytes),
         }
     }
@@ -62,7 +81,7 @@ impl Subject {
     /// Makes checksums right again: without that nearly all that is damaged would be refused at the
     /// door.
     pub fn mend(self, bytes: &mut [u8]) {
-        if self != Self::Tar {
+        if !matches!(self, Self::Tar | Self::Image) {
             return;
         }
         for block in bytes.as_chunks_mut::<BLOCK>().0 {
@@ -98,6 +117,70 @@ fn feed_tar(bytes: &[u8]) -> Result<bool, String> {
         true => Ok(true),
         false => Err(format!("{} bytes of {} were seen", whole.bytes, bytes.len())),
     }
+}
+
+/// Most images that are looked at: damaged lists have many.
+const IMAGES: usize = 4;
+
+/// Everything that is in an archive is read to its end, which compares its digest.
+fn feed_image(bytes: &[u8]) -> Result<bool, String> {
+    let (name, temporary) = (Path::new("-"), std::env::temp_dir());
+    let mut taken = false;
+    match Archive::read(&mut &*bytes, name, &temporary) {
+        Ok(archive) => {
+            for image in archive.images().iter().take(IMAGES) {
+                let select = ArchiveSelect::Position(image.position);
+                taken |= check(archive.source(&select).and_then(|source| read_image(&source)))?;
+            }
+        }
+        Err(error) => drop(check::<()>(Err(error))?),
+    }
+    match LayoutArchive::read(&mut &*bytes, name, &temporary) {
+        Ok(archive) => {
+            for position in 0..archive.index().manifests.len().min(IMAGES) {
+                let source = archive.source(&Select::Position(position));
+                taken |= check(source.and_then(|source| read_image(&source)))?;
+            }
+        }
+        Err(error) => drop(check::<()>(Err(error))?),
+    }
+    Ok(taken)
+}
+
+fn read_image(source: &dyn Source) -> transport::Result<()> {
+    let document = source.manifest(None)?;
+    let Some(manifest) = document.manifest() else { return Ok(()) };
+    for descriptor in manifest.layers.iter().chain([&manifest.config]) {
+        // A failed read is as good as a refusal.
+        let _ = std::io::copy(&mut source.blob(descriptor)?, &mut std::io::sink());
+    }
+    Ok(())
+}
+
+/// Whether something was taken. A refusal is a sentence.
+fn check<T>(result: transport::Result<T>) -> Result<bool, String> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(error) if error.to_string().len() > REFUSAL_LIMIT_BYTES => {
+            Err("a refusal is longer than a sentence".into())
+        }
+        Err(_) => Ok(false),
+    }
+}
+
+/// What is read of a place is read again of what it is written as.
+fn feed_places(bytes: &[u8]) -> Result<bool, String> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut taken = false;
+    for line in text.lines() {
+        let Ok(place) = Place::parse(line) else { continue };
+        taken = true;
+        match Place::parse(&place.to_string()) {
+            Ok(again) if again == place => {}
+            other => return Err(format!("{line:?} is {place:?}, and again {other:?}")),
+        }
+    }
+    Ok(taken)
 }
 
 /// What templates of the corpus look into.

@@ -23,7 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tare", &["images", "oci", "pkg", "runtime", "store", "sys", "transport"]),
     ("e2e", &["skips", "sys"]),
     ("floor", &["rt", "sys"]),
-    ("mutation", &["archive", "runtime", "template"]),
+    ("mutation", &["archive", "runtime", "template", "transport"]),
     ("skips", &[]),
     ("xtask", &["oci", "runtime", "skips", "sys"]),
 ];
