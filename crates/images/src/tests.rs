@@ -314,3 +314,43 @@ fn images_are_found_as_users_name_them() {
         assert_eq!(crate::find(&store, name).unwrap_err().kind(), Kind::NotFound, "{name}");
     }
 }
+
+/// What is packed is unpacked on its way into docker's archive, and packed again on its way out of it.
+#[test]
+fn images_go_through_archives() {
+    use transport::docker_archive::{Archive, ArchiveSink};
+    use transport::place::{ArchiveSelect, DockerArchive};
+    let scratch = Scratch::new();
+    let tars = [tar(&[("one", 0o644)]), tar(&[("two", 0o644)]), tar(&[("one", 0o644)])];
+    write_image(&scratch.sink("in"), &tars, None);
+    let policy = policy();
+    let options = CopyOptions { parallel: 8, ..CopyOptions::new(Instances::All, &policy, &Silent) };
+    let path = |name: &str| scratch.0.join(name);
+    let archive = |name: &str| {
+        let place = DockerArchive::parse(&format!("{}:x/y:1", path(name).display())).unwrap();
+        let sink = ArchiveSink::create(&place, &[], &scratch.0).unwrap();
+        let copied = crate::copy(&scratch.source("in"), &sink, &options).unwrap();
+        assert!(copied.changed);
+        std::fs::read(path(name)).unwrap()
+    };
+    // Layers are written one after the other, however many could be.
+    assert!(archive("a.tar") == archive("b.tar"));
+    let from = Archive::open(&path("a.tar"), &scratch.0).unwrap();
+    let from = from.source(&ArchiveSelect::Only).unwrap();
+    let document = from.manifest(None).unwrap();
+    let layers = &document.manifest().unwrap().layers;
+    let found: Vec<String> = layers.iter().map(|layer| layer.digest.to_string()).collect();
+    assert_eq!(found, tars.iter().map(|tar| sha256(tar).to_string()).collect::<Vec<_>>());
+    // A layout gets packed layers; the store takes either.
+    crate::copy(&from, &scratch.sink("out"), &options).unwrap();
+    let out = scratch.source("out").manifest(None).unwrap();
+    let kinds: Vec<&str> =
+        out.manifest().unwrap().layers.iter().map(|layer| &*layer.media_type).collect();
+    assert_eq!(kinds, [media_type::DOCKER_LAYER_GZIP; 3]);
+    let store = scratch.store();
+    pull(&store, &from, "example.org/a:1").unwrap();
+    assert!(!pull(&store, &from, "example.org/a:1").unwrap().fetched);
+    let pulled = pull(&store, &scratch.source("out"), "example.org/b:1").unwrap();
+    assert_eq!(pulled.root.digest(), out.digest());
+    assert!(store.fsck(store::Check::default()).unwrap().is_empty());
+}
