@@ -1,7 +1,7 @@
 //! `cargo xtask crash` and `cargo xtask soak`: tests whose short forms run with all the others, with
 //! as many rounds as one wants to wait for.
 
-use crate::{print, say};
+use crate::{misused, print, say};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -53,8 +53,7 @@ pub(crate) fn run(long: &Long, arguments: &[String]) -> ExitCode {
 }
 
 fn usage(long: &Long) -> ExitCode {
-    say(&format!("usage: cargo xtask {} [{} NUMBER]\n", long.command, long.option));
-    ExitCode::from(2)
+    misused(&format!("usage: cargo xtask {} [{} NUMBER]\n", long.command, long.option))
 }
 
 fn go_round(long: &Long, rounds: usize) -> bool {

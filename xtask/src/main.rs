@@ -28,34 +28,49 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   advisories  keep what a checkout of the RustSec database says: cargo xtask advisories FOLDER
 ";
 
+type Run = fn() -> ExitCode;
+/// The commands without arguments.
+const ALONE: [(&str, Run); 4] =
+    [("dropin", dropin::run), ("vm", vm::run), ("docs", docs::run), ("tidy", tidy)];
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(2).collect();
     let command = std::env::args().nth(1).unwrap_or_default();
+    if let Some(run) = alone(&command, &arguments) {
+        return run();
+    }
     match command.as_str() {
         "test" => test::run(&arguments),
         "bench" => bench::run(&arguments),
         "fuzz" => fuzz(&arguments),
-        "dropin" => dropin::run(),
         "crash" => long::run(&long::CRASH, &arguments),
         "soak" => long::run(&long::SOAK, &arguments),
         "suite" => suite::run(&arguments),
-        "vm" => vm::run(),
-        "docs" => docs::run(),
         "advisories" => advisories(&arguments),
-        "tidy" => report(&tidy::findings()),
-        _ => {
-            say(USAGE);
-            ExitCode::from(2)
-        }
+        _ => misused(USAGE),
     }
 }
 
+/// A command that takes no arguments, and got none: it must not run for an hour because somebody
+/// asked it for help.
+fn alone(command: &str, arguments: &[String]) -> Option<Run> {
+    let (_, run) = ALONE.iter().find(|(name, _)| *name == command)?;
+    arguments.is_empty().then_some(*run)
+}
+
+/// Says how a command is used to whoever used it otherwise.
+fn misused(usage: &str) -> ExitCode {
+    say(usage);
+    ExitCode::from(2)
+}
+
 fn advisories(arguments: &[String]) -> ExitCode {
-    let collected = match arguments {
-        [database] => tidy::collect_advisories(database),
-        _ => Err("FOLDER is a checkout of the RustSec database".into()),
+    let [database] = arguments else {
+        return misused(
+            "usage: cargo xtask advisories FOLDER (a checkout of the RustSec database)\n",
+        );
     };
-    match collected {
+    match tidy::collect_advisories(database) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             say(&format!("advisories: {why}\n"));
@@ -73,8 +88,9 @@ fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-fn report(findings: &[String]) -> ExitCode {
-    for finding in findings {
+fn tidy() -> ExitCode {
+    let findings = tidy::findings();
+    for finding in &findings {
         say(&format!("tidy: {finding}\n"));
     }
     say(&format!("tidy: {} findings\n", findings.len()));
@@ -85,5 +101,22 @@ fn report(findings: &[String]) -> ExitCode {
 fn fuzz(arguments: &[String]) -> ExitCode {
     let run = ["run", "--quiet", "--locked", "--profile", "fuzz", "--package", "mutation", "--"];
     let status = Command::new(env!("CARGO")).args(run).args(arguments).status();
-    if status.is_ok_and(|status| status.success()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    // It tells wrong arguments by its status, too.
+    let code =
+        status.ok().and_then(|status| status.code()).and_then(|code| u8::try_from(code).ok());
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_without_arguments_does_not_run_with_some() {
+        for (name, _) in ALONE {
+            assert!(alone(name, &[]).is_some());
+            assert!(alone(name, &["--help".into()]).is_none(), "{name}");
+        }
+        assert!(alone("unknown", &[]).is_none());
+    }
 }

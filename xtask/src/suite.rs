@@ -34,6 +34,8 @@ const USAGE: &str = "usage: cargo xtask suite NAME FOLDER [RUNTIME]
 RUNTIME is the program to test, by default the one of this build.
 ";
 
+const SUITES: [&str; 4] = ["runtime-tools", "runc", "contest", "crun"];
+
 /// One command of a suite.
 struct Program {
     name: String,
@@ -59,11 +61,15 @@ enum Only {
 
 /// Runs a suite and prints its cases.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
-    let [name, folder, rest @ ..] = arguments else {
-        crate::say(USAGE);
-        return ExitCode::from(2);
+    let (name, folder, given) = match arguments {
+        [name, folder] => (name, folder, None),
+        [name, folder, runtime] => (name, folder, Some(runtime)),
+        _ => return crate::misused(USAGE),
     };
-    let result = runtime(rest.first()).and_then(|runtime| {
+    if !SUITES.contains(&name.as_str()) {
+        return crate::misused(&format!("there is no suite {name:?}\n{USAGE}"));
+    }
+    let result = runtime(given).and_then(|runtime| {
         let folder = fs::canonicalize(folder).map_err(|error| format!("{folder}: {error}"))?;
         let named = Named::new(&runtime, name)?;
         let runtime = named.path();
@@ -71,8 +77,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
             "runtime-tools" => runtime_tools(&folder, runtime),
             "runc" => runc(&folder, runtime),
             "contest" => contest(&folder, runtime),
-            "crun" => crun(&folder, runtime),
-            other => Err(format!("there is no suite {other:?}\n{USAGE}")),
+            _ => crun(&folder, runtime),
         }?;
         run_all(&folder, &programs)
     });

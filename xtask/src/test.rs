@@ -5,7 +5,7 @@
 //! file (crate `skips`), and shown and counted directly before the runner's own summary, which
 //! stays the last thing that is said.
 
-use crate::{print, say};
+use crate::{misused, print, say};
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         Ok(rule) => rule,
         Err(why) => {
             say(&format!("test: {why}\n"));
-            return ExitCode::from(2);
+            return misused("usage: cargo xtask test [--strict] [--except PREFIX]...\n");
         }
     };
     let skips = std::env::temp_dir().join(format!("tare-skips-{}", std::process::id()));

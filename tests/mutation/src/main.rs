@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Configurations get as many cases as asked for; the other inputs are smaller.
 const OTHERS_SHARE: u64 = 10;
 
+const USAGE: &str =
+    "usage: cargo xtask fuzz [--count N] [--seed S] [--input NAME] [--case NUMBER]\n";
+
 struct Arguments {
     count: u64,
     seed: u64,
@@ -22,7 +25,14 @@ fn say(text: &str) {
 }
 
 fn main() -> ExitCode {
-    match arguments().and_then(|arguments| run(&arguments)) {
+    let arguments = match arguments() {
+        Ok(arguments) => arguments,
+        Err(why) => {
+            say(&format!("mutation: {why}\n{USAGE}"));
+            return ExitCode::from(2);
+        }
+    };
+    match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             say(&format!("mutation: {why}\n"));

@@ -20,14 +20,15 @@ pub(crate) fn is_installed(name: &str) -> bool {
 
 /// Runs the benchmark that `arguments` name.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
-    let result = match arguments.first().map(String::as_str) {
-        Some("runtime") => runtime::Options::parse(&arguments[1..]).and_then(|o| runtime::run(&o)),
-        _ => {
-            crate::say(USAGE);
-            return ExitCode::from(2);
-        }
+    let options = match arguments.split_first() {
+        Some((what, rest)) if what == "runtime" => runtime::Options::parse(rest),
+        _ => return crate::misused(USAGE),
     };
-    match result {
+    let options = match options {
+        Ok(options) => options,
+        Err(error) => return crate::misused(&format!("bench: {error}\n{USAGE}")),
+    };
+    match runtime::run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             crate::say(&format!("bench: {error}\n"));
