@@ -53,7 +53,7 @@ fn fill(job: &mut Job, root: &RootDir, channel: &mut Channel) -> Result<Option<T
 pub(super) fn enter_shared(job: &mut Job, channel: &mut Channel) -> Result<Option<Terminal>> {
     let attempt = || "entering the root file system";
     let Some(rootfs) = job.rootfs.take() else { return Err(Error::os(attempt(), Errno::EBADF)) };
-    let root = RootDir::new(bind_root(&rootfs)?);
+    let root = RootDir::new(bind_root(&rootfs, Peers::Parted)?);
     let terminal = fill(job, &root, channel)?;
     if job.spec.root.as_ref().is_some_and(|root| root.readonly) {
         make_read_only(root.fd())?;
@@ -122,13 +122,31 @@ fn attach_root(job: &Job, rootfs: &Fd) -> Result<Fd> {
         // mount is private.
         make_parent_private(rootfs)?;
     }
-    bind_root(rootfs)
+    bind_root(rootfs, Peers::Kept)
 }
 
-fn bind_root(rootfs: &Fd) -> Result<Fd> {
+/// Whether the mount of the root stays a peer of the mount that it is made from.
+#[derive(PartialEq, Eq)]
+enum Peers {
+    Kept,
+    /// The caller's directory may be bound to itself below a shared mount. What is mounted on it is
+    /// then repeated below it, and as a peer of both would take it along when it is unmounted.
+    Parted,
+}
+
+fn bind_root(rootfs: &Fd, peers: Peers) -> Result<Fd> {
     let attempt = || "mounting the root file system";
     match m::clone_tree(rootfs, "", true) {
         Ok(tree) => {
+            if peers == Peers::Parted {
+                let private = u64::from(m::MS_PRIVATE);
+                let change = Attributes { propagation: private, ..Attributes::default() };
+                // Linux before 5.12 cannot: it has these mounts as they come.
+                match m::set_attributes(&tree, change, true) {
+                    Err(Errno::ENOSYS | Errno::EPERM) => {}
+                    result => result.attempt(attempt)?,
+                }
+            }
             mounts::attach(&tree, rootfs).map_err(|error| error.context(attempt()))?;
             Ok(tree)
         }

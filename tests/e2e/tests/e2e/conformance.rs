@@ -179,7 +179,8 @@ fn a_root_may_be_shared_below_a_shared_mount() {
     assert_eq!(stdout(&output), "shared:\n", "{}", stderr(&output));
 }
 
-/// The caller's own mount of the root stays, whoever unmounted what the runtime made on it.
+/// The caller's own mount of the root stays, whoever unmounted what the runtime made on it. Below a
+/// shared mount, as all are where systemd runs, the kernel repeats a mount on it in the peer below.
 #[test]
 fn the_callers_mount_of_the_root_outlives_a_container_that_shares_it() {
     let test = "the_callers_mount_of_the_root_outlives_a_container_that_shares_it";
@@ -198,19 +199,28 @@ fn the_callers_mount_of_the_root_outlives_a_container_that_shares_it() {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         mounts.lines().filter(|line| line.split(' ').nth(4) == Some(rootfs)).count()
     };
-    run("mount", &["--bind", rootfs, rootfs]);
-    for unmount_early in [false, true] {
-        // Standard output goes to the container, which would keep a pipe open.
-        let mut create = bundle.command(&["create", "-b", dir, &id]);
-        assert!(create.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
-        assert_eq!(mounted(), 2);
-        if unmount_early {
-            run("umount", &["-l", rootfs]);
+    for (propagation, with_container) in [("--make-private", 2), ("--make-shared", 3)] {
+        run("mount", &["--bind", dir, dir]);
+        // In no group with the mount that it is made from.
+        run("mount", &["--make-private", dir]);
+        run("mount", &[propagation, dir]);
+        run("mount", &["--bind", rootfs, rootfs]);
+        for unmount_early in [false, true] {
+            // Standard output goes to the container, which would keep a pipe open.
+            let mut create = bundle.command(&["create", "-b", dir, &id]);
+            assert!(create.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+            assert_eq!(mounted(), with_container, "{propagation}");
+            if unmount_early {
+                run("umount", &["-l", rootfs]);
+                assert_eq!(mounted(), 1, "{propagation}");
+            }
+            let delete = bundle.runtime(&["delete", "--force", &id]);
+            assert_eq!((stderr(&delete).as_str(), mounted()), ("", 1), "{propagation}");
         }
-        let delete = bundle.runtime(&["delete", "--force", &id]);
-        assert_eq!((stderr(&delete).as_str(), mounted()), ("", 1));
+        run("umount", &["-l", rootfs]);
+        run("umount", &["-l", dir]);
+        assert_eq!(bundle.leftovers(), Vec::<std::path::PathBuf>::new(), "{propagation}");
     }
-    run("umount", &["-l", rootfs]);
 }
 
 #[test]
