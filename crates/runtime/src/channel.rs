@@ -21,6 +21,8 @@ pub(crate) enum Request {
     Attach,
     /// My namespaces and mounts are made: run your hooks. Answered.
     Hooks,
+    /// I have memory of my own: give me the whole of my limit. Answered.
+    Limit,
     /// I wait for `start` now. Not answered.
     Created,
     /// The process that goes on as init has this id. Not answered.
@@ -229,6 +231,7 @@ fn encode(request: &Request) -> Vec<u8> {
         Request::Map => alloc::vec![b'm'],
         Request::Attach => alloc::vec![b'a'],
         Request::Hooks => alloc::vec![b'h'],
+        Request::Limit => alloc::vec![b'r'],
         Request::Created => alloc::vec![b'c'],
         Request::Child(pid) => numbered(b'p', *pid),
         Request::Listener(fd) => numbered(b'l', *fd),
@@ -262,6 +265,7 @@ fn decode(bytes: &[u8]) -> Request {
         [b'm'] => Request::Map,
         [b'a'] => Request::Attach,
         [b'h'] => Request::Hooks,
+        [b'r'] => Request::Limit,
         [b'c'] => Request::Created,
         [b'p', rest @ ..] => number(rest).map_or_else(broken, Request::Child),
         [b'i', rest @ ..] => rest

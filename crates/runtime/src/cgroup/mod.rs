@@ -19,6 +19,7 @@
 //!
 //! The systemd driver ([`systemd`]) has its own D-Bus client.
 
+mod batch;
 mod check;
 mod convert;
 mod cpuset;
@@ -45,6 +46,7 @@ mod update;
 mod v1;
 mod v2;
 
+pub(crate) use batch::{begin_with, go_on_with};
 pub use check::check_resources;
 pub(crate) use check::rehearse;
 pub use create::{Created, Part};

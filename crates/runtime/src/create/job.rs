@@ -111,6 +111,8 @@ pub(crate) fn prepare(
         // Nothing has to be known of them before, unless the init is cloned into one.
         overlaps: free && cgroup::Layout::is_v1(),
         profile,
+        begins_low: !host.no_cgroup
+            && record.resources.as_ref().and_then(cgroup::begin_with).is_some(),
         asks_for_cgroup: false,
         trace: host.trace.clone(),
         spec,

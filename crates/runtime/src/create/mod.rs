@@ -30,7 +30,7 @@ use crate::{Host, Options, cgroup, hooks, procfs, rdt, trace};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use oci::runtime::Status;
+use oci::runtime::{Resources, Status};
 use sys::process::Child;
 use sys::{CWD, fs, wait};
 
@@ -127,7 +127,7 @@ fn start_init(
     let systemd = record.cgroup.as_ref().is_some_and(|plan| plan.unit.is_some());
     if let Some(plan) = record.cgroup.as_mut().filter(|plan| plan.unit.is_none()) {
         let part = if job.overlaps { cgroup::Part::Unified } else { cgroup::Part::All };
-        let resources = record.resources.clone().unwrap_or_default();
+        let resources = first_resources(record.resources.as_ref());
         let mut created = plan.create_part(part, &resources)?;
         warnings.append(&mut created.warnings);
         job.join = created.join;
@@ -196,38 +196,6 @@ fn serve(
     }
     while waits_in_fifo || questions > 0 {
         match channel.receive()? {
-            Some(Request::Map) => {
-                if job.wants_mapping {
-                    mapping::write(job, child.pid)?;
-                }
-                if let Some(plan) = record.cgroup.as_mut().filter(|_| systemd) {
-                    let resources = record.resources.clone().unwrap_or_default();
-                    let mut created = plan.create_for(&resources, child.pid)?;
-                    warnings.append(&mut created.warnings);
-                }
-                give(job, record, child.pid)?;
-                // An init that is in no record does nothing but wait for this answer.
-                dir.save(record)?;
-                channel.answer()?;
-                questions = questions.saturating_sub(1);
-            }
-            Some(Request::Attach) => {
-                if let Some(plan) = &record.cgroup {
-                    plan.attach(&cgroup::SubCgroups::default(), None, child.pid)?;
-                }
-                channel.answer()?;
-                questions = questions.saturating_sub(1);
-            }
-            Some(Request::Hooks) => {
-                run_runtime_hooks(job, record)?;
-                channel.answer()?;
-                questions = questions.saturating_sub(1);
-            }
-            Some(Request::MapMount(index, fd)) => {
-                idmap::apply_inside(job, child, index, fd)?;
-                channel.answer()?;
-                questions = questions.saturating_sub(1);
-            }
             Some(Request::Listener(fd)) => {
                 listener::forward(record, child, fd)?;
                 channel.answer()?;
@@ -236,10 +204,54 @@ fn serve(
             Some(Request::Child(_)) => {}
             Some(Request::Note(text)) => job.trace.say(&text),
             Some(Request::Failed(error)) => return Err(error),
+            Some(question) => {
+                serve_question(&question, dir, record, job, child, systemd, warnings)?;
+                channel.answer()?;
+                questions = questions.saturating_sub(1);
+            }
             None => return Err(died(child)),
         }
     }
     Ok(())
+}
+
+/// Does what the init asks for and cannot do itself.
+fn serve_question(
+    question: &Request,
+    dir: &ContainerDir,
+    record: &mut Record,
+    job: &mut Job,
+    child: &Child,
+    systemd: bool,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
+    match question {
+        Request::Map => {
+            if job.wants_mapping {
+                mapping::write(job, child.pid)?;
+            }
+            if let Some(plan) = record.cgroup.as_mut().filter(|_| systemd) {
+                let resources = first_resources(record.resources.as_ref());
+                let mut created = plan.create_for(&resources, child.pid)?;
+                warnings.append(&mut created.warnings);
+            }
+            give(job, record, child.pid)?;
+            // An init that is in no record does nothing but wait for this answer.
+            dir.save(record)
+        }
+        Request::Attach => match &record.cgroup {
+            Some(plan) => plan.attach(&cgroup::SubCgroups::default(), None, child.pid),
+            None => Ok(()),
+        },
+        Request::Hooks => run_runtime_hooks(job, record),
+        Request::Limit => match (&record.cgroup, &record.resources) {
+            // Warnings were given before.
+            (Some(plan), Some(resources)) => plan.update(&cgroup::go_on_with(resources)).map(drop),
+            _ => Ok(()),
+        },
+        Request::MapMount(index, fd) => idmap::apply_inside(job, child, *index, *fd),
+        _ => Ok(()),
+    }
 }
 
 /// What does not have to be there before the init is: the filter and the cgroups of v1.
@@ -262,7 +274,7 @@ fn make_meanwhile(
         made.filter = Some(filter);
     }
     dir.save(record)?;
-    let resources = record.resources.clone().unwrap_or_default();
+    let resources = first_resources(record.resources.as_ref());
     if let Some(plan) = &mut record.cgroup {
         let planned = plan.clone();
         let mut created = plan.create_part(cgroup::Part::Rest, &resources)?;
@@ -290,6 +302,12 @@ fn plan_late(host: &Host, record: &mut Record, job: &mut Job) -> Result<()> {
     Ok(())
 }
 
+/// What the cgroup is made with.
+fn first_resources(resources: Option<&Resources>) -> Resources {
+    let resources = resources.cloned().unwrap_or_default();
+    cgroup::begin_with(&resources).unwrap_or(resources)
+}
+
 /// How many questions the init asks before it waits for the word to go.
 fn questions(job: &Job) -> usize {
     let mapped = |mount: &&crate::config::MountPlan| {
@@ -298,6 +316,7 @@ fn questions(job: &Job) -> usize {
     usize::from(!job.overlaps)
         + usize::from(job.asks_for_cgroup)
         + usize::from(has_runtime_hooks(job))
+        + usize::from(job.begins_low)
         + job.mounts.iter().filter(mapped).count()
 }
 

@@ -82,6 +82,9 @@ pub(crate) struct Job {
     pub overlaps: bool,
     /// The profile that the parent compiles meanwhile.
     pub profile: Option<oci::runtime::Seccomp>,
+    /// The memory limit is about a batch of the kernel's: the container begins with less, and this
+    /// process asks for the rest.
+    pub begins_low: bool,
     /// This process could not be cloned into its cgroup (v2): it asks to be moved there.
     pub asks_for_cgroup: bool,
     /// Where the stages are told.
@@ -149,6 +152,9 @@ fn set_up(job: &mut Job, channel: &mut Channel) -> Result<process::Prepared> {
     set_sysctls(job)?;
     if let Some(terminal) = terminal {
         terminal.connect(&job.plan.process)?;
+    }
+    if job.begins_low {
+        channel.ask(&Request::Limit)?;
     }
     process::prepare(&job.plan, &job.proc, &mut |listener| channel.send_listener(listener))
 }

@@ -109,6 +109,26 @@ fn a_container_in_the_foreground_obeys_the_other_verbs() {
     assert_eq!(bundle.leftovers(), Vec::<std::path::PathBuf>::new());
 }
 
+/// What a cgroup file of the container's says.
+fn limit(bundle: &Bundle, v1: (&str, &str), v2: &str) -> String {
+    let root = std::path::Path::new("/sys/fs/cgroup");
+    let id = bundle.id();
+    let path = match (root.join("cgroup.controllers").is_file(), e2e::uses_systemd()) {
+        (true, false) => root.join(id).join(v2),
+        (true, true) => root.join(format!("system.slice/tare-{id}.scope")).join(v2),
+        (false, _) => root.join(v1.0).join(id).join(v1.1),
+    };
+    std::fs::read_to_string(path).unwrap().trim().to_string()
+}
+
+fn memory_limit(bundle: &Bundle) -> String {
+    limit(bundle, ("memory", "memory.limit_in_bytes"), "memory.max")
+}
+
+fn pids_limit(bundle: &Bundle) -> String {
+    limit(bundle, ("pids", "pids.max"), "pids.max")
+}
+
 #[test]
 fn limits_are_set_and_updated() {
     let Some(mut bundle) = Bundle::new("limits_are_set_and_updated") else { return };
@@ -116,47 +136,48 @@ fn limits_are_set_and_updated() {
         json!({"memory": {"limit": 64 << 20}, "pids": {"limit": 30}});
     bundle.args(&["sleep", "100"]).start();
     let id = bundle.id().to_string();
-    let is_v2 = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").is_file();
-    let (memory, pids) = match (is_v2, e2e::uses_systemd()) {
-        (true, false) => (format!("{id}/memory.max"), format!("{id}/pids.max")),
-        (true, true) => {
-            let scope = format!("system.slice/tare-{id}.scope");
-            (format!("{scope}/memory.max"), format!("{scope}/pids.max"))
-        }
-        (false, _) => (format!("memory/{id}/memory.limit_in_bytes"), format!("pids/{id}/pids.max")),
-    };
-    let read = |file: &str| {
-        let path = format!("/sys/fs/cgroup/{file}");
-        std::fs::read_to_string(path).unwrap().trim().to_string()
-    };
-    assert_eq!(read(&memory), (64 << 20).to_string());
-    assert_eq!(read(&pids), "30");
+    assert_eq!(memory_limit(&bundle), (64 << 20).to_string());
+    assert_eq!(pids_limit(&bundle), "30");
     let update = bundle.runtime(&["update", "--memory", "32m", "--pids-limit", "20", &id]);
     assert!(update.status.success(), "{}", stderr(&update));
-    assert_eq!(read(&memory), (32 << 20).to_string());
-    assert_eq!(read(&pids), "20");
+    assert_eq!(memory_limit(&bundle), (32 << 20).to_string());
+    assert_eq!(pids_limit(&bundle), "20");
 }
 
-/// The kernel charges memory by 256 KiB to each processor that has a use for some, and takes the
-/// rest back when a limit is reached, unless another cgroup is doing that already: one or two of a
-/// hundred such containers are killed in execve.
+/// One batch of the kernel's would be all that these may have; without care, one of a hundred such
+/// containers is killed in execve with cgroup v1, and one of three with v2.
 #[test]
 fn a_container_with_256_kib_starts() {
     let Some(mut bundle) = Bundle::new("a_container_with_256_kib_starts") else { return };
-    bundle.config["linux"]["resources"] = json!({"memory": {"limit": 256 << 10}});
-    const CONTAINERS: usize = 20;
-    const MOST_KILLED: usize = 4;
-    let mut killed = 0;
-    for _ in 0..CONTAINERS {
-        let output = bundle.args(&["true"]).run();
-        if !output.status.success() {
-            killed += 1;
-            let text = stderr(&output);
-            assert!(text.contains("linux.resources.memory.limit may be too low"), "{text}");
+    const CONTAINERS: usize = 10;
+    for kib in [256, 288] {
+        bundle.config["linux"]["resources"] = json!({"memory": {"limit": kib << 10}});
+        for number in 0..CONTAINERS {
+            let output = bundle.args(&["true"]).run();
+            assert!(output.status.success(), "{number} of {kib} KiB: {}", stderr(&output));
+            assert_eq!(bundle.leftovers(), Vec::<std::path::PathBuf>::new());
         }
-        assert_eq!(bundle.leftovers(), Vec::<std::path::PathBuf>::new());
+        // And it has all of its limit.
+        bundle.args(&["sleep", "100"]).start();
+        assert_eq!(memory_limit(&bundle), (kib << 10).to_string());
+        let id = bundle.id().to_string();
+        let delete = bundle.runtime(&["delete", "--force", &id]);
+        assert!(delete.status.success(), "{}", stderr(&delete));
     }
-    assert!(killed <= MOST_KILLED, "{killed} of {CONTAINERS}");
+}
+
+/// It is told what may be wrong.
+#[test]
+fn a_container_with_too_little_memory_says_so() {
+    let Some(mut bundle) = Bundle::new("a_container_with_too_little_memory_says_so") else {
+        return;
+    };
+    bundle.config["linux"]["resources"] = json!({"memory": {"limit": 64 << 10}});
+    let output = bundle.args(&["true"]).run();
+    let text = stderr(&output);
+    assert!(text.contains("linux.resources.memory.limit may be too low"), "{text}");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(bundle.leftovers(), Vec::<std::path::PathBuf>::new());
 }
 
 #[test]
