@@ -22,7 +22,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   crash  kill the runtime and its children, and let calls fail, at every point: [--points N] each
   soak   10,000 containers after each other, 1,000 at once: [--cycles N]
   suite  run another project's conformance suite: runtime-tools, runc, contest, crun
-  vm     run the tests in a virtual machine with cgroup v2 and systemd
+  vm     run the tests in a virtual machine with cgroup v2 and systemd: [STEP...] [--only TEXT]
   docs   write the manual pages and the command line reference
   tidy   check the project's laws: unsafe, dependencies, advisories, lengths, libraries, words
   advisories  keep what a checkout of the RustSec database says: cargo xtask advisories FOLDER
@@ -30,8 +30,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
 type Run = fn() -> ExitCode;
 /// The commands without arguments.
-const ALONE: [(&str, Run); 4] =
-    [("dropin", dropin::run), ("vm", vm::run), ("docs", docs::run), ("tidy", tidy)];
+const ALONE: [(&str, Run); 3] = [("dropin", dropin::run), ("docs", docs::run), ("tidy", tidy)];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(2).collect();
@@ -46,13 +45,14 @@ fn main() -> ExitCode {
         "crash" => long::run(&long::CRASH, &arguments),
         "soak" => long::run(&long::SOAK, &arguments),
         "suite" => suite::run(&arguments),
+        "vm" => vm::run(&arguments),
         "advisories" => advisories(&arguments),
         _ => misused(USAGE),
     }
 }
 
-/// A command that takes no arguments, and got none: it must not run for an hour because somebody
-/// asked it for help.
+/// A command that takes no arguments, and got none: it must not run because somebody asked it for
+/// help.
 fn alone(command: &str, arguments: &[String]) -> Option<Run> {
     let (_, run) = ALONE.iter().find(|(name, _)| *name == command)?;
     arguments.is_empty().then_some(*run)

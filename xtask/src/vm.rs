@@ -2,9 +2,10 @@
 //!
 //! A Debian root file system is made once (`target/vm/root`), gets the built programs and tests,
 //! becomes a disk, and is booted by qemu without acceleration, so that it works everywhere. In it
-//! the cgroup tests and the end-to-end tests run twice: with the cgroupfs driver, and with the
+//! the cgroup tests run, and the end-to-end tests twice: with the cgroupfs driver, and with the
 //! systemd driver. What they print comes over the second serial line; systemd has the first.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -25,20 +26,94 @@ const UNIT: &str = "[Unit]\nDescription=tests\nAfter=dbus.service\n\
                     [Service]\nType=oneshot\nExecStart=/opt/tare/run\nDelegate=yes\n\
                     StandardOutput=tty\nStandardError=tty\nTTYPath=/dev/ttyS1\n\
                     [Install]\nWantedBy=multi-user.target\n";
-/// The tests of `robust` stop at every system call, which takes hours here. `RESULT` lines are what this program reads.
-const SCRIPT: &str = "#!/bin/sh\ncd /tmp; export RUST_BACKTRACE=0 TERM=dumb\n\
-    stat -f -c 'cgroups: %T' /sys/fs/cgroup; systemctl --version | head -n 1\n\
-    step() { name=$1; shift; \"$@\" > /tmp/out 2>&1; code=$?; cat /tmp/out; echo; echo \"RESULT $name $code\"; }\n\
-    step cgroup /opt/tare/deps/runtime --color never --test-threads 1 cgroup::\n\
-    step cgroupfs /opt/tare/deps/e2e --color never --test-threads 1 --skip robust::\n\
-    export TARE_E2E_SYSTEMD=1\n\
-    step systemd /opt/tare/deps/e2e --color never --test-threads 1 --skip robust::\n\
-    echo RESULT end 0\nsleep 3\nsystemctl --force poweroff\n";
-const STEPS: [&str; 4] = ["cgroup", "cgroupfs", "systemd", "end"];
+const USAGE: &str = "usage: cargo xtask vm [STEP...] [--only TEXT]...
+
+  Runs the tests in a virtual machine with cgroup v2 and systemd. STEP is cgroup (unit tests of
+  cgroups), cgroupfs or systemd (end-to-end tests with this driver); by default all of them.
+  --only takes the end-to-end tests whose names have TEXT in them.
+";
+
+/// Test programs that run in the machine, one after the other.
+struct Step {
+    name: &'static str,
+    /// The test program, what it is called with, and what is set for it.
+    program: &'static str,
+    arguments: &'static str,
+    environment: &'static str,
+}
+
+/// The tests of `robust` stop at every system call, which takes hours here.
+const E2E: &str = "--skip robust::";
+const STEPS: [Step; 3] = [
+    Step { name: "cgroup", program: "runtime", arguments: "cgroup::", environment: "" },
+    Step { name: "cgroupfs", program: "e2e", arguments: E2E, environment: "" },
+    Step { name: "systemd", program: "e2e", arguments: E2E, environment: "TARE_E2E_SYSTEMD=1" },
+];
+
+/// Tests write to a file, as they look for terminals; what comes to be in it is shown at once.
+/// `STEP` and `RESULT` lines are what this program reads.
+const SCRIPT: &str = "#!/bin/sh
+cd /tmp; export RUST_BACKTRACE=0 TERM=dumb
+stat -f -c 'cgroups: %T' /sys/fs/cgroup; systemctl --version | head -n 1
+step() {
+    name=$1; shift; echo \"STEP $name\"
+    : > out; tail -f out & tail=$!
+    \"$@\" --color never --test-threads 1 > out 2>&1; code=$?
+    sleep 2; kill $tail; echo; echo \"RESULT $name $code\"
+}
+";
+const SCRIPT_END: &str = "echo RESULT end 0\nsleep 3\nsystemctl --force poweroff\n";
+
+/// What is to run.
+#[derive(Debug, PartialEq)]
+struct Choice {
+    steps: Vec<&'static str>,
+    only: Vec<String>,
+}
+
+impl Choice {
+    /// `None`: it cannot be understood.
+    fn read(arguments: &[String]) -> Option<Self> {
+        let mut choice = Self { steps: Vec::new(), only: Vec::new() };
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            match argument.as_str() {
+                "--only" => choice.only.push(rest.next().filter(|text| is_plain(text))?.clone()),
+                name => choice.steps.push(STEPS.iter().find(|step| step.name == name)?.name),
+            }
+        }
+        if choice.steps.is_empty() {
+            choice.steps = STEPS.iter().map(|step| step.name).collect();
+        }
+        Some(choice)
+    }
+
+    fn script(&self) -> String {
+        let mut script = String::from(SCRIPT);
+        for Step { name, program, arguments, environment } in &STEPS {
+            if self.steps.contains(name) {
+                let only = if *program == "e2e" { self.only.join(" ") } else { String::new() };
+                script += &format!(
+                    "step {name} env {environment} /opt/tare/deps/{program} {arguments} {only}\n"
+                );
+            }
+        }
+        script + SCRIPT_END
+    }
+}
+
+/// It goes into a script as it is.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:".contains(&byte))
+}
 
 /// Makes the machine and runs the tests in it.
-pub(crate) fn run() -> ExitCode {
-    match prepare().and_then(|(kernel, initrd, disk)| boot(&kernel, &initrd, &disk)) {
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    let Some(choice) = Choice::read(arguments) else { return crate::misused(USAGE) };
+    let done = prepare(&choice)
+        .and_then(|(kernel, initrd, disk)| boot(&kernel, &initrd, &disk))
+        .and_then(|results| judge(&choice, &results));
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             crate::say(&format!("vm: {error}\n"));
@@ -47,7 +122,7 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-fn prepare() -> Result<(PathBuf, PathBuf, PathBuf), String> {
+fn prepare(choice: &Choice) -> Result<(PathBuf, PathBuf, PathBuf), String> {
     if sys::ids::euid() != 0 {
         return Err("needs root".into());
     }
@@ -68,7 +143,7 @@ fn prepare() -> Result<(PathBuf, PathBuf, PathBuf), String> {
         make_root(&root)?;
     }
     let programs = own.parent().ok_or("no target directory")?;
-    install(&root, programs).map_err(|error| format!("installing the tests: {error}"))?;
+    install(&root, programs, choice).map_err(|error| format!("installing the tests: {error}"))?;
     let disk = place.join("disk");
     let _ = fs::remove_file(&disk);
     let (root_text, disk_text) = (root.to_string_lossy(), disk.to_string_lossy());
@@ -108,7 +183,7 @@ fn find(dir: &Path, prefix: &str) -> Result<PathBuf, String> {
 }
 
 /// Builds the programs and the tests, and puts them where the harness looks for them.
-fn install(root: &Path, programs: &Path) -> std::io::Result<()> {
+fn install(root: &Path, programs: &Path, choice: &Choice) -> std::io::Result<()> {
     let deps = root.join("opt/tare/deps");
     fs::create_dir_all(&deps)?;
     let build = ["build", "--locked", "-p", "tare", "-p", "tare-runtime", "-p", "e2e", "--bins"];
@@ -126,7 +201,7 @@ fn install(root: &Path, programs: &Path) -> std::io::Result<()> {
     let _ = fs::remove_file(&link);
     std::os::unix::fs::symlink("../tare-test.service", link)?;
     let script = root.join("opt/tare/run");
-    fs::write(&script, SCRIPT)?;
+    fs::write(&script, choice.script())?;
     fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755))
 }
 
@@ -156,27 +231,54 @@ fn test_programs() -> std::io::Result<Vec<(String, PathBuf)>> {
     }
 }
 
-/// Boots the machine, shows what it prints, and judges by its results.
-fn boot(kernel: &Path, initrd: &Path, disk: &Path) -> Result<(), String> {
+/// What the machine has told of a step.
+#[derive(Debug, Default, PartialEq)]
+struct Outcome {
+    name: String,
+    /// The exit status; empty: the step has not ended.
+    code: String,
+    passed: usize,
+    failed: usize,
+    /// The tests among those that passed that this machine cannot run.
+    skipped: BTreeSet<String>,
+}
+
+impl Outcome {
+    /// Takes a line of the machine's.
+    fn note(all: &mut Vec<Self>, line: &str) {
+        if let Some(name) = line.strip_prefix("STEP ") {
+            all.push(Self { name: name.into(), ..Self::default() });
+        }
+        let Some(now) = all.last_mut() else { return };
+        // libtest writes a test's name first, and whatever the test says behind it.
+        if let Some((_, skip)) = line.split_once("SKIP ") {
+            now.skipped.extend(skip.split_once(": ").map(|(test, _)| test.to_string()));
+        }
+        if let Some(counts) = line.strip_prefix("test result: ") {
+            let before = |what: &str| {
+                let (number, _) = counts.split_once(what)?;
+                number.rsplit(' ').next()?.parse::<usize>().ok()
+            };
+            now.passed += before(" passed").unwrap_or(0);
+            now.failed += before(" failed").unwrap_or(0);
+        }
+        if let Some((name, code)) = line.strip_prefix("RESULT ").and_then(|r| r.split_once(' '))
+            && name == now.name
+        {
+            now.code = code.into();
+        }
+    }
+}
+
+/// Boots the machine and shows what it prints, with the seconds since its start.
+fn boot(kernel: &Path, initrd: &Path, disk: &Path) -> Result<Vec<Outcome>, String> {
     let drive = format!("file={},if=virtio,format=raw,cache=unsafe", disk.display());
     let mut machine = Command::new("qemu-system-x86_64")
         .args(["-machine", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "2048"])
-        .args([
-            "-display",
-            "none",
-            "-monitor",
-            "none",
-            "-serial",
-            "null",
-            "-serial",
-            "stdio",
-            "-no-reboot",
-        ])
-        .args(["-net", "none", "-append", KERNEL_ARGUMENTS, "-drive", &drive])
-        .arg("-kernel")
-        .arg(kernel)
-        .arg("-initrd")
-        .arg(initrd)
+        .args(["-display", "none", "-monitor", "none", "-no-reboot", "-net", "none"])
+        .args(["-serial", "null", "-serial", "stdio"])
+        .args(["-append", KERNEL_ARGUMENTS, "-drive", &drive, "-kernel"])
+        .args([kernel.as_os_str(), "-initrd".as_ref(), initrd.as_os_str()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -189,23 +291,76 @@ fn boot(kernel: &Path, initrd: &Path, disk: &Path) -> Result<(), String> {
             let _ = sender.send(String::from_utf8_lossy(&line).trim_end().to_string());
         }
     });
-    let end = Instant::now() + DEADLINE;
-    let mut results: Vec<(String, String)> = Vec::new();
-    while let Ok(line) = receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
-        crate::print(&format!("{line}\n"));
-        if let Some(result) = line.strip_prefix("RESULT ") {
-            let (name, code) = result.split_once(' ').unwrap_or((result, "?"));
-            results.push((name.into(), code.into()));
-        }
+    let start = Instant::now();
+    let mut outcomes = Vec::new();
+    while let Ok(line) = receiver.recv_timeout(DEADLINE.saturating_sub(start.elapsed())) {
+        crate::print(&format!("{:5} {line}\n", start.elapsed().as_secs()));
+        Outcome::note(&mut outcomes, &line);
     }
     let _ = machine.kill();
     let _ = machine.wait();
-    for step in STEPS {
-        match results.iter().find(|(name, _)| name == step) {
-            Some((_, code)) if code == "0" => {}
-            Some((_, code)) => return Err(format!("step {step} ended with {code}")),
-            None => return Err(format!("step {step} was not reached")),
+    Ok(outcomes)
+}
+
+/// Says what came of each step, which all have to be there and to have passed.
+fn judge(choice: &Choice, outcomes: &[Outcome]) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    for name in &choice.steps {
+        let Some(outcome) = outcomes.iter().find(|outcome| outcome.name == *name) else {
+            wrong.push(format!("step {name} was not reached"));
+            continue;
+        };
+        let Outcome { code, passed, failed, skipped, .. } = outcome;
+        crate::print(&format!(
+            "step {name}: {} passed, {failed} failed, {} skipped\n",
+            passed.saturating_sub(skipped.len()),
+            skipped.len()
+        ));
+        match code.as_str() {
+            "0" if *passed > 0 => {}
+            "" => wrong.push(format!("step {name} did not end")),
+            code => wrong.push(format!("step {name} ended with {code}, {passed} tests passed")),
         }
     }
-    Ok(())
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str]) -> Option<Choice> {
+        Choice::read(&arguments.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn arguments_choose_steps_and_tests() {
+        assert_eq!(read(&[]).unwrap().steps, ["cgroup", "cgroupfs", "systemd"]);
+        let choice = read(&["systemd", "--only", "life::", "--only", "r4_"]).unwrap();
+        let script = choice.script();
+        let call = "env TARE_E2E_SYSTEMD=1 /opt/tare/deps/e2e --skip robust:: life:: r4_\n";
+        assert!(script.contains(&format!("step systemd {call}")), "{script}");
+        assert!(!script.contains("step cgroupfs"), "{script}");
+        for wrong in [&["--help"][..], &["nothing"], &["--only"], &["--only", "a; b"]] {
+            assert_eq!(read(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_step_is_green_when_tests_ran_and_none_failed() {
+        let mut outcomes = Vec::new();
+        let text = "STEP cgroup\ntest a ... SKIP a: no b\nSKIP a: no c\nok\n\
+                    test result: ok. 5 passed; 0 failed; 0 ignored\nRESULT cgroup 0\n\
+                    STEP cgroupfs\ntest result: FAILED. 2 passed; 1 failed; 0 ignored\n\
+                    RESULT cgroupfs 101\nSTEP systemd\n";
+        text.lines().for_each(|line| Outcome::note(&mut outcomes, line));
+        let counts: Vec<_> =
+            outcomes.iter().map(|o| (o.passed, o.failed, o.skipped.len())).collect();
+        assert_eq!(counts, [(5, 0, 1), (2, 1, 0), (0, 0, 0)]);
+        let error = judge(&read(&[]).unwrap(), &outcomes).unwrap_err();
+        let expected = "step cgroupfs ended with 101, 2 tests passed; step systemd did not end";
+        assert_eq!(error, expected);
+        assert_eq!(judge(&read(&["cgroup"]).unwrap(), &outcomes), Ok(()));
+        assert!(judge(&read(&["cgroup"]).unwrap(), &[]).is_err());
+    }
 }
