@@ -253,6 +253,12 @@ pub fn rounds(usual: usize) -> usize {
     std::env::var("TARE_E2E_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
+/// At most `count` of `0..total`, evenly spread, the last included.
+pub fn spread(total: usize, count: usize) -> Vec<usize> {
+    let count = count.min(total);
+    (0..count).map(|index| total - 1 - index * total / count).rev().collect()
+}
+
 /// Says what a long test has done, to whoever runs it alone.
 pub fn report(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
@@ -266,4 +272,16 @@ pub fn stdout(output: &Output) -> String {
 /// Standard error as text.
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spread;
+
+    #[test]
+    fn points_are_spread() {
+        assert_eq!(spread(10, 3), [3, 6, 9]);
+        assert_eq!(spread(3, 10), [0, 1, 2]);
+        assert_eq!(spread(0, 10), [0; 0]);
+    }
 }

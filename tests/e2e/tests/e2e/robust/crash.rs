@@ -1,10 +1,10 @@
 //! SIGKILL at exact points, and what `delete --force` makes of what is left.
 
 use super::{
-    GONE_DEADLINE, Role, Scenario, Tally, Verb, assert_nothing_left, clean, find, quietly, spread,
+    GONE_DEADLINE, Role, Scenario, Tally, Verb, assert_nothing_left, clean, find, quietly,
 };
-use e2e::rounds;
 use e2e::watch::Verdict;
+use e2e::{rounds, spread};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,9 +1,9 @@
 //! System calls that fail at exact points: no space, no descriptors, no memory, a broken disk, a
 //! signal. Each failure is told in one sentence and leaves nothing behind.
 
-use super::{Role, Scenario, Tally, Verb, clean, find, is_nothing_left, spread};
+use super::{Role, Scenario, Tally, Verb, clean, find, is_nothing_left};
 use e2e::watch::Verdict;
-use e2e::{Bundle, rounds};
+use e2e::{Bundle, rounds, spread};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
 use sys::Errno;

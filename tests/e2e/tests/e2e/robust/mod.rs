@@ -237,16 +237,3 @@ fn assert_nothing_left(case: &str, bundle: &Bundle) {
     let files: Vec<_> = files.map(|entry| entry.file_name()).collect();
     assert!(files.is_empty(), "{case}: {files:?}");
 }
-
-/// At most `count` of `0..total`, evenly spread, the last included.
-fn spread(total: usize, count: usize) -> Vec<usize> {
-    let count = count.min(total);
-    (0..count).map(|index| total - 1 - index * total / count).rev().collect()
-}
-
-#[test]
-fn points_are_spread() {
-    assert_eq!(spread(10, 3), [3, 6, 9]);
-    assert_eq!(spread(3, 10), [0, 1, 2]);
-    assert_eq!(spread(0, 10), [0; 0]);
-}
