@@ -37,6 +37,11 @@ pub enum Credentials {
         /// The token.
         token: String,
     },
+    /// A token that is sent as it is with each request: somebody has asked for it before.
+    Bearer {
+        /// The token.
+        token: String,
+    },
 }
 
 /// Secrets do not get into logs.
@@ -45,6 +50,7 @@ impl fmt::Debug for Credentials {
         let (kind, user) = match self {
             Self::Basic { user, .. } => ("Basic", user),
             Self::Identity { user, .. } => ("Identity", user),
+            Self::Bearer { .. } => return formatter.write_str("Bearer { .. }"),
         };
         write!(formatter, "{kind} {{ user: {user:?}, .. }}")
     }

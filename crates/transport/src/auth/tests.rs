@@ -16,6 +16,7 @@ fn shown(found: &Option<Credentials>) -> String {
     match found {
         None => "none".into(),
         Some(Credentials::Basic { user, password }) => format!("{user}:{password}"),
+        Some(Credentials::Bearer { token }) => format!("?{token}"),
         Some(Credentials::Identity { user, token }) => format!("{user}?{token}"),
     }
 }

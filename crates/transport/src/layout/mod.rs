@@ -12,12 +12,14 @@
 
 mod archive;
 mod place;
+mod remove;
 
 #[cfg(test)]
 mod tests;
 
 pub use archive::{LayoutArchive, LayoutArchiveSink, LayoutArchiveSource, LayoutArchiveWriter};
 pub use place::{Place, Select};
+pub use remove::remove;
 
 use crate::blob_file::{self, not_found};
 use crate::error::{Error, ErrorKind, Result};
@@ -111,6 +113,17 @@ fn read_index(directory: &Path) -> Result<Index> {
     let path = directory.join("index.json");
     let bytes = blob_file::read_document(&path)?;
     Index::read_layout(&bytes).map_err(|error| Error::in_file(&path, error))
+}
+
+/// Writes `index.json` anew, under the layout's lock.
+fn replace_index(directory: &Path, index: &Index) -> Result<()> {
+    let path = directory.join("index.json");
+    let text = oci::json::write(index);
+    if text.len() > SIZE_LIMIT_BYTES {
+        return Err(Error::in_file(&path, "would be larger than 4 MiB"));
+    }
+    blob_file::write(&path, text.as_bytes())?;
+    blob_file::sync_directory(directory)
 }
 
 /// Chooses an image of an index. `what` is what messages call the place.
@@ -213,12 +226,7 @@ impl LayoutSink {
         index.schema_version = 2;
         index.media_type = OCI_INDEX.into();
         add(&mut index, image, self.name.as_ref());
-        let text = oci::json::write(&index);
-        if text.len() > SIZE_LIMIT_BYTES {
-            return Err(Error::in_file(&path, "would be larger than 4 MiB"));
-        }
-        blob_file::write(&path, text.as_bytes())?;
-        blob_file::sync_directory(&self.directory)
+        replace_index(&self.directory, &index)
     }
 }
 

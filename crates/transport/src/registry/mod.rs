@@ -12,6 +12,7 @@ mod answer;
 mod blob;
 mod challenge;
 mod connect;
+mod delete;
 mod download;
 mod http;
 mod image;
@@ -24,6 +25,7 @@ mod upload;
 mod tests;
 
 pub(crate) use connect::{Names, connector};
+pub use delete::Deleted;
 pub use image::{RegistrySink, RegistrySource};
 pub(crate) use options::tls;
 pub use options::{Options, Parallel};
@@ -155,16 +157,6 @@ impl Registry {
             Some(subject) if !understood => self.note_referrer(&subject, manifest),
             _ => Ok(()),
         }
-    }
-
-    /// Removes a manifest, or a tag from those registries that can do it.
-    pub fn delete(&self, selector: &str) -> Result<()> {
-        let request = Request::delete(self.address(&format!("manifests/{selector}")));
-        let answer = self.session.send(&request, &Access::delete(&self.repository))?;
-        if answer.status == 404 {
-            return Err(self.not_found(&format!("manifest {selector}")));
-        }
-        answer.expect(&[202, 200, 204], "delete the manifest").map(drop)
     }
 
     /// All tags, in the registry's order.

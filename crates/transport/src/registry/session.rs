@@ -191,6 +191,10 @@ impl Session {
 
     /// The value of the header, if one is wanted and there is one.
     fn authorization(&self, access: &Access) -> Result<Option<String>> {
+        // Whoever brings a token along knows what it is good for.
+        if let Some(Credentials::Bearer { token }) = &self.credentials {
+            return Ok(Some(["Bearer ", token].concat()));
+        }
         let challenge = lock(&self.challenge).clone();
         match challenge {
             None => Ok(None),

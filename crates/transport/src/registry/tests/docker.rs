@@ -72,7 +72,15 @@ fn dockers_registry_is_understood() {
     let other = Registry::connect(&other, options()).unwrap();
     let digest = digest_of(Algorithm::Sha256, &large);
     assert!(other.mount_blob(&digest, "a/b").unwrap() && other.has_blob(&digest).unwrap());
-    registry.delete(&tagged.digest().to_string()).unwrap();
+    // It cannot take a tag alone: the image goes, unless another tag would go with it.
+    registry.put_manifest("other", &tagged).unwrap();
+    let refused = registry.untag("tag").unwrap_err();
+    assert!(refused.to_string().contains("and other would lose its image"), "{refused}");
+    registry.delete(tagged.digest()).unwrap();
+    assert_eq!(registry.resolve("tag").unwrap(), None);
+    assert_eq!(registry.untag("tag").unwrap_err().kind(), ErrorKind::NotFound);
+    registry.put_manifest("tag", &tagged).unwrap();
+    assert_eq!(registry.untag("tag").unwrap(), Deleted::Manifest(*tagged.digest()));
     assert_eq!(registry.resolve("tag").unwrap(), None);
     std::fs::remove_dir_all(root).unwrap();
 }

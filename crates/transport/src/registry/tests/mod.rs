@@ -287,8 +287,8 @@ fn manifests_are_deleted() {
     let server = Server::start(|_, _| None);
     server.put_manifest("x", media_type::OCI_INDEX, b"{}");
     let registry = connect(&server);
-    registry.delete("x").unwrap();
-    assert_eq!(registry.delete("x").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(registry.untag("x").unwrap(), Deleted::Tag);
+    assert_eq!(registry.untag("x").unwrap_err().kind(), ErrorKind::NotFound);
     server.stop();
 }
 
