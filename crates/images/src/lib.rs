@@ -22,7 +22,7 @@ mod stored;
 mod tests;
 mod unpack;
 
-pub use copy::{Compression, Copied, CopyOptions, Instances, OpenOrigin, copy};
+pub use copy::{Compression, Copied, CopyOptions, Instances, Layers, OpenOrigin, copy};
 pub use error::{Error, Kind, Result};
 pub use find::{Found, anonymous_name, find};
 pub use gate::Gate;

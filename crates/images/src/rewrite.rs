@@ -82,15 +82,13 @@ pub(crate) fn image(
 /// An index in which some manifests are others.
 pub(crate) fn index(
     old: &Index,
-    media_type: &str,
-    format: Option<Format>,
+    format: Format,
     changed: &BTreeMap<Digest, Document>,
 ) -> Result<Document> {
     let mut new = old.clone();
     let own = match format {
-        Some(Format::Oci) => media_type::OCI_INDEX,
-        Some(Format::Docker) => media_type::DOCKER_LIST,
-        None => media_type,
+        Format::Oci => media_type::OCI_INDEX,
+        Format::Docker => media_type::DOCKER_LIST,
     };
     new.media_type = own.to_owned();
     for descriptor in &mut new.manifests {
