@@ -1,14 +1,23 @@
 //! The command line.
 
 use crate::{image, settings};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// Containers without a daemon
 #[derive(Debug, Parser)]
-#[command(name = "tare", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(
+    name = "tare",
+    version,
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
 pub(crate) struct Tare {
     #[command(flatten)]
     pub(crate) global: settings::Global,
+    /// Print the version
+    #[arg(short = 'v', short_alias = 'V', long, action = ArgAction::Version)]
+    version: Option<bool>,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -19,6 +28,15 @@ pub(crate) enum Verb {
     Pull(image::pull::Pull),
     Push(image::push::Push),
     Copy(Box<image::copy::Copy>),
+    ListTags(image::list_tags::ListTags),
+    Delete(image::delete::Delete),
+    ManifestDigest(image::manifest_digest::ManifestDigest),
+    #[command(hide = true)]
+    StandaloneSign(image::signing::NotYet),
+    #[command(hide = true)]
+    StandaloneVerify(image::signing::NotYet),
+    #[command(hide = true)]
+    GenerateSigstoreKey(image::signing::NotYet),
 }
 
 /// Run a program in a container

@@ -11,6 +11,7 @@ mod settings;
 use clap::Parser;
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// docker's code for its own mistakes, where a container's program has all others.
 const RUN_FAILED: u8 = 125;
@@ -46,11 +47,34 @@ fn main() -> ExitCode {
 fn verb(arguments: cli::Tare) -> failure::Result<u8> {
     use cli::Verb;
     let global = arguments.global;
+    if let Some(limit) = global.command_timeout {
+        if matches!(arguments.verb, Verb::Run(_)) {
+            // Threads and the making of namespaces do not go together.
+            return Err(failure::Failure::new("--command-timeout: it is for verbs about images"));
+        }
+        end_after(limit);
+    }
     match arguments.verb {
         Verb::Run(arguments) => return run::run(&arguments),
         Verb::Pull(arguments) => image::pull::run(&global, &arguments)?,
         Verb::Push(arguments) => image::push::run(&global, &arguments)?,
         Verb::Copy(arguments) => image::copy::run(&global, &arguments)?,
+        Verb::ListTags(arguments) => image::list_tags::run(&global, &arguments)?,
+        Verb::Delete(arguments) => image::delete::run(&global, &arguments)?,
+        Verb::ManifestDigest(arguments) => image::manifest_digest::run(&arguments)?,
+        Verb::StandaloneSign(_) => image::signing::refuse_verb("standalone-sign")?,
+        Verb::StandaloneVerify(_) => image::signing::refuse_verb("standalone-verify")?,
+        Verb::GenerateSigstoreKey(_) => image::signing::refuse_verb("generate-sigstore-key")?,
     }
     Ok(0)
+}
+
+/// Ends the process when a time is over: whatever it has begun is in order then, as after a kill.
+fn end_after(limit: Duration) {
+    std::thread::spawn(move || {
+        std::thread::sleep(limit);
+        let text = format!("tare: --command-timeout {limit:?}: the time is over\n");
+        let _ = std::io::stderr().write_all(text.as_bytes());
+        std::process::exit(FAILED.into());
+    });
 }

@@ -1,11 +1,18 @@
 //! Verbs about images.
 
 pub(crate) mod copy;
+pub(crate) mod delete;
+mod from_store;
+pub(crate) mod list_tags;
+pub(crate) mod manifest_digest;
+mod packing;
 pub(crate) mod pull;
 pub(crate) mod push;
+pub(crate) mod signing;
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use std::io::Write;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Now, in seconds since 1970.
@@ -18,4 +25,24 @@ fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.write_all(b"\n")?)
+}
+
+/// Writes a value as JSON for people and scripts: four blanks a level, as skopeo does.
+fn print_json(value: &template::Value) -> Result<()> {
+    const INDENT: usize = 4;
+    let mut out = std::io::stdout().lock();
+    out.write_all(&value.json_indented(INDENT))?;
+    Ok(out.write_all(b"\n")?)
+}
+
+/// Tells something on standard error.
+fn note(text: &str) {
+    // With standard error closed there is nobody to tell.
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
+/// Writes a digest into a file, for scripts.
+fn write_digest(path: &Path, digest: &oci::Digest) -> Result<()> {
+    let failed = |error| Failure::new(format!("writing {}: {error}", path.display()));
+    std::fs::write(path, digest.to_string()).map_err(failed)
 }

@@ -3,7 +3,7 @@
 use super::{now, print};
 use crate::failure::{Failure, Result};
 use crate::progress::Shown;
-use crate::settings::{Global, PlatformArgs, RegistryArgs, Settings, open_source};
+use crate::settings::{Global, PlatformArgs, RegistryArgs, Settings, ask_registry, open_source};
 use clap::{Args, ValueEnum};
 use images::{Instances, PullOptions, Pulled, anonymous_name};
 use store::Store;
@@ -148,16 +148,8 @@ impl Pulling<'_> {
         };
         let access = self.arguments.registry.access()?;
         let repository = name.repository();
-        let mut tags = None;
-        for place in self.settings.registries.pull_sources(&repository)? {
-            let options = self.settings.registry_options(&place, &access)?;
-            let registry = transport::registry::Registry::connect(&place.reference, options);
-            tags = Some(registry.and_then(|registry| registry.tags()));
-            if matches!(tags, Some(Ok(_))) {
-                break;
-            }
-        }
-        for tag in tags.transpose()?.unwrap_or_default() {
+        let tags = ask_registry(self.settings, &repository, &access, &|registry| registry.tags())?;
+        for tag in tags {
             let pulled = self.pull_named(&repository.with_tag(&tag)?)?;
             self.tell_pulled(&pulled)?;
         }

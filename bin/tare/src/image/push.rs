@@ -1,12 +1,13 @@
 //! `tare push`.
 
-use super::print;
+use super::from_store::FromStore;
+use super::packing::{Level, ManifestFormat, Packing};
+use super::{print, write_digest};
 use crate::failure::{Failure, Result};
 use crate::progress::Shown;
-use crate::settings::{Global, RegistryArgs, Settings, open_sink, open_source};
-use clap::{Args, ValueEnum};
-use images::{Compression, CopyOptions, Instances, Stored};
-use oci::image::media_type::Format;
+use crate::settings::{Global, RegistryArgs, Settings, open_sink};
+use clap::Args;
+use images::{CopyOptions, Instances};
 use std::path::PathBuf;
 use transport::place::Place;
 
@@ -22,10 +23,10 @@ pub(crate) struct Push {
     all: bool,
     /// Compression of layers that are packed
     #[arg(long, value_enum, value_name = "FORMAT")]
-    compression_format: Option<CompressionFormat>,
+    compression_format: Option<Packing>,
     /// Its level: gzip 1 to 9, zstd 1 to 19
     #[arg(long, value_name = "NUMBER")]
-    compression_level: Option<u8>,
+    compression_level: Option<Level>,
     /// Pack every layer so, also those that are packed otherwise
     #[arg(long)]
     force_compression: bool,
@@ -51,50 +52,6 @@ pub(crate) struct Push {
     destination: Option<String>,
 }
 
-/// How layers are packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CompressionFormat {
-    Gzip,
-    Zstd,
-}
-
-/// How manifests are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ManifestFormat {
-    Oci,
-    #[value(alias = "docker")]
-    V2s2,
-}
-
-impl ManifestFormat {
-    pub(crate) fn format(self) -> Format {
-        match self {
-            Self::Oci => Format::Oci,
-            Self::V2s2 => Format::Docker,
-        }
-    }
-}
-
-/// What two options say about compression.
-pub(crate) fn compression(
-    format: Option<CompressionFormat>,
-    level: Option<u8>,
-) -> Result<Option<Compression>> {
-    let (most, usual) = match format {
-        Some(CompressionFormat::Zstd) => (19, 3),
-        _ => (9, 6),
-    };
-    if level.is_some_and(|level| !(1..=most).contains(&level)) {
-        return Err(Failure::new(format!("the level of compression has to be from 1 to {most}")));
-    }
-    let chosen = level.unwrap_or(usual);
-    Ok(match (format, level) {
-        (None, None) => None,
-        (Some(CompressionFormat::Zstd), _) => Some(Compression::Zstd(chosen)),
-        _ => Some(Compression::Gzip(chosen)),
-    })
-}
-
 pub(crate) fn run(global: &Global, arguments: &Push) -> Result<()> {
     let during = |failure: Failure| failure.during(format_args!("pushing {}", arguments.image));
     push(global, arguments).map_err(during)
@@ -103,10 +60,8 @@ pub(crate) fn run(global: &Global, arguments: &Push) -> Result<()> {
 fn push(global: &Global, arguments: &Push) -> Result<()> {
     let settings = Settings::load(global)?;
     let store = settings.store(false)?;
-    let found = images::find(&store, &arguments.image)?;
-    let place = destination(arguments, &found)?;
-    let rights = settings.caller.rights();
-    let source = Stored::open(&store, &arguments.image, &found.digest, &found.media_type, rights)?;
+    let image = FromStore::open(&settings, &store, &arguments.image)?;
+    let place = destination(arguments, &image.found)?;
     let access = arguments.registry.access()?;
     let shown = Shown::new(arguments.quiet);
     let gate = settings.gate()?;
@@ -114,37 +69,26 @@ fn push(global: &Global, arguments: &Push) -> Result<()> {
         true => Instances::All,
         false => Instances::One(settings.wanted()),
     };
-    let origins: Vec<Place> =
-        found.names.iter().filter_map(|name| Place::parse(&name.source).ok()).collect();
-    let origin = || -> images::Result<Option<Box<dyn transport::Source>>> {
-        // The same place has been asked already.
-        let other = origins.iter().find(|origin| **origin != place);
-        let open = |origin| open_source(&settings, origin, &Default::default());
-        let failed =
-            |failure: Failure| images::Error::new(images::Kind::Network, failure.to_string());
-        other.map(open).transpose().map_err(failed)
-    };
-    let mount_from = origins.iter().filter_map(|origin| match origin {
-        Place::Registry(image) => Some(image.name.repository()),
-        _ => None,
-    });
+    let origin = || image.open_origin(&settings, &place);
     let sink = open_sink(&settings, &place, &access)?;
     let options = CopyOptions {
-        format: arguments.format.map(ManifestFormat::format),
-        compression: compression(arguments.compression_format, arguments.compression_level)?,
+        format: arguments.format.map(ManifestFormat::format).transpose()?,
+        compression: Packing::compression(
+            arguments.compression_format,
+            arguments.compression_level,
+        )?,
         force_compression: arguments.force_compression,
         preserve_digests: arguments.preserve_digests,
         origin: Some(&origin),
-        mount_from: mount_from.collect(),
+        mount_from: image.mount_from(),
         ..CopyOptions::new(instances, &*gate, &shown)
     };
-    let copied = images::copy(&source, &*sink, &options)?;
-    let digest = copied.root.digest().to_string();
+    let copied = images::copy(&image.source, &*sink, &options)?;
+    let digest = copied.root.digest();
     if let Some(path) = &arguments.digestfile {
-        let failed = |error| Failure::new(format!("writing {}: {error}", path.display()));
-        std::fs::write(path, &digest).map_err(failed)?;
+        write_digest(path, digest)?;
     }
-    if arguments.quiet { Ok(()) } else { print(&digest) }
+    if arguments.quiet { Ok(()) } else { print(&digest.to_string()) }
 }
 
 /// Where an image goes: as the user says, or where it is called.

@@ -21,6 +21,9 @@ pub(crate) struct Access {
     pub(crate) tls_verify: Option<bool>,
     pub(crate) attempts: Option<u32>,
     pub(crate) backoff: Option<Duration>,
+    /// Where dockerd listens.
+    #[allow(dead_code, reason = "images of dockerd are the next places")]
+    pub(crate) daemon_host: Option<String>,
     /// Where layouts keep their blobs together.
     pub(crate) shared_blobs: Option<PathBuf>,
 }

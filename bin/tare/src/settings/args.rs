@@ -46,6 +46,12 @@ pub(crate) struct Global {
     /// Directory for large temporary files [default: in the store]
     #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub(crate) tmpdir: Option<PathBuf>,
+    /// End the command when it takes longer, such as 10m
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds, hide_short_help = true)]
+    pub(crate) command_timeout: Option<Duration>,
+    /// Tell more about errors
+    #[arg(long, hide_short_help = true)]
+    pub(crate) debug: bool,
     /// What registries see before `tare` as the name of the program
     #[arg(long, value_name = "PREFIX", hide_short_help = true)]
     pub(crate) user_agent_prefix: Option<String>,
@@ -175,13 +181,12 @@ fn normal_architecture(name: &str) -> &str {
     }
 }
 
-/// `user:password`; without a password it is asked for by nobody: podman's `--creds` does so, too.
+/// `user:password`; without a colon the password is empty, as skopeo has it.
 pub(crate) fn parse_credentials(text: &str) -> Result<Credentials> {
-    match text.split_once(':') {
-        Some((user, password)) if !user.is_empty() => {
-            Ok(Credentials::Basic { user: user.to_owned(), password: password.to_owned() })
-        }
-        _ => Err(Failure::new("--creds: expected USER:PASSWORD")),
+    let (user, password) = text.split_once(':').unwrap_or((text, ""));
+    match user.is_empty() {
+        true => Err(Failure::new("credentials without a user: expected USER[:PASSWORD]")),
+        false => Ok(Credentials::Basic { user: user.to_owned(), password: password.to_owned() }),
     }
 }
 

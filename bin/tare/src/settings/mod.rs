@@ -3,10 +3,12 @@
 mod access;
 mod args;
 mod open;
+mod places;
 
 pub(crate) use access::Access;
 pub(crate) use args::{Global, PlatformArgs, RegistryArgs};
-pub(crate) use open::{open_sink, open_source};
+pub(crate) use open::{ask_registry, connect, open_sink, open_source};
+pub(crate) use places::{DestinationArgs, PlaceArgs, RetryArgs, SourceArgs};
 
 use crate::caller::Caller;
 use crate::failure::{Failure, Result};
@@ -80,7 +82,7 @@ impl<'g> Settings<'g> {
         let own = self.caller.config_home().map(|dir| dir.join("containers/registries.d"));
         let directory = match (&self.global.registries_d, own) {
             (Some(named), _) => named.clone(),
-            (None, Some(own)) if self.caller.uid != 0 && own.is_dir() => own,
+            (None, Some(own)) if own.is_dir() => own,
             _ => PathBuf::from(SYSTEM).join("registries.d"),
         };
         Ok(lookaside::Lookaside::load(&directory)?)

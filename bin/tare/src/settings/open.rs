@@ -36,6 +36,43 @@ pub(crate) fn registry_source(
     Ok(RegistrySource::open(&name, &places, &options)?)
 }
 
+/// Asks the registry of a repository, or the first of its mirrors that knows an answer.
+pub(crate) fn ask_registry<T>(
+    settings: &Settings<'_>,
+    repository: &oci::Reference,
+    access: &Access,
+    ask: &dyn Fn(&Registry) -> transport::Result<T>,
+) -> Result<T> {
+    let mut failed: Option<Failure> = None;
+    for place in settings.registries.pull_sources(repository)? {
+        let options = settings.registry_options(&place, access);
+        let answer =
+            options.and_then(|options| ask(&Registry::connect(&place.reference, options)?));
+        match answer {
+            Ok(answer) => return Ok(answer),
+            Err(error) => {
+                let error = Failure::from(error);
+                failed = Some(match failed {
+                    Some(first) => error.during(first.message()),
+                    None => error,
+                });
+            }
+        }
+    }
+    Err(failed.unwrap_or_else(|| Failure::new("no registry has it")))
+}
+
+/// Reaches the registry of a name to change something there: no mirror.
+pub(crate) fn connect(
+    settings: &Settings<'_>,
+    name: &oci::Reference,
+    access: &Access,
+) -> Result<Registry> {
+    let target = settings.registries.push_target(name)?;
+    let options = settings.registry_options(&target, access)?;
+    Ok(Registry::connect(&target.reference, options)?)
+}
+
 /// Opens a place to write an image to.
 pub(crate) fn open_sink(
     settings: &Settings<'_>,
@@ -45,9 +82,7 @@ pub(crate) fn open_sink(
     Ok(match place {
         Place::Registry(image) => {
             let name = image.name.clone().or_latest();
-            let target = settings.registries.push_target(&name)?;
-            let options = settings.registry_options(&target, access)?;
-            Box::new(RegistrySink::new(Registry::connect(&target.reference, options)?, &name))
+            Box::new(RegistrySink::new(connect(settings, &name, access)?, &name))
         }
         Place::Layout(place) => {
             Box::new(LayoutSink::create(place, access.shared_blobs.as_deref())?)

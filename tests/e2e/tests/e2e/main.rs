@@ -9,6 +9,7 @@ mod devices;
 mod events;
 mod flags;
 mod host;
+mod images;
 mod life;
 mod mounting;
 mod mounts;

@@ -1,0 +1,5 @@
+//! Images: `tare` beside skopeo, with docker's registry and layouts that are made on the spot.
+
+mod copy;
+mod flags;
+mod repositories;
