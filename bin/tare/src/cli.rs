@@ -28,6 +28,7 @@ pub(crate) enum Verb {
     Pull(image::pull::Pull),
     Push(image::push::Push),
     Copy(Box<image::copy::Copy>),
+    Inspect(Box<image::inspect_place::Inspect>),
     ListTags(image::list_tags::ListTags),
     Delete(image::delete::Delete),
     ManifestDigest(image::manifest_digest::ManifestDigest),

@@ -80,3 +80,9 @@ impl From<std::io::Error> for Failure {
         Self::new(error.to_string())
     }
 }
+
+impl From<template::Error> for Failure {
+    fn from(error: template::Error) -> Self {
+        Self::new(format!("template parsing error: {error}"))
+    }
+}

@@ -3,6 +3,7 @@
 pub(crate) mod copy;
 pub(crate) mod delete;
 mod from_store;
+pub(crate) mod inspect_place;
 pub(crate) mod list_tags;
 pub(crate) mod manifest_digest;
 mod packing;
@@ -27,12 +28,28 @@ fn print(text: &str) -> Result<()> {
     Ok(out.write_all(b"\n")?)
 }
 
-/// Writes a value as JSON for people and scripts: four blanks a level, as skopeo does.
+/// Writes a value as JSON for people and scripts, as skopeo does: four blanks a level, and nothing that a
+/// web page could take for a tag. Those characters are in texts only.
 fn print_json(value: &template::Value) -> Result<()> {
     const INDENT: usize = 4;
+    let mut text = Vec::new();
+    for byte in value.json_indented(INDENT) {
+        match byte {
+            b'<' => text.extend_from_slice(b"\\u003c"),
+            b'>' => text.extend_from_slice(b"\\u003e"),
+            b'&' => text.extend_from_slice(b"\\u0026"),
+            other => text.push(other),
+        }
+    }
+    text.push(b'\n');
+    write_out(&text)
+}
+
+/// Writes what was asked for as it is.
+fn write_out(bytes: &[u8]) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(&value.json_indented(INDENT))?;
-    Ok(out.write_all(b"\n")?)
+    out.write_all(bytes)?;
+    Ok(out.flush()?)
 }
 
 /// Tells something on standard error.

@@ -7,7 +7,7 @@ mod places;
 
 pub(crate) use access::Access;
 pub(crate) use args::{Global, PlatformArgs, RegistryArgs};
-pub(crate) use open::{ask_registry, connect, open_sink, open_source};
+pub(crate) use open::{ask_registry, connect, open_sink, open_source, registry_source};
 pub(crate) use places::{DestinationArgs, PlaceArgs, RetryArgs, SourceArgs};
 
 use crate::caller::Caller;

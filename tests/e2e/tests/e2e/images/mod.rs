@@ -2,4 +2,5 @@
 
 mod copy;
 mod flags;
+mod inspect;
 mod repositories;
