@@ -1,13 +1,17 @@
-//! `cargo xtask crash` and `cargo xtask soak`: tests whose short forms run with all the others, with
+//! `cargo xtask crash`, `soak`, `kills` and `cuts`: tests whose short forms run with all the others, with
 //! as many rounds as one wants to wait for.
 
 use crate::{misused, print, say};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 
-/// A family of end-to-end tests, and how often they go round.
+/// A family of tests, and how often they go round.
 pub(crate) struct Long {
     command: &'static str,
+    /// Where the tests are, as arguments of `cargo test`.
+    place: &'static [&'static str],
+    /// Which variable tells them how often.
+    variable: &'static str,
     /// The option that says how often.
     option: &'static str,
     usual: usize,
@@ -19,6 +23,8 @@ pub(crate) struct Long {
 /// Every point there is: no verb makes so many system calls.
 pub(crate) const CRASH: Long = Long {
     command: "crash",
+    place: &["--package", "e2e", "--test", "e2e"],
+    variable: "TARE_E2E_ROUNDS",
     option: "--points",
     usual: 1_000_000,
     tests: &["robust::crash", "robust::faults"],
@@ -27,10 +33,34 @@ pub(crate) const CRASH: Long = Long {
 
 pub(crate) const SOAK: Long = Long {
     command: "soak",
+    place: &["--package", "e2e", "--test", "e2e"],
+    variable: "TARE_E2E_ROUNDS",
     option: "--cycles",
     usual: 10_000,
     tests: &["robust::soak"],
     counted: &[],
+};
+
+/// Processes that share a store, killed anywhere.
+pub(crate) const KILLS: Long = Long {
+    command: "kills",
+    place: &["--package", "store", "--lib"],
+    variable: "TARE_STORE_KILLS",
+    option: "--kills",
+    usual: 2000,
+    tests: &["processes_killed"],
+    counted: &["killed "],
+};
+
+/// Power that is cut while they work.
+pub(crate) const CUTS: Long = Long {
+    command: "cuts",
+    place: &["--package", "store", "--lib"],
+    variable: "TARE_STORE_CUTS",
+    option: "--cuts",
+    usual: 200,
+    tests: &["power_cut"],
+    counted: &["cut off "],
 };
 
 /// Builds the runtime and runs the tests, one after the other.
@@ -57,12 +87,13 @@ fn usage(long: &Long) -> ExitCode {
 }
 
 fn go_round(long: &Long, rounds: usize) -> bool {
-    let test = ["test", "--quiet", "--locked", "--package", "e2e", "--test", "e2e", "--"];
     let child = Command::new(env!("CARGO"))
-        .args(test)
+        .args(["test", "--quiet", "--locked"])
+        .args(long.place)
+        .arg("--")
         .args(long.tests)
         .args(["--nocapture", "--test-threads", "1"])
-        .env("TARE_E2E_ROUNDS", rounds.to_string())
+        .env(long.variable, rounds.to_string())
         .stdout(Stdio::piped())
         .spawn();
     let Ok(mut child) = child else { return false };

@@ -16,11 +16,13 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   test   build the programs, then run every test: [--strict] makes a skipped test a failure,
          [--except PREFIX] but not those whose names begin so
-  bench  measure beside the peers: `cargo xtask bench runtime`
+  bench  measure beside the peers: `cargo xtask bench runtime`, `cargo xtask bench images`
   fuzz   feed damaged inputs to the runtime: [--count N] [--seed S] [--input NAME] [--case NUMBER]
   dropin let podman, buildah and containerd use tare-runtime (they must be installed)
   crash  kill the runtime and its children, and let calls fail, at every point: [--points N] each
   soak   10,000 containers after each other, 1,000 at once: [--cycles N]
+  kills  kill processes that share a store, at every step and anywhere: [--kills N]
+  cuts   cut a file system off from its disk while processes use a store on it: [--cuts N]
   suite  run another project's conformance suite: runtime-tools, runc, contest, crun
   vm     run the tests in a virtual machine with cgroup v2 and systemd: [STEP...] [--only TEXT]
   docs   write the manual pages and the command line reference
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
         "fuzz" => fuzz(&arguments),
         "crash" => long::run(&long::CRASH, &arguments),
         "soak" => long::run(&long::SOAK, &arguments),
+        "kills" => long::run(&long::KILLS, &arguments),
+        "cuts" => long::run(&long::CUTS, &arguments),
         "suite" => suite::run(&arguments),
         "vm" => vm::run(&arguments),
         "advisories" => advisories(&arguments),

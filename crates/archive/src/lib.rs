@@ -22,8 +22,8 @@ mod pass;
 mod path;
 pub mod tar;
 
-pub use digest::{Summary, Summing};
+pub use digest::{Sum, Summary, Summing};
 pub use error::{Error, Kind, Result};
 pub use limits::Limits;
-pub use pass::{Blocks, Passed, Sha512, pass};
+pub use pass::{Blocks, Passed, Sums, pass};
 pub use path::TreePath;

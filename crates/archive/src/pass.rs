@@ -4,7 +4,7 @@
 //! others wait, and memory does not grow with the stream.
 
 use crate::compression::{Bounded, Format, MAGIC_BYTES, read_full};
-use crate::digest::{Summary, Summing};
+use crate::digest::{Sum, Summary, Summing};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use std::io::{self, BufRead, Read};
@@ -28,13 +28,24 @@ pub struct Passed<T> {
     pub result: T,
 }
 
-/// Whether to make SHA-512 digests, too.
+/// Which digests are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sha512 {
+pub struct Sums {
     /// Of the stream as it comes.
-    pub packed: bool,
+    pub packed: Sum,
     /// Of the unpacked stream.
-    pub plain: bool,
+    pub plain: Sum,
+}
+
+impl Sums {
+    /// Of a stream that is the same packed and unpacked.
+    fn both(self) -> Sum {
+        match (self.packed, self.plain) {
+            (Sum::Both, _) | (_, Sum::Both) => Sum::Both,
+            (Sum::None, Sum::None) => Sum::None,
+            _ => Sum::Sha256,
+        }
+    }
 }
 
 /// Reads `input` to its end, and gives what is unpacked to `use_it` on the caller's thread. What
@@ -44,7 +55,7 @@ pub struct Sha512 {
 pub fn pass<R: Read + Send, T>(
     mut input: R,
     limits: &Limits,
-    sha512: Sha512,
+    sums: Sums,
     use_it: impl FnOnce(&mut Blocks) -> Result<T>,
 ) -> Result<Passed<T>> {
     let mut first = vec![0; MAGIC_BYTES];
@@ -56,8 +67,8 @@ pub fn pass<R: Read + Send, T>(
     let shared = &pool;
     std::thread::scope(|scope| {
         let (blocks, packed) = Blocks::new(&pool);
-        let long = sha512.packed || (sha512.plain && format == Format::Plain);
-        let reading = spawn(scope, "read", move || read(input, long, packed, shared))?;
+        let sum = if format == Format::Plain { sums.both() } else { sums.packed };
+        let reading = spawn(scope, "read", move || read(input, sum, packed, shared))?;
         if format == Format::Plain {
             // One stream, one digest.
             let result = finish(blocks, use_it)?;
@@ -68,7 +79,7 @@ pub fn pass<R: Read + Send, T>(
         let unpacking =
             spawn(scope, "unpack", move || unpack(format, blocks, limits, sender, shared))?;
         let (plain, sender) = Blocks::new(&pool);
-        let hashing = spawn(scope, "hash", move || hash(unpacked, sha512.plain, sender))?;
+        let hashing = spawn(scope, "hash", move || hash(unpacked, sums.plain, sender))?;
         let result = finish(plain, use_it)?;
         let (packed, (), plain) = (join(reading)?, join(unpacking)?, join(hashing)?);
         Ok(Passed { format, packed, plain, result })
@@ -180,8 +191,8 @@ fn unwanted() -> Error {
     Error::corrupt("nobody reads on")
 }
 
-fn read(mut input: impl Read, sha512: bool, to: SyncSender<Sent>, pool: &Pool) -> Result<Summary> {
-    let mut sum = Summing::new(sha512);
+fn read(mut input: impl Read, sum: Sum, to: SyncSender<Sent>, pool: &Pool) -> Result<Summary> {
+    let mut sum = Summing::new(sum);
     loop {
         let mut block = pool.take();
         match read_full(&mut input, &mut block) {
@@ -234,8 +245,8 @@ fn unpack_all(
     }
 }
 
-fn hash(mut from: Blocks, sha512: bool, to: SyncSender<Sent>) -> Result<Summary> {
-    let mut sum = Summing::new(sha512);
+fn hash(mut from: Blocks, sum: Sum, to: SyncSender<Sent>) -> Result<Summary> {
+    let mut sum = Summing::new(sum);
     loop {
         match from.next_block() {
             Ok(Some(block)) => {

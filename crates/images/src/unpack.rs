@@ -1,10 +1,10 @@
 //! From the bytes of a layer to a tree and an index, in one pass.
 
 use crate::error::{Error, Kind, Result};
-use archive::apply::{Devices, Form, Notes, Options, Owners, Report, apply};
+use archive::apply::{Devices, Form, Notes, Options, Owners, apply};
 use archive::index::Builder;
 use archive::tar::Reader;
-use archive::{Limits, Passed, Sha512, pass};
+use archive::{Limits, Sum, Summary, Sums, pass};
 use oci::{Algorithm, Digest};
 use std::io::Read;
 use store::{File, LayerFacts, StagedLayer};
@@ -69,15 +69,17 @@ pub(crate) fn unpack(
         owners: rights.owners,
         keep: Some(kept.borrow()),
     };
-    let sha512 = Sha512 { packed: false, plain: algorithm == Algorithm::Sha512 };
+    // What comes is verified by its source.
+    let plain = if algorithm == Algorithm::Sha512 { Sum::Both } else { Sum::Sha256 };
+    let sums = Sums { packed: Sum::None, plain };
     let root = staged.diff_dir();
-    let passed: Passed<Report> = pass(input, &limits, sha512, |blocks| {
+    let passed = pass(input, &limits, sums, |blocks| {
         let mut reader = Reader::with_tap(blocks, limits.clone(), index);
         let report = apply(root.borrow(), &mut reader, options)?;
-        reader.into_tap().finish(&report.replaced)?;
-        Ok(report)
+        Ok((report, reader.into_tap()))
     })?;
-    let report = passed.result;
+    let (report, index) = passed.result;
+    index.finish(&report.replaced, &passed.plain)?;
     if report.replaced.is_empty() {
         staged.drop_kept()?;
     }
@@ -89,14 +91,17 @@ pub(crate) fn unpack(
         entries: report.entries,
         implied: implied.len() as u64,
     };
-    let diff_id = match algorithm {
-        Algorithm::Sha256 => Digest::new(Algorithm::Sha256, &passed.plain.sha256),
-        Algorithm::Sha512 => {
-            passed.plain.sha512.as_ref().and_then(|hash| Digest::new(Algorithm::Sha512, &hash[..]))
-        }
-    };
+    let diff_id = digest_of(&passed.plain, algorithm);
     let wrong = || Error::new(Kind::Corrupt, "a hash has not the length of its algorithm");
     Ok(Unpacked { staged, facts, diff_id: diff_id.ok_or_else(wrong)?, implied })
+}
+
+/// One of the digests of a stream.
+pub(crate) fn digest_of(sum: &Summary, algorithm: Algorithm) -> Option<Digest> {
+    match algorithm {
+        Algorithm::Sha256 => Digest::new(algorithm, sum.sha256.as_ref()?),
+        Algorithm::Sha512 => Digest::new(algorithm, sum.sha512.as_ref()?),
+    }
 }
 
 /// What a directory of a layer takes from the layers below it.

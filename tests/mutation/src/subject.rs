@@ -1,9 +1,9 @@
 //! What is fed: the runtime's inputs, archives, images in archives, places of images, and templates
 //! of output.
 
-use archive::Limits;
 use archive::index::Builder;
 use archive::tar::Reader;
+use archive::{Limits, Sum, Summing};
 use runtime::inputs::{Input, Outcome};
 use std::path::Path;
 use template::{Template, Value};
@@ -96,7 +96,8 @@ impl Subject {
 
 fn feed_tar(bytes: &[u8]) -> Result<bool, String> {
     let builder = Builder::new(Vec::new()).map_err(|e| e.to_string())?;
-    let mut reader = Reader::with_tap(bytes, Limits::default(), builder);
+    let tap = (builder, Summing::new(Sum::Sha256));
+    let mut reader = Reader::with_tap(bytes, Limits::default(), tap);
     loop {
         match reader.next_entry() {
             Ok(Some(entry)) => {
@@ -112,7 +113,9 @@ fn feed_tar(bytes: &[u8]) -> Result<bool, String> {
             Err(_) => return Ok(false),
         }
     }
-    let (_, whole) = reader.into_tap().finish(&[]).map_err(|e| e.to_string())?;
+    let (builder, whole) = reader.into_tap();
+    let whole = whole.finish();
+    builder.finish(&[], &whole).map_err(|e| e.to_string())?;
     match whole.bytes == bytes.len() as u64 {
         true => Ok(true),
         false => Err(format!("{} bytes of {} were seen", whole.bytes, bytes.len())),

@@ -1,6 +1,7 @@
 //! `cargo xtask bench WHAT`: measurements beside the peers that are installed.
 
 mod bundle;
+mod images;
 mod measure;
 mod runtime;
 
@@ -9,8 +10,11 @@ use std::process::ExitCode;
 const USAGE: &str =
     "usage: cargo xtask bench runtime [--rounds N] [--idle-ms N] [--only TOOL,...] [--programs DIR]
 
-  Measures tare-runtime beside crun, runc and youki, where they are on the PATH, and beside the
-  floor: the bare system calls that the same container needs. Needs root.
+       cargo xtask bench images [--rounds N] [--programs DIR]
+
+  `runtime` measures tare-runtime beside crun, runc and youki, where they are on the PATH, and beside the
+  floor: the bare system calls that the same container needs. `images` measures
+  tare beside skopeo and podman, and beside the parts of a pull, each alone. Both need root.
 ";
 
 /// Whether a program is on the `PATH`.
@@ -20,15 +24,21 @@ pub(crate) fn is_installed(name: &str) -> bool {
 
 /// Runs the benchmark that `arguments` name.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
-    let options = match arguments.split_first() {
-        Some((what, rest)) if what == "runtime" => runtime::Options::parse(rest),
+    // What was asked for may be misunderstood; what goes wrong later is another failure.
+    let parsed = match arguments.split_first() {
+        Some((what, rest)) if what == "runtime" => {
+            runtime::Options::parse(rest).map(|options| runtime::run(&options))
+        }
+        Some((what, rest)) if what == "images" => {
+            images::Options::parse(rest).map(|options| images::run(&options))
+        }
         _ => return crate::misused(USAGE),
     };
-    let options = match options {
-        Ok(options) => options,
+    let result = match parsed {
+        Ok(result) => result,
         Err(error) => return crate::misused(&format!("bench: {error}\n{USAGE}")),
     };
-    match runtime::run(&options) {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             crate::say(&format!("bench: {error}\n"));

@@ -2,7 +2,7 @@
 
 use super::{MAGIC, RAW_BYTES};
 use crate::compression::{Codec, Encoder};
-use crate::digest::{Summary, Summing};
+use crate::digest::Summary;
 use crate::error::{Error, Result};
 use crate::path::TreePath;
 use crate::tar::{Entry, Piece, Tap, What};
@@ -14,7 +14,6 @@ pub struct Builder<W: Write> {
     output: Encoder<W>,
     raw: Vec<u8>,
     file: Option<Open>,
-    whole: Summing,
 }
 
 struct Open {
@@ -32,26 +31,28 @@ impl<W: Write> Builder<W> {
     pub fn new(mut output: W) -> Result<Self> {
         output.write_all(MAGIC).map_err(|e| Error::io(&e, "writing the index"))?;
         let output = Encoder::new(Codec::Zstd { level: 3 }, 1, output)?;
-        Ok(Self { output, raw: Vec::new(), file: None, whole: Summing::new(false) })
+        Ok(Self { output, raw: Vec::new(), file: None })
     }
 
-    /// Writes the end. `replaced` is what the extractor reports. Returns the output and what the
-    /// archive was.
-    pub fn finish(mut self, replaced: &[TreePath]) -> Result<(W, Summary)> {
+    /// Writes the end. `replaced` is what the extractor reports, `whole` what the archive was: whoever
+    /// reads it has hashed it anyway. Returns the output.
+    pub fn finish(mut self, replaced: &[TreePath], whole: &Summary) -> Result<W> {
         if self.file.is_some() {
             return Err(Error::corrupt("the archive ends in the middle of a file"));
         }
         self.flush()?;
-        let whole = self.whole.finish();
+        let Some(sha256) = &whole.sha256 else {
+            return Err(Error::unsupported("an index needs the SHA-256 of its archive"));
+        };
         let mut record = vec![b'E'];
         put_number(&mut record, replaced.len() as u64);
         for path in replaced {
             put_string(&mut record, path.as_bytes());
         }
         put_number(&mut record, whole.bytes);
-        record.extend_from_slice(&whole.sha256);
+        record.extend_from_slice(sha256);
         write(&mut self.output, &record)?;
-        Ok((self.output.finish()?, whole))
+        self.output.finish()
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -86,7 +87,6 @@ impl<W: Write> Builder<W> {
 
 impl<W: Write> Tap for Builder<W> {
     fn raw(&mut self, bytes: &[u8]) -> Result<()> {
-        self.whole.update(bytes);
         for part in bytes.chunks(RAW_BYTES) {
             if self.raw.len() + part.len() > RAW_BYTES {
                 self.flush()?;
@@ -117,7 +117,6 @@ impl<W: Write> Tap for Builder<W> {
     }
 
     fn data(&mut self, bytes: &[u8]) -> Result<()> {
-        self.whole.update(bytes);
         let Some(file) = &mut self.file else {
             return Err(Error::corrupt("contents of no file"));
         };

@@ -5,8 +5,9 @@ use crate::error::{Error, Kind, Result};
 use crate::pipe::{self, pipe};
 use crate::progress::{Bar, End, Step};
 use crate::rewrite;
+use crate::unpack::digest_of;
 use archive::compression::{Codec, Encoder};
-use archive::{Limits, Sha512, pass};
+use archive::{Limits, Sum, Sums, pass};
 use oci::image::Descriptor;
 use oci::{Algorithm, Digest};
 use std::fs::{File, OpenOptions};
@@ -188,8 +189,10 @@ impl Copying<'_> {
             return Ok(());
         }
         let blob = self.source.blob(layer.descriptor)?;
-        let sha512 = Sha512 { packed: false, plain: diff_id.algorithm() == Algorithm::Sha512 };
-        let passed = pass(blob, &Limits::default(), sha512, |blocks| {
+        let long = diff_id.algorithm() == Algorithm::Sha512;
+        let plain = if long { Sum::Both } else { Sum::Sha256 };
+        let sums = Sums { packed: Sum::None, plain };
+        let passed = pass(blob, &Limits::default(), sums, |blocks| {
             // The error of the writer is told by whoever reads behind it.
             Ok(io::copy(blocks, &mut output).map(drop))
         })
@@ -197,14 +200,7 @@ impl Copying<'_> {
             Error::from(error).during(format_args!("layer {}", layer.descriptor.digest))
         })?;
         passed.result.map_err(|_| Error::new(Kind::Os, NOBODY_READS))?;
-        let found = match diff_id.algorithm() {
-            Algorithm::Sha256 => Digest::new(Algorithm::Sha256, &passed.plain.sha256),
-            Algorithm::Sha512 => passed
-                .plain
-                .sha512
-                .as_ref()
-                .and_then(|hash| Digest::new(Algorithm::Sha512, &hash[..])),
-        };
+        let found = digest_of(&passed.plain, diff_id.algorithm());
         match found.as_ref() == Some(diff_id) {
             true => Ok(()),
             false => {

@@ -65,7 +65,8 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
     }
     let wanted = std::env::var(CUTS).ok().and_then(|text| text.parse().ok());
     let mut random = Random(7);
-    for cut in 0..wanted.unwrap_or(CUTS_DEFAULT) {
+    let wanted = wanted.unwrap_or(CUTS_DEFAULT);
+    for cut in 0..wanted {
         let worker = |number| start(&disk, logs, number, cut as u64 * 100 + number as u64);
         // Others' syncing is good for what a worker forgets, so some cuts have only one.
         let count = if cut % 2 == 0 { 1 } else { WORKERS };
@@ -82,4 +83,5 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
     }
     crash::check_empties(&disk);
     run("umount", &[disk.to_str().unwrap()]).unwrap();
+    crash::tell(&format!("cut off {wanted} times"));
 }

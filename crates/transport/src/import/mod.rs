@@ -17,7 +17,7 @@ use crate::transfer::{Blob, Source};
 use archive::compression::Format as Packing;
 use archive::pack::{Report, pack};
 use archive::tar::{Bytes, Reader, Tap, Writer};
-use archive::{Limits, Sha512, Summary, Summing, pass};
+use archive::{Limits, Sum, Summary, Summing, Sums, pass};
 use oci::image::media_type::{
     DOCKER_CONFIG, DOCKER_LAYER, DOCKER_LAYER_GZIP, DOCKER_MANIFEST, Format, OCI_CONFIG, OCI_LAYER,
     OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST,
@@ -92,7 +92,7 @@ impl ImportSource {
         let file = Arc::new(file);
         let input = Section::whole(&file).map_err(|error| Error::os("read", path, &error))?;
         // Whatever is no archive that the store will take is refused here.
-        let passed = pass(input, &limits, Sha512::default(), |blocks| {
+        let passed = pass(input, &limits, Sums::default(), |blocks| {
             let mut reader = Reader::new(blocks, limits.clone());
             while reader.next_entry()?.is_some() {}
             Ok(())
@@ -125,7 +125,7 @@ impl ImportSource {
     /// Reads a directory.
     pub fn open_tree(directory: &Path, options: &Options) -> Result<Self> {
         let tree = Tree::open(directory, options.latest_seconds)?;
-        let (report, sum) = tree.pack(Summing::new(false))?;
+        let (report, sum) = tree.pack(Summing::new(Sum::Sha256))?;
         let sum = sum.finish();
         let layer = Descriptor::new(plain_type(options.format), digest(&sum)?, sum.bytes);
         let scopes = Scopes::of_transport("rootfs", &directory.to_string_lossy());
@@ -189,7 +189,7 @@ fn plain_type(format: Format) -> &'static str {
 }
 
 fn digest(sum: &Summary) -> Result<Digest> {
-    Digest::new(Algorithm::Sha256, &sum.sha256)
+    Digest::new(Algorithm::Sha256, &sum.sha256.unwrap_or_default())
         .ok_or_else(|| Error::new(ErrorKind::Corrupt, "a hash has not the length of its algorithm"))
 }
 
@@ -233,7 +233,7 @@ impl Source for ImportSource {
         if *diff_id != self.diff_id {
             return Err(not_found("layer", diff_id, &self.path));
         }
-        let (_, (sum, _)) = tree.pack((Summing::new(false), Bytes::new(output)))?;
+        let (_, (sum, _)) = tree.pack((Summing::new(Sum::Sha256), Bytes::new(output)))?;
         match digest(&sum.finish())? == self.diff_id {
             true => Ok(true),
             false => {
