@@ -215,7 +215,10 @@ impl Copying<'_> {
             let text = format!("--additional-tag: an image in a {}: has one name", to.transport());
             return Err(Failure::new(text).hint("only docker-archive: has more"));
         }
-        let sink = open_sink(self.settings, to, access)?;
+        let parse = |name: &String| Ok(oci::Reference::parse(name)?.or_latest());
+        let names = self.arguments.additional_tag.iter().map(parse).collect::<Result<_>>()?;
+        let access = Access { additional_names: names, ..access.clone() };
+        let sink = open_sink(self.settings, to, &access)?;
         Ok(images::copy(source, &*sink, options)?)
     }
 
@@ -275,7 +278,8 @@ impl Copying<'_> {
             false => oci::Reference::parse(name)?,
         };
         let names = [name.or_latest().to_string()];
-        let pulled = images::pull(store, source, &names, &from.to_string(), now(), &options)?;
+        let pulled =
+            images::pull(store, source, &names, &super::pull::origin(from), now(), &options)?;
         Ok(pulled.root)
     }
 }

@@ -137,7 +137,7 @@ impl Pulling<'_> {
     }
 
     fn pull(&self, source: &dyn Source, names: &[String], place: &Place) -> Result<Pulled> {
-        let origin = place.to_string();
+        let origin = origin(place);
         Ok(images::pull(self.store, source, names, &origin, now(), self.options)?)
     }
 
@@ -181,6 +181,23 @@ impl Pulling<'_> {
     fn tell(&self, found: &images::Found) -> Result<()> {
         print(&found.digest.hex())
     }
+}
+
+/// Where an image comes from, for a later push from anywhere.
+pub(crate) fn origin(place: &Place) -> String {
+    let mut place = place.clone();
+    let path = match &mut place {
+        Place::Layout(place) | Place::LayoutArchive(place) => Some(&mut place.directory),
+        Place::DockerArchive(archive) => Some(&mut archive.path),
+        Place::Directory(path) | Place::Rootfs(path) | Place::Tar(path) => Some(path),
+        _ => None,
+    };
+    if let Some(path) = path
+        && let Ok(absolute) = std::path::absolute(&*path)
+    {
+        *path = absolute;
+    }
+    place.to_string()
 }
 
 /// The names that an image gets which comes from a place.

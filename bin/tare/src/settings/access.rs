@@ -22,8 +22,9 @@ pub(crate) struct Access {
     pub(crate) attempts: Option<u32>,
     pub(crate) backoff: Option<Duration>,
     /// Where dockerd listens.
-    #[allow(dead_code, reason = "images of dockerd are the next places")]
     pub(crate) daemon_host: Option<String>,
+    /// More names of an image that goes into docker's archive.
+    pub(crate) additional_names: Vec<oci::Reference>,
     /// Where layouts keep their blobs together.
     pub(crate) shared_blobs: Option<PathBuf>,
 }
@@ -88,7 +89,7 @@ impl Settings<'_> {
 }
 
 /// The first file that is there: distributions have the same authorities in different places.
-fn system_authorities() -> Vec<PathBuf> {
+pub(crate) fn system_authorities() -> Vec<PathBuf> {
     let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     let known = AUTHORITIES.iter().map(PathBuf::from);
     named.into_iter().chain(known).find(|path| path.is_file()).into_iter().collect()

@@ -130,12 +130,15 @@ impl<'g> Settings<'g> {
         }
     }
 
-    #[allow(dead_code, reason = "archives are the next places")]
     /// Where files go that are gone when the command ends: beside the store, never to a small `/tmp`.
     pub(crate) fn temporary_dir(&self) -> Result<PathBuf> {
         let dir = match &self.global.tmpdir {
             Some(named) => named.clone(),
-            None => store_paths(self.global, &self.caller).0.join("staging"),
+            None => {
+                // A directory that is none of a store's would be in the way of one.
+                drop(self.store(false)?);
+                store_paths(self.global, &self.caller).0.join("staging")
+            }
         };
         let made = std::fs::create_dir_all(&dir);
         made.map_err(|error| Failure::new(format!("making {}: {error}", dir.display())))?;
