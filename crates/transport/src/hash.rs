@@ -24,6 +24,14 @@ impl Hasher {
         }
     }
 
+    /// The hash function.
+    pub fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Sha256(_) => Algorithm::Sha256,
+            Self::Sha512(_) => Algorithm::Sha512,
+        }
+    }
+
     /// Adds content.
     pub fn update(&mut self, bytes: &[u8]) {
         match self {
