@@ -1,0 +1,99 @@
+//! Blobs: reading and deleting.
+
+use super::{Asked, DOCKER_CONTENT_DIGEST, conditional, etag, header, plain, precondition};
+use crate::names::Repository;
+use crate::refusal::{Code, Refusal};
+use crate::registry::Registry;
+use crate::storage::Error;
+use crate::web::body::Body;
+use crate::web::range::{self, Wanted};
+use hyper::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue,
+    IF_RANGE, RANGE,
+};
+use hyper::{Method, Response, StatusCode};
+use oci::Digest;
+use sys::Fd;
+
+/// Content never changes below its digest. It is for the one who may read it.
+pub(super) const FOR_EVER: HeaderValue =
+    HeaderValue::from_static("private, max-age=31536000, immutable");
+const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
+/// `GET` and `HEAD`.
+pub(super) async fn get(
+    registry: &Registry,
+    name: Repository,
+    digest: Digest,
+    asked: &Asked,
+) -> Result<Response<Body>, Refusal> {
+    let is_head = asked.method == Method::HEAD;
+    let opened = registry.ask(move |storage| match is_head {
+        true => Ok(storage.has_blob(&name, &digest)?.map(|size| (None, size))),
+        false => Ok(storage.open_blob(&name, &digest)?.map(|(file, size)| (Some(file), size))),
+    });
+    let (file, size) = opened.await?.ok_or_else(unknown)?;
+    if let Some(status) = precondition(asked, &digest) {
+        return conditional(status, &digest);
+    }
+    // A range of something else is no use to the client.
+    let same = asked.header(IF_RANGE).is_none_or(|tag| tag == etag(&digest));
+    let wanted = range::wanted(asked.header(RANGE).filter(|_| same), size);
+    let (status, begin, length) = match wanted {
+        Wanted::Whole => (StatusCode::OK, 0, size),
+        Wanted::Part { begin, length } => (StatusCode::PARTIAL_CONTENT, begin, length),
+        Wanted::Nothing => return Err(not_satisfiable(size)),
+    };
+    let body = match file {
+        Some(file) => part(registry, file, begin, length)?,
+        None => Body::Empty,
+    };
+    let mut response = plain(status, body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(CONTENT_TYPE, BYTES);
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(CACHE_CONTROL, FOR_EVER);
+    headers.insert(ETAG, header(&etag(&digest))?);
+    headers.insert(DOCKER_CONTENT_DIGEST, header(&digest.to_string())?);
+    if status == StatusCode::PARTIAL_CONTENT {
+        let text = format!("bytes {begin}-{}/{size}", begin + length - 1);
+        headers.insert(CONTENT_RANGE, header(&text)?);
+    }
+    Ok(response)
+}
+
+fn part(registry: &Registry, file: Fd, begin: u64, length: u64) -> Result<Body, Refusal> {
+    if begin > 0 {
+        sys::fs::seek(&file, begin).map_err(|errno| Error::os("seeking in a blob", errno))?;
+    }
+    Ok(match length {
+        0 => Body::Empty,
+        length => Body::file(file, length, &registry.buffers),
+    })
+}
+
+/// `DELETE`.
+pub(super) async fn delete(
+    registry: &Registry,
+    name: Repository,
+    digest: Digest,
+) -> Result<Response<Body>, Refusal> {
+    match registry.ask(move |storage| storage.delete_blob(&name, &digest)).await? {
+        true => Ok(plain(StatusCode::ACCEPTED, Body::Empty)),
+        false => Err(unknown()),
+    }
+}
+
+fn unknown() -> Refusal {
+    Refusal::missing(Code::BlobUnknown, "the repository has no such blob")
+}
+
+fn not_satisfiable(size: u64) -> Refusal {
+    let text = "the blob has no such range";
+    let refusal = Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, Code::SizeInvalid, text);
+    match header(&format!("bytes */{size}")) {
+        Ok(value) => refusal.with_header(CONTENT_RANGE, value),
+        Err(refusal) => refusal,
+    }
+}

@@ -1,0 +1,165 @@
+//! The distribution specification 1.1: what each request does.
+
+mod blobs;
+mod lists;
+mod manifests;
+mod uploads;
+
+use crate::refusal::{Code, Refusal};
+use crate::registry::Registry;
+use crate::web::body::Body;
+use crate::web::query::Query;
+use crate::web::route::Route;
+use crate::web::stream::Arrival;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{
+    ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH,
+    IF_NONE_MATCH,
+};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode};
+use oci::Digest;
+
+const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A request whose path was understood.
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) headers: HeaderMap,
+    pub(crate) query: Query,
+    /// Until somebody takes it.
+    body: Option<Incoming>,
+}
+
+impl Asked {
+    pub(crate) fn new(request: Request<Incoming>) -> Self {
+        let (Parts { method, uri, headers, .. }, body) = request.into_parts();
+        Self { method, query: Query::parse(uri.query()), headers, body: Some(body) }
+    }
+
+    /// How long the body is, if the client has said so.
+    fn announced(&self) -> Option<u64> {
+        self.body.as_ref().and_then(|body| body.size_hint().exact())
+    }
+
+    /// The body, which is read to its end.
+    fn arrival(&mut self) -> Result<Arrival, Refusal> {
+        let body = self.body.take();
+        body.map(Arrival::new).ok_or_else(|| Refusal::internal("the body was taken twice"))
+    }
+
+    /// Lets a body arrive that nobody wants. A client that still sends it would not read the answer when the
+    /// connection was closed under it.
+    pub(crate) fn discard(self) {
+        if let Some(body) = self.body.filter(|body| !body.is_end_stream()) {
+            tokio::spawn(Arrival::new(body).discard());
+        }
+    }
+
+    /// A header that is there once and is text.
+    fn header(&self, name: HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// Answers a request that is allowed.
+pub(crate) async fn answer(
+    registry: &Registry,
+    route: Route,
+    asked: &mut Asked,
+) -> Result<Response<Body>, Refusal> {
+    let method = asked.method.clone();
+    let reads = method == Method::GET || method == Method::HEAD;
+    match (route, &method) {
+        (Route::Health, _) if reads => Ok(plain(StatusCode::OK, Body::text("ok\n"))),
+        (Route::Base, _) if reads => {
+            let mut response = plain(StatusCode::OK, Body::text("{}"));
+            response.headers_mut().insert(CONTENT_TYPE, JSON);
+            Ok(response)
+        }
+        (Route::Catalog, &Method::GET) => lists::catalog(registry, asked).await,
+        (Route::Tags(name), &Method::GET) => lists::tags(registry, name, asked).await,
+        (Route::Referrers(name, subject), &Method::GET) => {
+            lists::referrers(registry, name, subject, asked).await
+        }
+        (Route::Manifest(name, selector), _) if reads => {
+            manifests::get(registry, name, selector, asked).await
+        }
+        (Route::Manifest(name, selector), &Method::PUT) => {
+            manifests::put(registry, name, selector, asked).await
+        }
+        (Route::Manifest(name, selector), &Method::DELETE) => {
+            manifests::delete(registry, name, selector).await
+        }
+        (Route::Blob(name, digest), _) if reads => blobs::get(registry, name, digest, asked).await,
+        (Route::Blob(name, digest), &Method::DELETE) => blobs::delete(registry, name, digest).await,
+        (Route::Uploads(name), &Method::POST) => uploads::begin(registry, name, asked).await,
+        (Route::Upload(name, id), &Method::GET) => uploads::status(registry, name, id).await,
+        (Route::Upload(name, id), &Method::PATCH) => {
+            uploads::append(registry, name, id, asked).await
+        }
+        (Route::Upload(name, id), &Method::PUT) => uploads::finish(registry, name, id, asked).await,
+        (Route::Upload(name, id), &Method::DELETE) => uploads::cancel(registry, name, id).await,
+        (route, _) => Err(not_allowed(&route)),
+    }
+}
+
+fn not_allowed(route: &Route) -> Refusal {
+    let allowed = match route {
+        Route::Health | Route::Base => "GET, HEAD",
+        Route::Catalog | Route::Tags(_) | Route::Referrers(..) => "GET",
+        Route::Manifest(..) => "GET, HEAD, PUT, DELETE",
+        Route::Blob(..) => "GET, HEAD, DELETE",
+        Route::Uploads(_) => "POST",
+        Route::Upload(..) => "GET, PATCH, PUT, DELETE",
+    };
+    let text = "this cannot be done here";
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, text)
+        .with_header(ALLOW, HeaderValue::from_static(allowed))
+}
+
+/// An answer with the length of its body. That of a HEAD has the same and no body.
+fn plain(status: StatusCode, body: Body) -> Response<Body> {
+    let length = body.length();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    if status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    response
+}
+
+/// What was parsed or escaped before makes a header.
+fn header(text: &str) -> Result<HeaderValue, Refusal> {
+    HeaderValue::from_str(text).map_err(|_| Refusal::internal(format!("no header: {text:?}")))
+}
+
+fn etag(digest: &Digest) -> String {
+    format!("\"{digest}\"")
+}
+
+/// How the conditions of a read end, for content whose tag is its digest (RFC 9110, section 13).
+fn precondition(asked: &Asked, digest: &Digest) -> Option<StatusCode> {
+    let tag = etag(digest);
+    let lists = |header: HeaderName| {
+        let values = asked.headers.get_all(header).iter().filter_map(|value| value.to_str().ok());
+        let mut tags = values.flat_map(|value| value.split(','));
+        tags.any(|one| matches!(one.trim(), "*") || one.trim().trim_start_matches("W/") == tag)
+    };
+    if asked.headers.contains_key(IF_MATCH) && !lists(IF_MATCH) {
+        return Some(StatusCode::PRECONDITION_FAILED);
+    }
+    (asked.headers.contains_key(IF_NONE_MATCH) && lists(IF_NONE_MATCH))
+        .then_some(StatusCode::NOT_MODIFIED)
+}
+
+/// An answer without content to a conditional read.
+fn conditional(status: StatusCode, digest: &Digest) -> Result<Response<Body>, Refusal> {
+    if status == StatusCode::PRECONDITION_FAILED {
+        return Err(Refusal::new(status, Code::Unsupported, "it is another one"));
+    }
+    let mut response = plain(status, Body::Empty);
+    response.headers_mut().insert(hyper::header::ETAG, header(&etag(digest))?);
+    Ok(response)
+}

@@ -1,0 +1,88 @@
+//! Every limit of the registry, with its reason. Those of the configuration are defaults.
+
+use std::time::Duration;
+
+/// Largest manifest that is taken: what the specification asks for.
+pub(crate) const MANIFEST_BYTES: usize = oci::image::SIZE_LIMIT_BYTES;
+/// Memory for the manifests that are arriving at one moment: sixteen of the largest.
+pub(crate) const MANIFESTS_IN_FLIGHT_BYTES: usize = 16 * MANIFEST_BYTES;
+/// Largest blob. S3 has the same limit for an object.
+pub(crate) const BLOB_BYTES: u64 = 5 << 40;
+/// Tags that one `PUT` may give (`?tag=`). The specification asks for ten.
+pub(crate) const TAGS_PER_PUT: usize = 64;
+/// Members of a page of tags or repositories, and the most that `n=` may ask for.
+pub(crate) const PAGE_ENTRIES: usize = 10_000;
+/// Referrers on a page.
+pub(crate) const REFERRERS_PAGE_ENTRIES: usize = 1000;
+/// Bytes of a page of referrers: clients take no larger index.
+pub(crate) const REFERRERS_PAGE_BYTES: usize = 3 << 20;
+/// Largest record of the registry's own, a referrer with its annotations excepted.
+pub(crate) const RECORD_BYTES: usize = 64 << 10;
+/// A referrer's descriptor, which has the annotations of a manifest in it.
+pub(crate) const REFERRER_BYTES: usize = MANIFEST_BYTES + RECORD_BYTES;
+/// Listings at one moment: each holds the names of a whole directory.
+pub(crate) const LISTINGS: usize = 4;
+/// Repositories in which a blob is looked for that a client wants from anywhere. It may always upload it.
+pub(crate) const REPOSITORIES_SEARCHED: usize = 1000;
+/// Digests that a manifest may name. A manifest of 4 MiB has room for 40,000.
+pub(crate) const REFERENCES: usize = 50_000;
+/// Names that are tried for a new file before the random source counts as broken.
+pub(crate) const NAME_TRIES: usize = 16;
+
+/// Smallest piece of an upload, but for the last: what clients are told. A client that sends less
+/// is served all the same; it costs it more than us.
+pub(crate) const CHUNK_MIN_BYTES: u64 = 64 << 10;
+/// Uploads whose hash is kept between requests; a further one is hashed again from its file.
+pub(crate) const SESSIONS: usize = 1024;
+/// Uploads that are not finished, in the whole registry: each is a directory and an entry in memory.
+pub(crate) const UPLOADS: usize = 100_000;
+
+/// What is read of a file at once for an answer, as long as there are buffers of this size.
+pub(crate) const READ_BYTES: usize = 256 << 10;
+/// Buffers of that size in the whole process: slow clients must not use up the memory.
+pub(crate) const READ_BUFFERS: usize = 32;
+/// What is read at once when they are all in use: a thousand slow clients take 16 MiB.
+pub(crate) const READ_SMALL_BYTES: usize = 16 << 10;
+/// What hyper may hold of a request that nobody has taken yet, for each connection.
+pub(crate) const CONNECTION_BUFFER_BYTES: usize = 64 << 10;
+/// What is hashed and written at once of what has arrived.
+pub(crate) const WRITE_BYTES: usize = 256 << 10;
+/// Pieces of uploads that are hashed and written at one moment.
+pub(crate) const WRITES: usize = 32;
+/// Threads for what blocks: disk, hashing, passwords.
+pub(crate) const BLOCKING_THREADS: usize = 64;
+
+/// Connections at one moment. Others wait in the kernel's queue.
+pub const CONNECTIONS: usize = 10_000;
+/// Requests at one moment on a connection of HTTP/2.
+pub(crate) const STREAMS: u32 = 100;
+/// Names and values of a request's headers, all together.
+pub(crate) const HEADERS_BYTES: u32 = 32 << 10;
+/// Headers of a request.
+pub(crate) const HEADERS: usize = 64;
+/// Time for a request's headers, and for a connection without one.
+pub(crate) const HEADERS_WAIT: Duration = Duration::from_secs(30);
+/// Time without a byte in a request's body or an answer's.
+pub(crate) const SILENCE: Duration = Duration::from_secs(60);
+/// What has to arrive of a body in that time: 1 KiB a second. Slower is a fault or a trick.
+pub(crate) const SLOW_BYTES: usize = 60 << 10;
+/// What is read for nothing of a body that was refused, so that its client gets the answer.
+pub(crate) const DISCARD_BYTES: usize = 16 << 20;
+/// Time for that.
+pub(crate) const DISCARD_WAIT: Duration = Duration::from_secs(10);
+/// Time for a manifest to arrive: it waits for nothing but the line.
+pub(crate) const MANIFEST_WAIT: Duration = Duration::from_secs(120);
+/// Time for an upload's other connection to let go of it.
+pub(crate) const TAKEOVER_WAIT: Duration = Duration::from_secs(10);
+/// Pause after a connection could not be accepted: descriptors are short.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time for requests to end when the server is told to.
+pub const DRAIN: Duration = Duration::from_secs(30);
+
+/// How long content that nothing refers to is kept after somebody put it or asked whether it is
+/// there: a client relies on the answer until its manifest arrives.
+pub const LEASE: Duration = Duration::from_secs(2 * 60 * 60);
+/// Time between two looks for what nothing refers to.
+pub const COLLECT_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// How long an upload is kept that nobody goes on with.
+pub const UPLOAD_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);

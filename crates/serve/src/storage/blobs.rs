@@ -1,0 +1,136 @@
+//! Blobs of repositories.
+
+use super::Storage;
+use super::error::{Error, Result};
+use super::key::Key;
+use super::record::{self, UploadRecord};
+use crate::limits::REPOSITORIES_SEARCHED;
+use crate::names::{Repository, UploadId};
+use oci::Digest;
+use sys::Fd;
+
+impl Storage {
+    /// Size of a blob, if the repository has it. Whoever asks may rely on it for a while.
+    pub(crate) fn has_blob(&self, name: &Repository, digest: &Digest) -> Result<Option<u64>> {
+        if self.directory.touch(&Key::blob(name, digest), self.touch_age())?.is_none() {
+            return Ok(None);
+        }
+        Ok(self.directory.stat(&Key::content(digest))?.map(|stat| stat.size))
+    }
+
+    /// Opens a blob of a repository.
+    pub(crate) fn open_blob(
+        &self,
+        name: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<(Fd, u64)>> {
+        if self.directory.stat(&Key::blob(name, digest))?.is_none() {
+            return Ok(None);
+        }
+        self.open_content(digest)
+    }
+
+    pub(super) fn open_content(&self, digest: &Digest) -> Result<Option<(Fd, u64)>> {
+        let Some(file) = self.directory.open_file(&Key::content(digest))? else { return Ok(None) };
+        let stat = sys::fs::stat_fd(&file)
+            .map_err(|errno| Error::os(format!("looking at {digest}"), errno))?;
+        Ok(Some((file, stat.st_size as u64)))
+    }
+
+    /// Gives a repository a blob that another one has.
+    pub(crate) fn mount_blob(
+        &self,
+        name: &Repository,
+        digest: &Digest,
+        from: &Repository,
+    ) -> Result<bool> {
+        if self.has_blob(from, digest)?.is_none() {
+            return Ok(false);
+        }
+        self.link_blob(name, digest)
+    }
+
+    /// A repository that has a blob, among those that `allowed` lets through.
+    pub(crate) fn find_blob(
+        &self,
+        digest: &Digest,
+        allowed: &dyn Fn(&Repository) -> bool,
+    ) -> Result<Option<Repository>> {
+        if self.directory.stat(&Key::content(digest))?.is_none() {
+            return Ok(None);
+        }
+        let names = self.directory.list(&Key::repositories())?;
+        let names = names.iter().filter_map(|name| Repository::from_directory(name));
+        for name in names.filter(allowed).take(REPOSITORIES_SEARCHED) {
+            if self.directory.stat(&Key::blob(&name, digest))?.is_some() {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives a repository content that is there; says whether it is.
+    fn link_blob(&self, name: &Repository, digest: &Digest) -> Result<bool> {
+        // It stays until the entry is there, whatever the collector has thought of it.
+        if self.directory.touch(&Key::content(digest), self.touch_age())?.is_none() {
+            return Ok(false);
+        }
+        let key = Key::blob(name, digest);
+        if self.directory.touch(&key, self.touch_age())?.is_none() {
+            self.directory.write_empty(&key)?;
+        }
+        Ok(true)
+    }
+
+    /// Takes a blob from a repository; says whether it had it. Others keep it.
+    pub(crate) fn delete_blob(&self, name: &Repository, digest: &Digest) -> Result<bool> {
+        self.directory.remove(&Key::blob(name, digest))
+    }
+
+    /// Makes a finished upload, whose digest was compared, a blob.
+    pub(crate) fn finish_upload(
+        &self,
+        id: &UploadId,
+        file: &Fd,
+        size: u64,
+        name: &Repository,
+        digest: &Digest,
+    ) -> Result<()> {
+        let content = Key::content(digest);
+        let there = self.directory.touch(&content, self.touch_age())?;
+        // One of another size is damaged, and replaced.
+        if there.is_none_or(|stat| stat.size != size) {
+            self.directory.place(&Key::upload(id), file, &content)?;
+        }
+        if !self.link_blob(name, digest)? {
+            return Err(Error::new(format!("{digest}: was removed by somebody else")));
+        }
+        self.remove_upload(id)
+    }
+
+    /// Opens an upload at its end: whose it is, and how much of it there is.
+    pub(crate) fn open_upload(&self, id: &UploadId) -> Result<Option<(Repository, Fd, u64)>> {
+        let record = record::read::<UploadRecord>(&self.directory, &Key::upload_record(id));
+        // One that is not whole is of an upload that nobody was told of.
+        let Ok(Some(record)) = record else { return Ok(None) };
+        let Some(name) = Repository::parse(&record.repository) else { return Ok(None) };
+        let opened = self.directory.open_to_append(&Key::upload(id))?;
+        Ok(opened.map(|(file, size)| (name, file, size)))
+    }
+
+    /// Removes what is left of an upload.
+    pub(crate) fn remove_upload(&self, id: &UploadId) -> Result<()> {
+        self.directory.remove(&Key::upload(id))?;
+        self.directory.remove(&Key::upload_record(id)).map(drop)
+    }
+
+    /// Puts small content, whose digest was made from it.
+    pub(super) fn put_content(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
+        let key = Key::content(digest);
+        let there = self.directory.touch(&key, self.touch_age())?;
+        match there.is_some_and(|stat| stat.size == bytes.len() as u64) {
+            true => Ok(()),
+            false => self.directory.write(&key, bytes),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! A registry on disk.
+//!
+//! ```text
+//! ROOT/registry.json   format, uuid, feature flags; written last when a registry is made
+//! ROOT/lock            flock: alone by the one process that changes anything, together by readers
+//! ROOT/blobs/ALGORITHM/HH/HEX
+//!                      content, manifests too: the bytes as they came
+//! ROOT/repositories/NAME/      NAME has `+` for `/`
+//!     blobs/ALGORITHM-HEX      empty: the repository has the blob; its time is that of the lease
+//!     manifests/ALGORITHM-HEX  record: media type, size, subject, time
+//!     tags/TAG                 record: digest, time
+//!     referrers/ALGORITHM-HEX/ALGORITHM-HEX
+//!                              below a subject, a referrer's descriptor
+//! ROOT/uploads/ID, ID.json     an upload in flight and whose it is
+//! ROOT/staging/ID              files without a name; the next start removes them
+//! ```
+//!
+//! - Content has its digest for a name and gets it by a rename, after its digest was compared and it was
+//!   synced. So whatever has a name is whole.
+//! - What a repository has is said by files of its own. Nobody gets at a blob through a repository that
+//!   has not got it, however well its digest is known.
+//! - A manifest's record is written after everything that it names was found, its referrer's entry before
+//!   it, its tags after it; it is removed after its tags, and before that entry. So whatever is found from
+//!   a tag is there, and an entry without a record counts for nothing.
+//! - Content and entries of blobs that nothing refers to are collected when they are older than the lease
+//!   ([`Storage::has_blob`] and whatever relies on a blob makes it young).
+//!
+//! The whole argument is in `docs/internals/registry.md`.
+
+mod blobs;
+mod check;
+mod collector;
+mod directory;
+mod error;
+mod key;
+mod listing;
+mod manifests;
+mod record;
+
+pub use check::{Checked, Problem};
+pub use collector::Collected;
+pub(crate) use collector::Policy;
+pub use directory::{Access, Durability};
+pub(crate) use directory::{Directory, now_s};
+pub use error::Error;
+pub(crate) use error::Result;
+pub(crate) use key::Key;
+pub(crate) use listing::Page;
+pub(crate) use manifests::{Condition, Put, PutDone};
+pub(crate) use record::UploadRecord;
+
+use crate::names::Repository;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Locks for all repositories: two that share one wait for each other for some milliseconds.
+const LOCKS: usize = 64;
+
+/// An open registry.
+#[derive(Debug)]
+pub(crate) struct Storage {
+    directory: Directory,
+    lease: Duration,
+    /// Held by what changes manifests and tags of a repository.
+    locks: [Mutex<()>; LOCKS],
+}
+
+impl Storage {
+    /// Opens the registry at `root`; it is made if there is none, unless it is only to be read.
+    pub(crate) fn open(
+        root: &Path,
+        access: Access,
+        durability: Durability,
+        lease: Duration,
+    ) -> Result<Self> {
+        let directory = Directory::open(root, access, durability)?;
+        record::check(&directory, root)?;
+        if access == Access::Change {
+            directory.sweep()?;
+        }
+        Ok(Self { directory, lease, locks: std::array::from_fn(|_| Mutex::new(())) })
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// What is older than this is made young by whoever relies on it: the rest of the lease is left
+    /// at least.
+    fn touch_age(&self) -> Duration {
+        self.lease / 2
+    }
+
+    fn lock(&self, name: &Repository) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        let lock = &self.locks[hasher.finish() as usize % LOCKS];
+        lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,427 @@
+//! Uploads in flight.
+//!
+//! An upload is a file and a record of whose it is; what is kept in memory beside them is the hash of
+//! what the file has so far, and it is made again from the file when it is not there: after a restart, or
+//! when many uploads are in flight.
+//!
+//! One request at a time writes to an upload. A client whose connection broke comes back before the
+//! server has noticed: so a new request takes the upload over, and the older one ends.
+
+use crate::fault;
+use crate::limits::{
+    BLOB_BYTES, READ_BYTES, SESSIONS, TAKEOVER_WAIT, UPLOADS, WRITE_BYTES, WRITES,
+};
+use crate::names::{Repository, UploadId};
+use crate::refusal::{Code, Refusal};
+use crate::storage::{Error, Key, Storage, UploadRecord, now_s};
+use crate::web::stream::{Arrival, Batch};
+use hyper::StatusCode;
+use oci::{Algorithm, Digest};
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+use sys::Fd;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout};
+use transport::hash::Hasher;
+
+/// All uploads of a registry.
+pub(crate) struct Uploads {
+    storage: Arc<Storage>,
+    sessions: Mutex<HashMap<UploadId, Entry>>,
+    /// How many there are on disk.
+    count: AtomicU64,
+    /// Pieces that may be hashed and written at one moment.
+    writes: Arc<Semaphore>,
+}
+
+struct Entry {
+    session: Arc<Session>,
+    used: Instant,
+}
+
+/// One upload.
+pub(crate) struct Session {
+    id: UploadId,
+    repository: Repository,
+    size: AtomicU64,
+    /// Counts the requests that wanted to write: the last one may.
+    writers: watch::Sender<u64>,
+    state: Arc<tokio::sync::Mutex<State>>,
+}
+
+struct State {
+    file: Fd,
+    size: u64,
+    /// The hash of all that it has; `None` when it has to be made anew.
+    hasher: Option<Hasher>,
+    /// It is finished or cancelled.
+    ended: bool,
+}
+
+impl Session {
+    /// How many bytes it has.
+    pub(crate) fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn id(&self) -> &UploadId {
+        &self.id
+    }
+}
+
+/// The right to write to an upload, until it is dropped or taken over.
+pub(crate) struct Writer {
+    session: Arc<Session>,
+    state: tokio::sync::OwnedMutexGuard<State>,
+    taken_over: watch::Receiver<u64>,
+}
+
+impl Uploads {
+    pub(crate) fn new(storage: Arc<Storage>) -> Result<Self, Error> {
+        let names = storage.directory().list(&Key::uploads())?;
+        let count = names.iter().filter(|name| UploadId::parse(name).is_some()).count();
+        Ok(Self {
+            storage,
+            sessions: Mutex::new(HashMap::new()),
+            count: AtomicU64::new(count as u64),
+            writes: Arc::new(Semaphore::new(WRITES)),
+        })
+    }
+
+    /// Begins an upload.
+    pub(crate) async fn begin(
+        &self,
+        repository: &Repository,
+        algorithm: Algorithm,
+    ) -> Result<Arc<Session>, Refusal> {
+        if self.count.fetch_add(1, Ordering::Relaxed) >= UPLOADS as u64 {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            let text = "too many uploads have been begun and not finished";
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            return Err(Refusal::new(status, Code::TooManyRequests, text));
+        }
+        let (storage, name) = (self.storage.clone(), repository.clone());
+        let (id, file) = blocking(move || {
+            let id = UploadId::random()
+                .map_err(|errno| Error::os("asking for a random number", errno))?;
+            let record = UploadRecord { repository: name.to_string(), time_s: now_s() };
+            let directory = storage.directory();
+            let text = directory.create_file(&Key::upload_record(&id))?;
+            let written = sys::fs::write_all(&text, oci::json::write(&record).as_bytes());
+            written.map_err(|errno| Error::os(format!("writing the record of {id}"), errno))?;
+            Ok((id, directory.create_file(&Key::upload(&id))?))
+        })
+        .await
+        .inspect_err(|_| {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        })?;
+        let hasher = Some(Hasher::new(algorithm));
+        let state = State { file, size: 0, hasher, ended: false };
+        let session = Arc::new(Session::new(id, repository.clone(), state));
+        self.keep(&session);
+        Ok(session)
+    }
+
+    /// Finds an upload of a repository.
+    pub(crate) async fn find(
+        &self,
+        repository: &Repository,
+        id: UploadId,
+    ) -> Result<Arc<Session>, Refusal> {
+        let known = {
+            let mut sessions = self.sessions();
+            sessions.get_mut(&id).map(|entry| {
+                entry.used = Instant::now();
+                entry.session.clone()
+            })
+        };
+        let session = match known {
+            Some(session) => session,
+            None => self.reopen(id).await?,
+        };
+        // An upload of another repository is none of this client's business.
+        match session.repository == *repository {
+            true => Ok(session),
+            false => Err(unknown()),
+        }
+    }
+
+    /// Goes on with an upload that is only on disk.
+    async fn reopen(&self, id: UploadId) -> Result<Arc<Session>, Refusal> {
+        let storage = self.storage.clone();
+        let opened = blocking(move || storage.open_upload(&id)).await?;
+        let (repository, file, size) = opened.ok_or_else(unknown)?;
+        // What it has is hashed when somebody writes to it.
+        let hasher = (size == 0).then(|| Hasher::new(Algorithm::Sha256));
+        let state = State { file, size, hasher, ended: false };
+        let session = Arc::new(Session::new(id, repository, state));
+        // Another request may have done the same in between: one session is that of all.
+        let mut sessions = self.sessions();
+        let entry = sessions.entry(id).or_insert(Entry { session, used: Instant::now() });
+        Ok(entry.session.clone())
+    }
+
+    /// Removes uploads that nobody has gone on with for so long; says how many.
+    pub(crate) fn purge(&self, age: Duration) -> Result<u64, Error> {
+        let cutoff_s = now_s().saturating_sub(age.as_secs());
+        let directory = self.storage.directory();
+        let mut ids: Vec<UploadId> = Vec::new();
+        for name in directory.list(&Key::uploads())? {
+            ids.extend(UploadId::parse(name.strip_suffix(".json").unwrap_or(&name)));
+        }
+        ids.dedup();
+        let mut count = 0;
+        for id in ids {
+            let key = Key::upload(&id);
+            // One that is not whole: its other file is all that there is.
+            let key = if directory.stat(&key)?.is_some() { key } else { Key::upload_record(&id) };
+            if directory.stat(&key)?.is_none_or(|stat| stat.modified_s >= cutoff_s) {
+                continue;
+            }
+            // Somebody who goes on with it right now is let be.
+            let used = |entry: &Entry| Arc::strong_count(&entry.session) > 1;
+            let mut sessions = self.sessions();
+            if sessions.get(&id).is_some_and(used) {
+                continue;
+            }
+            sessions.remove(&id);
+            let was_begun = directory.stat(&Key::upload(&id))?.is_some();
+            self.storage.remove_upload(&id)?;
+            drop(sessions);
+            if was_begun {
+                self.count.fetch_sub(1, Ordering::Relaxed);
+            }
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn keep(&self, session: &Arc<Session>) {
+        let mut sessions = self.sessions();
+        if sessions.len() >= SESSIONS {
+            // One that nobody uses at this moment; it stays on disk.
+            let unused = sessions.iter().filter(|(_, it)| Arc::strong_count(&it.session) == 1);
+            let oldest = unused.min_by_key(|(_, it)| it.used).map(|(id, _)| *id);
+            oldest.and_then(|id| sessions.remove(&id));
+        }
+        sessions.insert(session.id, Entry { session: session.clone(), used: Instant::now() });
+    }
+
+    fn sessions(&self) -> std::sync::MutexGuard<'_, HashMap<UploadId, Entry>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Becomes the one who writes.
+    pub(crate) async fn write_to(&self, session: &Arc<Session>) -> Result<Writer, Refusal> {
+        session.writers.send_modify(|count| *count += 1);
+        let taken_over = session.writers.subscribe();
+        let state = timeout(TAKEOVER_WAIT, session.state.clone().lock_owned()).await;
+        let state = state.map_err(|_| {
+            let text = "another request is writing to this upload";
+            Refusal::new(StatusCode::CONFLICT, Code::BlobUploadInvalid, text)
+        })?;
+        match state.ended {
+            true => Err(unknown()),
+            false => Ok(Writer { session: session.clone(), state, taken_over }),
+        }
+    }
+
+    /// Adds a body. What has arrived stays, however this ends.
+    pub(crate) async fn append(
+        &self,
+        mut writer: Writer,
+        mut arrival: Arrival,
+    ) -> Result<Writer, Refusal> {
+        if writer.state.hasher.is_none() {
+            // Most clients never say before the end that they use another algorithm.
+            writer = owning(writer, |writer| writer.hash_again(Algorithm::Sha256)).await?;
+        }
+        loop {
+            let next = arrival.next(WRITE_BYTES);
+            let Some(arrived) = race(next, writer.taken_over.changed()).await else {
+                let text = "another request has taken this upload over";
+                return Err(Refusal::new(StatusCode::CONFLICT, Code::BlobUploadInvalid, text));
+            };
+            let Some(batch) = arrived? else { return Ok(writer) };
+            if writer.state.size + batch.length as u64 > BLOB_BYTES {
+                let status = StatusCode::PAYLOAD_TOO_LARGE;
+                return Err(Refusal::new(status, Code::SizeInvalid, "the blob is too large"));
+            }
+            let permit = self.writes.clone().acquire_owned().await;
+            let permit = permit.map_err(|_| Refusal::internal("the registry ends"))?;
+            writer = owning(writer, move |writer| {
+                let _permit = permit;
+                writer.write(&batch)
+            })
+            .await?;
+        }
+    }
+
+    /// Compares the digest and makes the upload a blob.
+    pub(crate) async fn finish(
+        self: &Arc<Self>,
+        writer: Writer,
+        digest: Digest,
+    ) -> Result<(), Refusal> {
+        let uploads = self.clone();
+        let finished = move |writer: &mut Writer| {
+            if !writer.has_digest(&digest)? {
+                uploads.end(writer)?;
+                return Ok(false);
+            }
+            let (session, state) = (&writer.session, &writer.state);
+            let (id, name) = (&session.id, &session.repository);
+            uploads.storage.finish_upload(id, &state.file, state.size, name, &digest)?;
+            uploads.end(writer).map(|()| true)
+        };
+        match owned(writer, finished).await?.1 {
+            true => Ok(()),
+            false => {
+                let text = "the digest is not that of the content";
+                Err(Refusal::bad(Code::DigestInvalid, text))
+            }
+        }
+    }
+
+    /// Gives an upload up.
+    pub(crate) async fn cancel(self: &Arc<Self>, writer: Writer) -> Result<(), Refusal> {
+        let uploads = self.clone();
+        owning(writer, move |writer| uploads.end(writer)).await.map(drop)
+    }
+
+    /// Removes what is left of an upload.
+    fn end(&self, writer: &mut Writer) -> Result<(), Error> {
+        self.storage.remove_upload(&writer.session.id)?;
+        writer.state.ended = true;
+        self.sessions().remove(&writer.session.id);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Writer {
+    /// How many bytes there are.
+    pub(crate) fn size(&self) -> u64 {
+        self.state.size
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<(), Error> {
+        let state = &mut *self.state;
+        let mut hasher = state.hasher.take();
+        for part in &batch.parts {
+            let written = sys::fs::write_all(&state.file, part);
+            fault::step("part written");
+            if let Err(errno) = written {
+                // Only the file knows how much of it was written; the hash is made again.
+                state.size =
+                    sys::fs::stat_fd(&state.file).map_or(state.size, |stat| stat.st_size as u64);
+                self.session.size.store(state.size, Ordering::Release);
+                return Err(Error::os("writing an upload", errno));
+            }
+            state.size += part.len() as u64;
+            if let Some(hasher) = &mut hasher {
+                hasher.update(part);
+            }
+        }
+        state.hasher = hasher;
+        self.session.size.store(state.size, Ordering::Release);
+        Ok(())
+    }
+
+    fn has_digest(&mut self, digest: &Digest) -> Result<bool, Error> {
+        let algorithm = digest.algorithm();
+        if self.state.hasher.as_ref().is_none_or(|hasher| hasher.algorithm() != algorithm) {
+            self.hash_again(algorithm)?;
+        }
+        let found = self.state.hasher.take().map(Hasher::finish);
+        Ok(found == Some(*digest))
+    }
+
+    fn hash_again(&mut self, algorithm: Algorithm) -> Result<(), Error> {
+        let state = &mut *self.state;
+        state.hasher = Some(hash_file(&state.file, state.size, algorithm)?);
+        Ok(())
+    }
+}
+
+/// Lets a thread that may block do something with an upload. When the client goes away meanwhile, the work
+/// is done to its end, and the upload is nobody else's before.
+async fn owned<T: Send + 'static>(
+    mut writer: Writer,
+    work: impl FnOnce(&mut Writer) -> Result<T, Error> + Send + 'static,
+) -> Result<(Writer, T), Refusal> {
+    blocking(move || {
+        let done = work(&mut writer)?;
+        Ok((writer, done))
+    })
+    .await
+}
+
+async fn owning(
+    writer: Writer,
+    work: impl FnOnce(&mut Writer) -> Result<(), Error> + Send + 'static,
+) -> Result<Writer, Refusal> {
+    owned(writer, work).await.map(|(writer, ())| writer)
+}
+
+impl Session {
+    fn new(id: UploadId, repository: Repository, state: State) -> Self {
+        Self {
+            id,
+            repository,
+            size: AtomicU64::new(state.size),
+            writers: watch::Sender::new(0),
+            state: Arc::new(tokio::sync::Mutex::new(state)),
+        }
+    }
+}
+
+/// Reads a file from its begin and hashes it.
+fn hash_file(file: &Fd, size: u64, algorithm: Algorithm) -> Result<Hasher, Error> {
+    let during = |errno| Error::os("reading an upload", errno);
+    sys::fs::seek(file, 0).map_err(during)?;
+    let mut hasher = Hasher::new(algorithm);
+    let mut buffer = vec![0; READ_BYTES];
+    let mut left = size;
+    while left > 0 {
+        let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let count = sys::fs::read(file, &mut buffer[..wanted]).map_err(during)?;
+        if count == 0 {
+            return Err(Error::new("an upload is shorter than it was"));
+        }
+        hasher.update(&buffer[..count]);
+        left -= count as u64;
+    }
+    Ok(hasher)
+}
+
+/// Runs what blocks on a thread that may.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Refusal> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(Refusal::from),
+        Err(error) => Err(Refusal::internal(error.to_string())),
+    }
+}
+
+/// What the first future gives, or `None` when the second one is ready before.
+pub(crate) async fn race<T>(wanted: impl Future<Output = T>, other: impl Future) -> Option<T> {
+    let (mut wanted, mut other) = (pin!(wanted), pin!(other));
+    poll_fn(|context| {
+        if let Poll::Ready(value) = wanted.as_mut().poll(context) {
+            return Poll::Ready(Some(value));
+        }
+        other.as_mut().poll(context).map(|_| None)
+    })
+    .await
+}
+
+fn unknown() -> Refusal {
+    Refusal::missing(Code::BlobUploadUnknown, "no such upload")
+}
