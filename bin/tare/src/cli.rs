@@ -24,7 +24,8 @@ pub(crate) struct Tare {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    Run(Run),
+    Run(Box<Run>),
+    Registry(crate::registry::Registry),
     Pull(image::pull::Pull),
     Push(image::push::Push),
     Copy(Box<image::copy::Copy>),

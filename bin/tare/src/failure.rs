@@ -66,7 +66,7 @@ macro_rules! from {
     )*};
 }
 
-from!(images::Error, store::Error, transport::Error);
+from!(images::Error, serve::Error, store::Error, transport::Error);
 
 impl From<oci::Error> for Failure {
     fn from(error: oci::Error) -> Self {

@@ -5,6 +5,7 @@ mod cli;
 mod failure;
 mod image;
 mod progress;
+mod registry;
 mod run;
 mod settings;
 
@@ -56,6 +57,7 @@ fn verb(arguments: cli::Tare) -> failure::Result<u8> {
     }
     match arguments.verb {
         Verb::Run(arguments) => return run::run(&arguments),
+        Verb::Registry(arguments) => registry::run(&arguments)?,
         Verb::Pull(arguments) => image::pull::run(&global, &arguments)?,
         Verb::Push(arguments) => image::push::run(&global, &arguments)?,
         Verb::Copy(arguments) => image::copy::run(&global, &arguments)?,

@@ -63,7 +63,13 @@ fn program(name: &'static str) -> Result<Program, String> {
     let help = Help::parse(&ask(name, &["--help"])?);
     let mut verbs = Vec::new();
     for (verb, _) in &help.verbs {
-        verbs.push((verb.clone(), Help::parse(&ask(name, &[verb, "--help"])?)));
+        let help = Help::parse(&ask(name, &[verb, "--help"])?);
+        let below: Vec<String> = help.verbs.iter().map(|(below, _)| below.clone()).collect();
+        verbs.push((verb.clone(), help));
+        for below in below {
+            let help = Help::parse(&ask(name, &[verb, &below, "--help"])?);
+            verbs.push((format!("{verb} {below}"), help));
+        }
     }
     match verbs.is_empty() {
         true => Err(format!("{name} --help names no verb")),

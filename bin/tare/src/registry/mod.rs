@@ -1,0 +1,30 @@
+//! `tare registry`: a registry of images on a directory.
+
+mod age;
+mod gc;
+mod serve;
+
+use crate::failure::Result;
+use clap::{Args, Subcommand};
+
+/// Serve and look after a registry of images
+#[derive(Debug, Args)]
+pub(crate) struct Registry {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Serve(serve::Serve),
+    Gc(gc::Gc),
+    Check(gc::Check),
+}
+
+pub(crate) fn run(arguments: &Registry) -> Result<()> {
+    match &arguments.verb {
+        Verb::Serve(arguments) => serve::run(arguments),
+        Verb::Gc(arguments) => gc::gc(arguments),
+        Verb::Check(arguments) => gc::check(arguments),
+    }
+}
