@@ -23,7 +23,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   soak   10,000 containers after each other, 1,000 at once: [--cycles N]
   kills  kill processes that share a store, at every step and anywhere: [--kills N]
   cuts   cut a file system off from its disk while processes use a store on it: [--cuts N]
-  suite  run another project's conformance suite: runtime-tools, runc, contest, crun
+  suite  run another project's conformance suite: runtime-tools, runc, contest, crun,
+         distribution
   vm     run the tests in a virtual machine with cgroup v2 and systemd: [STEP...] [--only TEXT]
   docs   write the manual pages and the command line reference
   tidy   check the project's laws: unsafe, dependencies, advisories, lengths, libraries, words

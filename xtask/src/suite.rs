@@ -6,6 +6,8 @@
 //! name. Each case is one line, `STATE<tab>CASE`. The suites of runc and crun look for the runtime's
 //! name in its messages, so it is tested under that name.
 
+mod distribution;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,17 +26,20 @@ const QUIET: Duration = Duration::from_secs(5);
 /// nobody collects still counts as a process of its cgroup.
 const FIRST_PROCESS: &str = r#""$@" <&0 & wait $!"#;
 
-const USAGE: &str = "usage: cargo xtask suite NAME FOLDER [RUNTIME]
+const USAGE: &str = "usage: cargo xtask suite NAME FOLDER [PROGRAM]
 
   runtime-tools  FOLDER is a checkout of opencontainers/runtime-tools (make validation-executables)
   runc           a checkout of opencontainers/runc (make test helpers and images; needs bats)
   contest        a checkout of youki with `contest` and `runtimetest` built into it
   crun           a checkout of containers/crun with tests/init built (needs python3 with libmount)
+  distribution   the folder `conformance` of opencontainers/distribution-spec with its program built
+                 into it (go build -o conformance); OCI_VERSION=dev runs what is not released yet
 
-RUNTIME is the program to test, by default the one of this build.
+PROGRAM is the program to test, by default the one of this build. For `distribution` it may be the
+ADDRESS:PORT of a registry.
 ";
 
-const SUITES: [&str; 4] = ["runtime-tools", "runc", "contest", "crun"];
+const SUITES: [&str; 5] = ["runtime-tools", "runc", "contest", "crun", "distribution"];
 
 /// One command of a suite.
 struct Program {
@@ -67,9 +72,16 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         _ => return crate::misused(USAGE),
     };
     if !SUITES.contains(&name.as_str()) {
-        return crate::misused(&format!("there is no suite {name:?}\n{USAGE}"));
+        return crate::misused(&format!(
+            "there is no suite {name:?}
+{USAGE}"
+        ));
     }
-    let result = runtime(given).and_then(|runtime| {
+    if name == "distribution" {
+        let folder = fs::canonicalize(folder).map_err(|error| format!("{folder}: {error}"));
+        return report(folder.and_then(|folder| distribution::run(&folder, given)));
+    }
+    let result = program("tare-runtime", given).and_then(|runtime| {
         let folder = fs::canonicalize(folder).map_err(|error| format!("{folder}: {error}"))?;
         let named = Named::new(&runtime, name)?;
         let runtime = named.path();
@@ -81,6 +93,11 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         }?;
         run_all(&folder, &programs)
     });
+    report(result)
+}
+
+/// The exit status of a run with so many failures.
+fn report(result: Result<u32, String>) -> ExitCode {
     match result {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
@@ -91,18 +108,19 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     }
 }
 
-fn runtime(given: Option<&String>) -> Result<PathBuf, String> {
+/// The program to test: the one that is given, or the one of this build.
+fn program(name: &str, given: Option<&String>) -> Result<PathBuf, String> {
     if let Some(path) = given {
         return fs::canonicalize(path).map_err(|error| format!("{path}: {error}"));
     }
-    let arguments = ["build", "--quiet", "--locked", "--profile", "dist", "-p", "tare-runtime"];
+    let arguments = ["build", "--quiet", "--locked", "--profile", "dist", "-p", name];
     let status = Command::new(env!("CARGO")).args(arguments).status();
     if !status.is_ok_and(|status| status.success()) {
         return Err("the build failed".into());
     }
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let target = own.parent().and_then(Path::parent).ok_or("no target directory")?;
-    Ok(target.join("dist/tare-runtime"))
+    Ok(target.join("dist").join(name))
 }
 
 /// The runtime under the name that a suite expects.
