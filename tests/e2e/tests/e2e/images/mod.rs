@@ -4,3 +4,4 @@ mod copy;
 mod flags;
 mod inspect;
 mod repositories;
+mod together;
