@@ -1,6 +1,6 @@
 //! Files with credentials.
 
-use super::{Credentials, entry, lookup_order, normalized};
+use super::{Credentials, entry, is_host, lookup_order, normalized};
 use crate::error::{Error, ErrorKind, Result};
 use oci::Map;
 use std::path::Path;
@@ -57,7 +57,7 @@ impl Content {
         let exact = lookup_order(name).find_map(|key| Some((key, self.auths.get(key)?)));
         let found = exact.or_else(|| {
             let known = self.auths.iter().map(|(key, auth)| (&**key, auth));
-            known.into_iter().find(|(key, _)| normalized(key) == normalized(registry))
+            known.into_iter().find(|(key, _)| is_host(key, registry))
         });
         match found {
             Some((key, auth)) => auth.decode(path, key),

@@ -5,10 +5,13 @@
 //! to the registry they were looked up for, and are sent nowhere else.
 
 mod file;
+mod keep;
 mod program;
 
 #[cfg(test)]
 mod tests;
+
+pub use keep::{Form, Keeper, Kept, parse_name};
 
 use crate::error::Result;
 use std::ffi::OsString;
@@ -184,6 +187,15 @@ fn normalized(key: &str) -> &str {
         "registry-1.docker.io" | "docker.io" => "index.docker.io",
         host => host,
     }
+}
+
+/// Whether a key of a file is that of a whole host. Keys of namespaces are other credentials; those with a
+/// scheme have had a path since docker's first interface.
+fn is_host(key: &str, host: &str) -> bool {
+    let bare = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://"));
+    let path = key.split_once('/').map_or("", |(_, path)| path.trim_end_matches('/'));
+    let is_whole = bare.is_some() || matches!(path, "" | "v1" | "v2");
+    is_whole && !host.contains('/') && normalized(key) == normalized(host)
 }
 
 /// The registry's part of a path in an error.

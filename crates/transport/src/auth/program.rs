@@ -4,6 +4,7 @@
 
 use super::Credentials;
 use crate::error::{Error, ErrorKind, Result};
+use oci::Map;
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -28,8 +29,65 @@ oci::document! {
     }
 }
 
+oci::report! {
+    Entry {
+        server as "ServerURL": String => always,
+        username as "Username": String => always,
+        secret as "Secret": String => always,
+    }
+}
+
 /// Asks a helper; `None` when it knows nothing.
 pub(super) fn get(name: &str, registry: &str, search: &OsStr) -> Result<Option<Credentials>> {
+    let Some(answer) = run(name, "get", registry.as_bytes(), search)? else { return Ok(None) };
+    let answer: Answer = read(name, &answer)?;
+    Ok(match &*answer.username {
+        _ if answer.secret.is_empty() => None,
+        TOKEN_USER => Some(Credentials::Identity { user: String::new(), token: answer.secret }),
+        _ => Some(Credentials::Basic { user: answer.username, password: answer.secret }),
+    })
+}
+
+/// Gives credentials to a helper.
+pub(super) fn store(
+    name: &str,
+    registry: &str,
+    credentials: &Credentials,
+    search: &OsStr,
+) -> Result<()> {
+    let (username, secret) = match credentials {
+        Credentials::Basic { user, password } => (&**user, password),
+        Credentials::Identity { token, .. } => (TOKEN_USER, token),
+        Credentials::Bearer { .. } => return Err(super::keep::passing()),
+    };
+    let entry =
+        Entry { server: registry.into(), username: username.into(), secret: secret.clone() };
+    run(name, "store", oci::json::write(&entry).as_bytes(), search).map(drop)
+}
+
+/// Makes a helper forget a registry.
+pub(super) fn erase(name: &str, registry: &str, search: &OsStr) -> Result<()> {
+    run(name, "erase", registry.as_bytes(), search).map(drop)
+}
+
+/// The registries that a helper knows, and the names of users.
+pub(super) fn list(name: &str, search: &OsStr) -> Result<Map> {
+    match run(name, "list", b"", search)? {
+        Some(answer) => read(name, &answer),
+        None => Ok(Map::new()),
+    }
+}
+
+/// Reads an answer. An error would repeat parts of it, which is a secret.
+fn read<T: oci::json::FromJson + Default>(name: &str, answer: &[u8]) -> Result<T> {
+    oci::json::read(answer).map_err(|_| {
+        let text = format!("docker-credential-{name}: its answer is not what a helper has to say");
+        Error::new(ErrorKind::Os, text)
+    })
+}
+
+/// Runs a helper; `None` when it does not know what it is asked for.
+fn run(name: &str, verb: &str, input: &[u8], search: &OsStr) -> Result<Option<Vec<u8>>> {
     let program = ["docker-credential-", name].concat();
     let fail = |what: String| Error::new(ErrorKind::Os, format!("{program}: {what}"));
     // A configuration names programs of the search path, and no other files.
@@ -43,15 +101,15 @@ pub(super) fn get(name: &str, registry: &str, search: &OsStr) -> Result<Option<C
         Error::new(ErrorKind::NotFound, text).with_hint(hint)
     })?;
     let mut child = Command::new(path)
-        .arg("get")
+        .arg(verb)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| fail(error.to_string()))?;
-    if let Some(mut input) = child.stdin.take() {
+    if let Some(mut stdin) = child.stdin.take() {
         // One that does not read what it is told fails by its answer.
-        let _ = input.write_all(registry.as_bytes());
+        let _ = stdin.write_all(input);
     }
     let answer = read_answer(&mut child).map_err(&fail);
     let status = match &answer {
@@ -63,24 +121,17 @@ pub(super) fn get(name: &str, registry: &str, search: &OsStr) -> Result<Option<C
         }
     };
     let answer = answer?;
-    if !status.success() {
-        let text = String::from_utf8_lossy(&answer);
-        return match text.trim() {
-            NOT_FOUND => Ok(None),
-            text => {
-                let text: String = text.chars().filter(|it| !it.is_control()).take(200).collect();
-                Err(fail(format!("{status}: {text}")))
-            }
-        };
+    if status.success() {
+        return Ok(Some(answer));
     }
-    // An error would repeat parts of the answer, which is a secret.
-    let answer: Answer = oci::json::read(&answer)
-        .map_err(|_| fail("its answer is not what a helper has to say".into()))?;
-    Ok(match &*answer.username {
-        _ if answer.secret.is_empty() => None,
-        TOKEN_USER => Some(Credentials::Identity { user: String::new(), token: answer.secret }),
-        _ => Some(Credentials::Basic { user: answer.username, password: answer.secret }),
-    })
+    let text = String::from_utf8_lossy(&answer);
+    match text.trim() {
+        NOT_FOUND => Ok(None),
+        text => {
+            let text: String = text.chars().filter(|it| !it.is_control()).take(200).collect();
+            Err(fail(format!("{status}: {text}")))
+        }
+    }
 }
 
 /// Reads in a thread of its own, as only that can be waited for with a limit.

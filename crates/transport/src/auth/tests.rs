@@ -1,5 +1,7 @@
 //! The cases of containers/image's tests, with docker's files beside them, and own ones.
 
+mod keep;
+
 use super::*;
 use crate::ErrorKind;
 use crate::tests::test_directory;
@@ -88,6 +90,22 @@ fn files_that_are_no_json_are_errors() {
     assert!(find(r#"{"auths":{"x.example":{"auth":"!"}}}"#, false).is_err());
     let plain = r#"{"auths":{"x.example":{"username":"a","password":"b"}}}"#;
     assert_eq!(find(plain, false).unwrap(), "a:b");
+    // What is for a namespace is not for the registry, nor for others of its namespaces.
+    let space =
+        r#"{"auths":{"x.example/a":{"auth":"YTpi"},"https://y.example/v1/":{"auth":"YTpi"}}}"#;
+    let find_at = |name: &str| {
+        std::fs::write(&path, space).unwrap();
+        let files = vec![AuthFile { path: path.clone(), legacy: false }];
+        shown(&Lookup { files, ..Lookup::default() }.find(name).unwrap())
+    };
+    for (name, expected) in [
+        ("x.example", "none"),
+        ("x.example/b", "none"),
+        ("x.example/a/c", "a:b"),
+        ("y.example/b", "a:b"),
+    ] {
+        assert_eq!(find_at(name), expected, "{name}");
+    }
     // Docker pads with zeros.
     let padded = r#"{"auths":{"x.example":{"auth":"YTpiAAA="}}}"#;
     assert_eq!(find(padded, false).unwrap(), "a:b");
