@@ -14,6 +14,7 @@ mod challenge;
 mod connect;
 mod delete;
 mod download;
+mod host;
 mod http;
 mod image;
 mod options;
@@ -26,6 +27,7 @@ mod tests;
 
 pub(crate) use connect::{Names, connector};
 pub use delete::Deleted;
+pub use host::{Found, Host};
 pub use image::{RegistrySink, RegistrySource};
 pub(crate) use options::tls;
 pub use options::{Options, Parallel};
@@ -34,7 +36,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::hash::verify_manifest;
 use crate::transfer::Blob;
 use address::Address;
-use answer::Answer;
 use http::Request;
 use oci::image::media_type::{self, ACCEPTED};
 use oci::image::{Descriptor, Document, Index, SIZE_LIMIT_BYTES};
@@ -170,7 +171,7 @@ impl Registry {
                 return Err(self.not_found("such repository"));
             }
             let answer = answer.expect(&[200], "list the tags")?;
-            next = self.next_page(&answer)?;
+            next = self.session.next_page(&answer)?;
             let page: Tags =
                 oci::json::read(&answer.read_document("list the tags", SIZE_LIMIT_BYTES)?)
                     .map_err(|error| self.malformed("the list of tags", &error))?;
@@ -181,19 +182,6 @@ impl Registry {
 
     fn malformed(&self, what: &str, error: &str) -> Error {
         Error::new(ErrorKind::Invalid, format!("{}: {what}: {error}", self.name))
-    }
-
-    /// `Link: </v2/...>; rel="next"`. Another host than the registry's gets no credentials, so it is refused.
-    fn next_page(&self, answer: &Answer) -> Result<Option<Address>> {
-        let Some(link) = answer.header("link") else { return Ok(None) };
-        let target = link.split(';').next().unwrap_or_default().trim();
-        let target = target.strip_prefix('<').and_then(|it| it.strip_suffix('>'));
-        let target = target.ok_or_else(|| self.malformed("Link", link))?;
-        let address = answer.address.resolve(target)?;
-        match self.session.is_own(&address) {
-            true => Ok(Some(address)),
-            false => Err(self.malformed("Link", "leads to another registry")),
-        }
     }
 
     /// What refers to a manifest: signatures, descriptions, other artifacts. Of one kind only, if one is
@@ -226,7 +214,7 @@ impl Registry {
             if media_type::from_header(&claimed) != media_type::OCI_INDEX {
                 return Ok(None);
             }
-            next = self.next_page(&answer)?;
+            next = self.session.next_page(&answer)?;
             let page =
                 verify_manifest(answer.read_all(SIZE_LIMIT_BYTES)?, media_type::OCI_INDEX, None)?;
             found.extend(page.index().map(|it| it.manifests.clone()).unwrap_or_default());

@@ -1,7 +1,7 @@
 //! Who we are to a registry: the only place that adds credentials to a request.
 
 use super::address::Address;
-use super::answer::Answer;
+use super::answer::{Answer, shown};
 use super::challenge::Challenge;
 use super::http::{Http, Request};
 use super::options::{Options, Parallel};
@@ -33,6 +33,16 @@ impl Access {
 
     pub(super) fn push(repository: &str) -> Self {
         Self(format!("repository:{repository}:pull,push"))
+    }
+
+    /// The list of repositories.
+    pub(super) fn catalog() -> Self {
+        Self("registry:catalog:*".into())
+    }
+
+    /// Nothing but to be known.
+    pub(super) fn none() -> Self {
+        Self(String::new())
     }
 
     pub(super) fn delete(repository: &str) -> Self {
@@ -165,6 +175,52 @@ impl Session {
         }
     }
 
+    /// `Link: </v2/...>; rel="next"`. Another host than the registry's gets no credentials, so it is refused.
+    pub(super) fn next_page(&self, answer: &Answer) -> Result<Option<Address>> {
+        let malformed = |what: &str| {
+            let text = format!("{}: Link: {}", self.origin.origin(), shown(what));
+            Error::new(ErrorKind::Invalid, text)
+        };
+        let Some(link) = answer.header("link") else { return Ok(None) };
+        let target = link.split(';').next().unwrap_or_default().trim();
+        let target = target.strip_prefix('<').and_then(|it| it.strip_suffix('>'));
+        let address = answer.address.resolve(target.ok_or_else(|| malformed(link))?)?;
+        match self.is_own(&address) {
+            true => Ok(Some(address)),
+            false => Err(malformed("leads to another registry")),
+        }
+    }
+
+    /// Whether the registry accepts who we are. One that asks nobody accepts everybody.
+    pub(super) fn log_in(&self) -> Result<()> {
+        let challenge = lock(&self.challenge).clone();
+        if let Some(Challenge::Bearer { realm, .. }) = &challenge
+            && !self.trusts(&Address::parse(realm)?)
+        {
+            let realm = Address::parse(realm)?;
+            let text = format!("log in: {} asks for credentials", realm.origin());
+            return Err(Error::new(ErrorKind::Denied, text).with_hint(format!(
+                "{} is not of the registry's domain: name it as a token service if it may have them",
+                realm.host_name()
+            )));
+        }
+        let answer = self.send(&Request::get(self.origin.clone()), &Access::none());
+        match answer.and_then(|answer| answer.expect(&[200], "log in")) {
+            Err(error) if error.kind() == ErrorKind::Denied => {
+                let text =
+                    format!("{}: the name or password is not accepted", self.origin.origin());
+                Err(Error::new(ErrorKind::Denied, text))
+            }
+            other => other.map(Answer::drain),
+        }
+    }
+
+    /// Whether a token service may be told the credentials.
+    fn trusts(&self, realm: &Address) -> bool {
+        let is_named = || self.token_services.iter().any(|known| known == realm.host_name());
+        self.origin.trusts(realm) || realm.secure && is_named()
+    }
+
     /// Follows redirections. Only the registry itself is told who we are.
     fn follow(&self, request: &Request<'_>, authorization: Option<&str>) -> Result<Answer> {
         let mut request = request.clone();
@@ -229,8 +285,7 @@ impl Session {
         let realm = Address::parse(realm)?;
         self.origin.check_step_to(&realm)?;
         let host = realm.host_name();
-        let trusted = self.origin.trusts(&realm)
-            || realm.secure && self.token_services.iter().any(|known| known == host);
+        let trusted = self.trusts(&realm);
         let mut query = String::new();
         let mut add = |name: &str, value: &str| {
             if !value.is_empty() {
@@ -258,6 +313,11 @@ impl Session {
             }
             _ => {
                 let basic = self.basic().filter(|_| trusted);
+                if let Some(Credentials::Basic { user, .. }) =
+                    self.credentials.as_ref().filter(|_| trusted)
+                {
+                    add("account", user);
+                }
                 self.http.send(&Request::get(realm.with_query(&query)), basic.as_deref())?
             }
         };

@@ -4,6 +4,7 @@ mod docker;
 mod encrypted;
 mod faults;
 mod foreign;
+mod host;
 mod parallel;
 mod proxies;
 mod secrets;
