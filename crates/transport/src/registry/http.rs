@@ -28,11 +28,13 @@ pub(super) struct Request<'a> {
     pub(super) address: Address,
     headers: Vec<(&'static str, String)>,
     body: Option<&'a [u8]>,
+    /// Whether it is sent again by whoever knows what has arrived of it.
+    once: bool,
 }
 
 impl<'a> Request<'a> {
     fn new(method: &'static str, address: Address) -> Self {
-        Self { method, address, headers: Vec::new(), body: None }
+        Self { method, address, headers: Vec::new(), body: None, once: false }
     }
 
     pub(super) fn get(address: Address) -> Self {
@@ -62,6 +64,10 @@ impl<'a> Request<'a> {
     pub(super) fn header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
+    }
+
+    pub(super) fn once(self) -> Self {
+        Self { once: true, ..self }
     }
 
     pub(super) fn body(self, body: &'a [u8]) -> Self {
@@ -134,13 +140,13 @@ impl Http {
     ) -> Result<Answer> {
         let mut attempt = 1;
         loop {
-            let last = attempt == self.attempts;
+            let last = attempt == self.attempts || request.once;
             let sent = self.send_once(request, authorization);
             let wait = match &sent {
                 Ok(answer) => match (answer.status, answer.retry_after()) {
                     // Nobody waits for hours: that is for the user to know.
-                    (_, Some(wait)) if wait > PAUSE_LIMIT => return sent,
-                    (408 | 429 | 500 | 502 | 503 | 504, wait) if !last => wait,
+                    (_, Some(wait)) if is_too_long(wait) => return sent,
+                    (status, wait) if is_passing(status) && !last => wait,
                     _ => return sent,
                 },
                 Err(error) if last || error.is_lasting() => return sent,
@@ -253,6 +259,16 @@ impl Http {
             error => fail(&error, ErrorKind::Network),
         }
     }
+}
+
+/// Whether nobody waits for so long.
+pub(super) fn is_too_long(wait: Duration) -> bool {
+    wait > PAUSE_LIMIT
+}
+
+/// Whether a status may be another one a moment later.
+pub(super) fn is_passing(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
 /// How much a body has.

@@ -4,14 +4,17 @@
 use super::Registry;
 use super::address::Address;
 use super::answer::Answer;
-use super::http::Request;
+use super::http::{Request, is_passing, is_too_long};
 use super::session::escape;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{Hashed, Verified};
 use oci::Digest;
 use oci::image::Descriptor;
 use std::io::Read;
+use std::time::Duration;
 
+/// The least that is sent at once, except at the end: every proxy takes so much.
+const LEAST_BYTES: usize = 256 << 10;
 /// Most that a registry may ask for as the smallest piece.
 const PIECE_LIMIT_BYTES: usize = 64 << 20;
 
@@ -53,7 +56,8 @@ impl Registry {
         let smallest = answer.header("oci-chunk-min-length").and_then(|it| it.parse().ok());
         let wanted = self.session.http().piece_bytes();
         let piece = wanted.max(smallest.unwrap_or(0)).clamp(1, PIECE_LIMIT_BYTES);
-        let mut upload = Upload { registry: self, location: self.location(&answer)?, sent: 0 };
+        let location = self.location(&answer)?;
+        let mut upload = Upload { registry: self, location, sent: 0, most: PIECE_LIMIT_BYTES };
         let done = upload.send_all(content, piece, digest);
         if done.is_err() {
             self.cancel(&upload.location);
@@ -74,7 +78,7 @@ impl Registry {
 
     /// Tells that nothing more comes. Registries forget uploads by themselves, too.
     fn cancel(&self, location: &Address) {
-        let _ = self.session.send(&Request::delete(location.clone()), &self.push());
+        let _ = self.session.send(&Request::delete(location.clone()).once(), &self.push());
     }
 }
 
@@ -82,6 +86,8 @@ struct Upload<'a> {
     registry: &'a Registry,
     location: Address,
     sent: u64,
+    /// Most that is sent by one request. It becomes less when a proxy takes no more.
+    most: usize,
 }
 
 impl Upload<'_> {
@@ -92,7 +98,7 @@ impl Upload<'_> {
         size: usize,
         digest: &dyn Fn(&R) -> Digest,
     ) -> Result<()> {
-        let mut piece = Vec::new();
+        let mut piece = Vec::with_capacity(size);
         loop {
             piece.clear();
             let mut limited = Read::take(&mut *content, size as u64);
@@ -116,59 +122,111 @@ impl Upload<'_> {
             self.send_piece(piece)?;
         }
         let last = if self.sent > 0 { &[][..] } else { piece };
+        match self.put(last, digest) {
+            // Too much at once for a proxy, which may not even have said so.
+            Err(error) if last.len() > LEAST_BYTES && !error.is_lasting() && !self.has(digest) => {
+                self.most = (last.len() / 2).max(LEAST_BYTES);
+                self.send_piece(last)?;
+                self.put(&[], digest)
+            }
+            // The answer to an attempt before may have been lost: then it is there.
+            Err(error) => {
+                if self.has(digest) {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            }
+            done => done,
+        }
+    }
+
+    fn put(&self, last: &[u8], digest: &Digest) -> Result<()> {
         let query = ["digest=", &escape(&digest.to_string())].concat();
         let request = Request::put(self.location.with_query(&query))
             .header("Content-Type", "application/octet-stream")
             .body(last);
-        let sent = self.registry.session.send(&request, &self.registry.push());
-        match sent.and_then(|answer| answer.expect(&[201, 204], "finish the upload")) {
-            Ok(_) => Ok(()),
-            // The answer to an attempt before may have been lost: then it is there.
-            Err(error) => match self.registry.has_blob(digest) {
-                Ok(true) => Ok(()),
-                _ => Err(error),
-            },
-        }
+        let answer = self.registry.session.send(&request, &self.registry.push())?;
+        answer.expect(&[201, 204], "finish the upload").map(Answer::drain)
     }
 
+    fn has(&self, digest: &Digest) -> bool {
+        matches!(self.registry.has_blob(digest), Ok(true))
+    }
+
+    /// Sends a piece until all of it has arrived, by one request or by several smaller ones.
     fn send_piece(&mut self, piece: &[u8]) -> Result<()> {
-        let session = &self.registry.session;
         let (begin, end) = (self.sent, self.sent + piece.len() as u64);
         let mut failures = 0;
         while self.sent < end {
             let rest = &piece[(self.sent - begin) as usize..];
-            let request = Request::patch(self.location.clone())
-                .header("Content-Type", "application/octet-stream")
-                .header("Content-Range", &format!("{}-{}", self.sent, end - 1))
-                .body(rest);
-            let sent = session.send(&request, &self.registry.push());
-            let failure = match sent {
-                Ok(answer) if matches!(answer.status, 202 | 204) => {
-                    self.location = self.registry.location(&answer)?;
-                    self.sent = end;
-                    return Ok(());
+            let part = &rest[..rest.len().min(self.most)];
+            let before = self.sent;
+            let (failure, wait) = match self.send_part(part)? {
+                None => {
+                    failures = 0;
+                    continue;
                 }
-                // What it has is not what we think: ask.
-                Ok(answer) if answer.status == 416 => None,
-                Ok(answer) => return answer.expect(&[202], "upload").map(drop),
-                Err(error) if error.kind() != ErrorKind::Network => return Err(error),
-                Err(error) => Some(error),
+                Some(failed) => failed,
             };
             failures += 1;
-            if failures >= session.http().attempts() {
-                let text = format!("upload stopped at byte {}", self.sent);
-                return Err(failure.unwrap_or_else(|| Error::new(ErrorKind::Network, text)));
+            let http = self.registry.session.http();
+            if failures >= http.attempts() || http.is_over() {
+                return Err(failure);
             }
-            session.http().pause(failures, None);
+            http.pause(failures, wait);
             self.ask(begin, end)?;
+            if self.sent > before {
+                failures = 0;
+            } else if part.len() > LEAST_BYTES {
+                // Some proxies only hang up when a request is too large for them.
+                self.most = (part.len() / 2).max(LEAST_BYTES);
+            }
         }
         Ok(())
+    }
+
+    /// Sends a part once; what has failed, if that may be tried again, and when.
+    fn send_part(&mut self, part: &[u8]) -> Result<Option<(Error, Option<Duration>)>> {
+        let end = self.sent + part.len() as u64;
+        let request = Request::patch(self.location.clone())
+            .header("Content-Type", "application/octet-stream")
+            .header("Content-Range", &format!("{}-{}", self.sent, end - 1))
+            .body(part)
+            .once();
+        let answer = match self.registry.session.send(&request, &self.registry.push()) {
+            Ok(answer) => answer,
+            Err(error) if error.is_lasting() => return Err(error),
+            Err(error) => return Ok(Some((error, None))),
+        };
+        let (status, wait) = (answer.status, answer.retry_after());
+        if matches!(status, 202 | 204 | 201) {
+            self.location = self.registry.location(&answer)?;
+            self.sent = end;
+            answer.drain();
+            return Ok(None);
+        }
+        let is_too_large = status == 413 && part.len() > LEAST_BYTES;
+        let refused = answer.expect(&[202], "upload").map(Answer::drain);
+        match refused {
+            // What it has is not what we think, or more than it takes.
+            Err(error) if status == 416 || is_too_large => Ok(Some((error, Some(Duration::ZERO)))),
+            Err(error) if is_passing(status) && !wait.is_some_and(is_too_long) => {
+                Ok(Some((error, wait)))
+            }
+            Err(error) => Err(error),
+            Ok(()) => Ok(None),
+        }
     }
 
     /// Asks how much has arrived.
     fn ask(&mut self, begin: u64, end: u64) -> Result<()> {
         let request = Request::get(self.location.clone());
         let answer = self.registry.session.send(&request, &self.registry.push())?;
+        if answer.status == 405 {
+            // It cannot say. If it has some of it already, it says so by 416.
+            return Ok(());
+        }
         let answer = answer.expect(&[204, 202, 200], "ask for the upload")?;
         let range = answer.header("range").unwrap_or_default();
         let last: Option<u64> =

@@ -2,39 +2,198 @@
 
 use super::*;
 
-#[test]
-fn large_content_is_sent_in_pieces_that_are_sent_again() {
-    let body = content(150_005);
-    let descriptor = descriptor(&body);
-    for fault in ["none", "lost", "half", "stale", "busy"] {
-        let server = Server::start(move |asked, server| {
-            if !asked.is("PATCH", "/uploads/") || asked.nth != 1 {
-                return None;
-            }
-            match fault {
-                // It arrives, and the answer does not.
-                "lost" => {
-                    server.answer(asked);
-                    Some(Reply::new(202).header("Content-Length", "x"))
-                }
-                "half" => {
-                    let mut half = asked.clone();
-                    half.body.truncate(1000);
-                    server.answer(&half);
-                    Some(Reply::new(500))
-                }
-                "stale" => Some(Reply::new(416)),
-                "busy" => Some(Reply::new(503)),
-                _ => None,
-            }
-        });
+const SIZE: usize = 150_005;
+
+/// How an upload through a fault has to end.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Right,
+    /// With an error that has this in it.
+    Wrong(&'static str),
+}
+
+use End::{Right, Wrong};
+
+/// Puts content through a fault, known and unknown beforehand.
+fn check(
+    kind: &str,
+    end: End,
+    hook: impl Fn(&Asked, &Server) -> Option<Reply> + Send + Sync + Clone + 'static,
+) {
+    for known in [true, false] {
+        let body = content(SIZE);
+        let wanted = descriptor(&body);
+        let server = Server::start(hook.clone());
         let registry = connect(&server);
-        registry
-            .put_blob(&descriptor, &mut &*body)
-            .unwrap_or_else(|error| panic!("{fault}: {error}"));
-        assert!(read_blob(&registry, &descriptor).unwrap() == body, "{fault}");
+        let put = match known {
+            true => registry.put_blob(&wanted, &mut &*body),
+            false => registry
+                .put_new_blob("application/octet-stream", &mut &*body)
+                .map(|found| assert_eq!(found, wanted, "{kind}")),
+        };
+        match (put, end) {
+            (Ok(()), Right) => {
+                assert!(read_blob(&registry, &wanted).unwrap() == body, "{kind}");
+            }
+            (Err(error), Wrong(part)) => {
+                let text = error.to_string();
+                assert!(text.contains(part) && !text.contains(char::is_control), "{kind}: {text}");
+                assert!(!registry.has_blob(wanted.verifiable().unwrap()).unwrap(), "{kind}");
+                // What was begun is ended.
+                let log = server.log();
+                let ended = log.iter().any(|asked| asked.is("DELETE", "/uploads/"));
+                let begun = log.iter().any(|asked| asked.is("PATCH", "/uploads/"));
+                assert_eq!(ended, begun, "{kind}");
+            }
+            (found, _) => panic!("{kind}: {found:?}, expected {end:?}"),
+        }
         server.stop();
     }
+}
+
+/// The second piece, for the first so many times.
+fn second(asked: &Asked, times: usize) -> bool {
+    asked.is("PATCH", "/uploads/") && (1..=times).contains(&asked.nth)
+}
+
+/// As much of a piece arrives.
+fn arrives(asked: &Asked, server: &Server, length: usize) -> Reply {
+    let mut part = asked.clone();
+    part.body.truncate(length);
+    server.answer(&part)
+}
+
+#[test]
+fn every_fault_of_an_upload_ends_in_success_or_in_one_sentence() {
+    check("none", Right, |_, _| None);
+    for part in [0, 1000, usize::MAX] {
+        check("the answer is lost", Right, move |asked, server| {
+            second(asked, 1).then(|| {
+                arrives(asked, server, part);
+                Reply::raw(b"")
+            })
+        });
+        check("500 behind a part", Right, move |asked, server| {
+            second(asked, 1).then(|| {
+                arrives(asked, server, part);
+                Reply::new(500)
+            })
+        });
+    }
+    for status in [408, 416, 429, 500, 502, 503, 504] {
+        check("a status twice", Right, move |asked, _| {
+            second(asked, 2).then(|| Reply::new(status).header("Retry-After", "0"))
+        });
+    }
+    check("429 for hours", Wrong("answers 429"), |asked, _| {
+        assert!(!asked.is("PATCH", "/uploads/") || asked.nth <= 1);
+        second(asked, 9).then(|| Reply::new(429).header("Retry-After", "7200"))
+    });
+    check("503 without end", Wrong("answers 503"), |asked, _| {
+        second(asked, 99).then(|| Reply::new(503))
+    });
+    check("resets without end", Wrong("PATCH http://127.0.0.1"), |asked, _| {
+        second(asked, 99).then(|| Reply::raw(b""))
+    });
+    check("forgotten", Wrong("answers 404 BLOB_UPLOAD_UNKNOWN: gone"), |asked, _| {
+        let text = br#"{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"gone"}]}"#;
+        second(asked, 99).then(|| Reply::new(404).body(text))
+    });
+    check("denied", Wrong("answers 403"), |asked, _| second(asked, 99).then(|| Reply::new(403)));
+    check("it cannot say what has arrived", Right, |asked, _| {
+        let asks = asked.is("GET", "/uploads/").then(|| Reply::new(405));
+        asks.or_else(|| second(asked, 1).then(|| Reply::new(503)))
+    });
+}
+
+#[test]
+fn what_a_registry_says_of_an_upload_is_checked() {
+    check("it has more than was sent", Wrong("the registry has 1000000 bytes"), |asked, _| {
+        let range = Reply::new(204).header("Range", "0-999999");
+        asked
+            .is("GET", "/uploads/")
+            .then_some(range)
+            .or_else(|| second(asked, 1).then(|| Reply::new(503)))
+    });
+    check("no place to go on", Wrong("does not say where to upload to"), |asked, _| {
+        second(asked, 1).then(|| Reply::new(202))
+    });
+    check("elsewhere", Wrong("the local link"), |asked, _| {
+        let away = Reply::new(202).header("Location", "http://169.254.169.254/x");
+        second(asked, 1).then_some(away)
+    });
+    check("redirected", Right, |asked, server| {
+        let there = format!("{}?again", asked.path);
+        let again = asked.path.ends_with("?again");
+        (second(asked, 1) && !again).then(|| {
+            Reply::new(307).header("Location", &format!("http://{}{there}", server.host()))
+        })
+    });
+    check("the end is lost", Right, |asked, server| {
+        (asked.method == "PUT" && asked.nth == 0).then(|| {
+            server.answer(asked);
+            Reply::raw(b"")
+        })
+    });
+    check("the end fails twice", Right, |asked, _| {
+        (asked.method == "PUT" && asked.nth < 2).then(|| Reply::new(502))
+    });
+    check("the end is refused", Wrong("answers 400 DIGEST_INVALID: no"), |asked, _| {
+        let text = br#"{"errors":[{"code":"DIGEST_INVALID","message":"no"}]}"#;
+        (asked.method == "PUT").then(|| Reply::new(400).body(text))
+    });
+    check("it cannot begin", Wrong("begin the upload"), |asked, _| {
+        asked.is("POST", "/uploads/").then(|| Reply::new(405))
+    });
+}
+
+#[test]
+fn a_proxy_that_takes_no_large_requests_gets_small_ones() {
+    for says_so in [true, false] {
+        for size in [500_000, 2_000_000] {
+            let body = content(size);
+            let wanted = descriptor(&body);
+            let server = Server::start(move |asked, _| {
+                let refused = if says_so { Reply::new(413) } else { Reply::raw(b"") };
+                (asked.body.len() > 300_000).then_some(refused)
+            });
+            let options = Options { piece_bytes: 1 << 20, ..options() };
+            let registry = Registry::connect(&reference(&server, ""), options).unwrap();
+            registry.put_blob(&wanted, &mut &*body).unwrap();
+            assert!(read_blob(&registry, &wanted).unwrap() == body);
+            // It is learned once.
+            let refused = server.log().iter().filter(|it| it.body.len() > 300_000).count();
+            assert!(refused <= 5 + 2, "{refused}");
+            server.stop();
+        }
+    }
+}
+
+#[test]
+fn an_upload_whose_content_cannot_be_read_is_ended() {
+    /// Content that ends with an error.
+    struct Broken(usize);
+
+    impl std::io::Read for Broken {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            match self.0 {
+                0 => Err(std::io::Error::other("the disk is on fire")),
+                left => {
+                    let count = left.min(buffer.len());
+                    self.0 -= count;
+                    Ok(count)
+                }
+            }
+        }
+    }
+
+    let server = Server::start(|_, _| None);
+    let error = connect(&server).put_new_blob("x/y", &mut Broken(100_000)).unwrap_err();
+    assert!(error.to_string().contains("the disk is on fire"), "{error}");
+    let log = server.log();
+    assert!(log.iter().any(|asked| asked.method == "PATCH"));
+    assert_eq!(log.last().unwrap().method, "DELETE");
+    server.stop();
 }
 
 #[test]
