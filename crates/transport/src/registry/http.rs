@@ -230,11 +230,11 @@ impl Http {
         };
         match error {
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => fail(&error, ErrorKind::Invalid),
-            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => fail(&error, ErrorKind::Unsupported)
-                .with_hint(
-                    "its certificate may be signed by an authority that is not known: see \
-                     containers-certs.d(5)",
-                ),
+            ureq::Error::Tls(_) => fail(&error, ErrorKind::Unsupported).with_hint(TLS_HINT),
+            ureq::Error::Rustls(inner) => describe_tls(&inner, &fail),
+            ureq::Error::Io(inner) if tls_error(&inner).is_some() => {
+                describe_tls(tls_error(&inner).expect("there is one"), &fail)
+            }
             ureq::Error::Timeout(ureq::Timeout::Global) => {
                 fail(&"the time that was given is over", ErrorKind::Network).lasting()
             }
@@ -264,6 +264,31 @@ impl Http {
 /// Whether nobody waits for so long.
 pub(super) fn is_too_long(wait: Duration) -> bool {
     wait > PAUSE_LIMIT
+}
+
+const TLS_HINT: &str =
+    "its certificate may be signed by an authority that is not known: see containers-certs.d(5)";
+
+/// What failed in TLS, when that is how reading failed.
+fn tls_error(error: &std::io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// What is no TLS at all may be something else; what is will not become better.
+fn describe_tls(
+    error: &rustls::Error,
+    fail: &dyn Fn(&dyn std::fmt::Display, ErrorKind) -> Error,
+) -> Error {
+    use rustls::AlertDescription::{BadCertificate, CertificateRequired, UnknownCA};
+    match error {
+        rustls::Error::InvalidMessage(_) => fail(error, ErrorKind::Network),
+        rustls::Error::AlertReceived(CertificateRequired | BadCertificate | UnknownCA) => {
+            fail(error, ErrorKind::Denied).with_hint(
+                "the registry wants to see another certificate of ours: see containers-certs.d(5)",
+            )
+        }
+        _ => fail(error, ErrorKind::Unsupported).with_hint(TLS_HINT),
+    }
 }
 
 /// Whether a status may be another one a moment later.

@@ -114,6 +114,8 @@ impl Session {
                         tokens: Mutex::default(),
                     });
                 }
+                // Who speaks TLS, but cannot be believed, is not spoken to without.
+                Err(error) if error.kind() != ErrorKind::Network => return Err(error),
                 Err(error) => failed = Some(failed.map_or(error.clone(), |it| it.and(error))),
             }
         }
