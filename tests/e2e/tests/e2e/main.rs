@@ -13,6 +13,7 @@ mod images;
 mod life;
 mod mounting;
 mod mounts;
+mod names;
 mod nested;
 mod notify;
 mod options;
