@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{image, settings};
+use crate::{image, remote, settings};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// Containers without a daemon
@@ -29,6 +29,9 @@ pub(crate) enum Verb {
     Pull(image::pull::Pull),
     Push(image::push::Push),
     Copy(Box<image::copy::Copy>),
+    Login(remote::login::Login),
+    Logout(remote::logout::Logout),
+    Search(remote::search::Search),
     Inspect(Box<image::inspect_place::Inspect>),
     ListTags(image::list_tags::ListTags),
     Delete(image::delete::Delete),

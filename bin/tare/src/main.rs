@@ -6,8 +6,10 @@ mod failure;
 mod image;
 mod progress;
 mod registry;
+mod remote;
 mod run;
 mod settings;
+mod terminal;
 
 use clap::Parser;
 use std::io::Write;
@@ -68,6 +70,9 @@ fn verb(arguments: cli::Tare) -> failure::Result<u8> {
         Verb::StandaloneSign(_) => image::signing::refuse_verb("standalone-sign")?,
         Verb::StandaloneVerify(_) => image::signing::refuse_verb("standalone-verify")?,
         Verb::GenerateSigstoreKey(_) => image::signing::refuse_verb("generate-sigstore-key")?,
+        Verb::Login(arguments) => remote::login::run(&global, &arguments)?,
+        Verb::Logout(arguments) => remote::logout::run(&global, &arguments)?,
+        Verb::Search(arguments) => remote::search::run(&global, &arguments)?,
     }
     Ok(0)
 }

@@ -45,6 +45,13 @@ impl Settings {
         self
     }
 
+    /// What is typed is not shown, as for a password.
+    pub fn without_echo(mut self) -> Self {
+        // ECHO
+        self.local &= !0o10;
+        self
+    }
+
     /// Output newlines are left alone (`ONLCR` off), as runc sets up a new terminal.
     pub fn without_newline_translation(mut self) -> Self {
         self.output &= !0o4;

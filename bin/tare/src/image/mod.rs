@@ -22,7 +22,7 @@ fn now() -> i64 {
 }
 
 /// Writes a line of what was asked for.
-fn print(text: &str) -> Result<()> {
+pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.write_all(b"\n")?)

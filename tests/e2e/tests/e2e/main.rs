@@ -11,6 +11,7 @@ mod flags;
 mod host;
 mod images;
 mod life;
+mod login;
 mod mounting;
 mod mounts;
 mod names;
