@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 /// Longest pause between attempts, whatever `Retry-After` says: rates are counted by minutes or hours, and
 /// nobody waits for the latter.
 const PAUSE_LIMIT: Duration = Duration::from_secs(60);
+/// How much longer an answer may take for which much is to be done.
+const SLOW_FACTOR: u32 = 10;
 /// Idle connections to one host that are kept: as many as there are downloads at once.
 const IDLE_LIMIT: usize = 8;
 /// What is read at once, and so the largest head of an answer. If the latter were smaller, what follows an
@@ -30,11 +32,13 @@ pub(super) struct Request<'a> {
     body: Option<&'a [u8]>,
     /// Whether it is sent again by whoever knows what has arrived of it.
     once: bool,
+    /// Whether there is much to do before an answer.
+    slow: bool,
 }
 
 impl<'a> Request<'a> {
     fn new(method: &'static str, address: Address) -> Self {
-        Self { method, address, headers: Vec::new(), body: None, once: false }
+        Self { method, address, headers: Vec::new(), body: None, once: false, slow: false }
     }
 
     pub(super) fn get(address: Address) -> Self {
@@ -68,6 +72,11 @@ impl<'a> Request<'a> {
 
     pub(super) fn once(self) -> Self {
         Self { once: true, ..self }
+    }
+
+    /// A request whose answer takes a registry long: it has to read a whole blob, or to copy it.
+    pub(super) fn slow(self) -> Self {
+        Self { slow: true, ..self }
     }
 
     pub(super) fn body(self, body: &'a [u8]) -> Self {
@@ -105,8 +114,6 @@ impl Http {
                 .accept_encoding("identity")
                 .timeout_connect(Some(CONNECT_LIMIT))
                 .timeout_resolve(Some(CONNECT_LIMIT))
-                .timeout_recv_response(Some(options.silence))
-                .timeout_per_read(Some(options.silence))
                 .timeout_per_write(Some(options.silence))
                 .input_buffer_size(INPUT_BYTES)
                 .max_response_header_size(INPUT_BYTES)
@@ -195,8 +202,8 @@ impl Http {
         let proxy = self.proxies.choose(address.secure, address.bare_host(), address.port_number());
         let fail = |error: ureq::Error| self.describe(request, proxy, error);
         let sent = match request.body {
-            Some(body) => builder.body(body).map(|it| self.run(it, &address, proxy)),
-            None => builder.body(()).map(|it| self.run(it, &address, proxy)),
+            Some(body) => builder.body(body).map(|it| self.run(it, request, proxy)),
+            None => builder.body(()).map(|it| self.run(it, request, proxy)),
         };
         let response = sent.map_err(|error| fail(error.into()))?.map_err(fail)?;
         let (status, silence) = (response.status().as_u16(), self.silence);
@@ -205,17 +212,20 @@ impl Http {
 
     fn run<B: ureq::AsSendBody + Length>(
         &self,
-        request: ureq::http::Request<B>,
-        address: &Address,
+        message: ureq::http::Request<B>,
+        request: &Request<'_>,
         proxy: Option<&Proxy>,
     ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
-        let own = self.origins.iter().any(|origin| origin.same_origin(address));
+        let own = self.origins.iter().any(|origin| origin.same_origin(&request.address));
         let agent = if own { &self.own } else { &self.other };
         let left = self.deadline.map(|it| it.saturating_duration_since(Instant::now()));
-        let sending = Duration::from_secs(request.body().length() / SEND_BYTES_PER_SECOND);
+        let sending = Duration::from_secs(message.body().length() / SEND_BYTES_PER_SECOND);
+        let patience = self.silence * if request.slow { SLOW_FACTOR } else { 1 };
         let configured = agent
-            .configure_request(request)
+            .configure_request(message)
             .timeout_send_body(Some(self.silence + sending))
+            .timeout_recv_response(Some(patience))
+            .timeout_per_read(Some(patience))
             .timeout_global(left)
             .proxy(proxy.map(|proxy| proxy.0.clone()));
         agent.run(configured.build())

@@ -54,10 +54,13 @@ impl Registry {
             self.session.send(&Request::post(self.address("blobs/uploads/")), &self.push())?;
         let answer = answer.expect(&[202], "begin the upload")?;
         let smallest = answer.header("oci-chunk-min-length").and_then(|it| it.parse().ok());
+        let smallest: usize = smallest.unwrap_or(0);
         let wanted = self.session.http().piece_bytes();
-        let piece = wanted.max(smallest.unwrap_or(0)).clamp(1, PIECE_LIMIT_BYTES);
+        let piece = wanted.max(smallest).clamp(1, PIECE_LIMIT_BYTES);
         let location = self.location(&answer)?;
-        let mut upload = Upload { registry: self, location, sent: 0, most: PIECE_LIMIT_BYTES };
+        let least = smallest.max(LEAST_BYTES);
+        let mut upload =
+            Upload { registry: self, location, sent: 0, most: PIECE_LIMIT_BYTES, least };
         let done = upload.send_all(content, piece, digest);
         if done.is_err() {
             self.cancel(&upload.location);
@@ -82,12 +85,22 @@ impl Registry {
     }
 }
 
+/// Why a part did not arrive.
+struct Failed {
+    error: Error,
+    /// When to try again, if the registry says so.
+    wait: Option<Duration>,
+    too_large: bool,
+}
+
 struct Upload<'a> {
     registry: &'a Registry,
     location: Address,
     sent: u64,
     /// Most that is sent by one request. It becomes less when a proxy takes no more.
     most: usize,
+    /// What it never becomes less than.
+    least: usize,
 }
 
 impl Upload<'_> {
@@ -124,8 +137,8 @@ impl Upload<'_> {
         let last = if self.sent > 0 { &[][..] } else { piece };
         match self.put(last, digest) {
             // Too much at once for a proxy, which may not even have said so.
-            Err(error) if last.len() > LEAST_BYTES && !error.is_lasting() && !self.has(digest) => {
-                self.most = (last.len() / 2).max(LEAST_BYTES);
+            Err(error) if last.len() > self.least && !error.is_lasting() && !self.has(digest) => {
+                self.most = (last.len() / 2).max(self.least);
                 self.send_piece(last)?;
                 self.put(&[], digest)
             }
@@ -145,7 +158,8 @@ impl Upload<'_> {
         let query = ["digest=", &escape(&digest.to_string())].concat();
         let request = Request::put(self.location.with_query(&query))
             .header("Content-Type", "application/octet-stream")
-            .body(last);
+            .body(last)
+            .slow();
         let answer = self.registry.session.send(&request, &self.registry.push())?;
         answer.expect(&[201, 204], "finish the upload").map(Answer::drain)
     }
@@ -162,32 +176,29 @@ impl Upload<'_> {
             let rest = &piece[(self.sent - begin) as usize..];
             let part = &rest[..rest.len().min(self.most)];
             let before = self.sent;
-            let (failure, wait) = match self.send_part(part)? {
-                None => {
-                    failures = 0;
-                    continue;
-                }
-                Some(failed) => failed,
+            let Some(failed) = self.send_part(part)? else {
+                failures = 0;
+                continue;
             };
             failures += 1;
             let http = self.registry.session.http();
             if failures >= http.attempts() || http.is_over() {
-                return Err(failure);
+                return Err(failed.error);
             }
-            http.pause(failures, wait);
+            http.pause(failures, failed.wait);
             self.ask(begin, end)?;
             if self.sent > before {
                 failures = 0;
-            } else if part.len() > LEAST_BYTES {
+            } else if part.len() > self.least && (failures > 1 || failed.too_large) {
                 // Some proxies only hang up when a request is too large for them.
-                self.most = (part.len() / 2).max(LEAST_BYTES);
+                self.most = (part.len() / 2).max(self.least);
             }
         }
         Ok(())
     }
 
-    /// Sends a part once; what has failed, if that may be tried again, and when.
-    fn send_part(&mut self, part: &[u8]) -> Result<Option<(Error, Option<Duration>)>> {
+    /// Sends a part once; what has failed, if that may be tried again.
+    fn send_part(&mut self, part: &[u8]) -> Result<Option<Failed>> {
         let end = self.sent + part.len() as u64;
         let request = Request::patch(self.location.clone())
             .header("Content-Type", "application/octet-stream")
@@ -197,7 +208,7 @@ impl Upload<'_> {
         let answer = match self.registry.session.send(&request, &self.registry.push()) {
             Ok(answer) => answer,
             Err(error) if error.is_lasting() => return Err(error),
-            Err(error) => return Ok(Some((error, None))),
+            Err(error) => return Ok(Some(Failed { error, wait: None, too_large: false })),
         };
         let (status, wait) = (answer.status, answer.retry_after());
         if matches!(status, 202 | 204 | 201) {
@@ -206,16 +217,16 @@ impl Upload<'_> {
             answer.drain();
             return Ok(None);
         }
-        let is_too_large = status == 413 && part.len() > LEAST_BYTES;
-        let refused = answer.expect(&[202], "upload").map(Answer::drain);
-        match refused {
-            // What it has is not what we think, or more than it takes.
-            Err(error) if status == 416 || is_too_large => Ok(Some((error, Some(Duration::ZERO)))),
-            Err(error) if is_passing(status) && !wait.is_some_and(is_too_long) => {
-                Ok(Some((error, wait)))
+        let Err(error) = answer.expect(&[202], "upload") else { return Ok(None) };
+        let too_large = status == 413 && part.len() > self.least;
+        // What it has is not what we think, or this is more than it takes.
+        let at_once = status == 416 || too_large;
+        match at_once || is_passing(status) && !wait.is_some_and(is_too_long) {
+            true => {
+                let wait = if at_once { Some(Duration::ZERO) } else { wait };
+                Ok(Some(Failed { error, wait, too_large }))
             }
-            Err(error) => Err(error),
-            Ok(()) => Ok(None),
+            false => Err(error),
         }
     }
 

@@ -170,6 +170,21 @@ fn a_proxy_that_takes_no_large_requests_gets_small_ones() {
 }
 
 #[test]
+fn a_registry_may_take_long_for_the_end() {
+    let server = Server::start(|asked, server| {
+        (asked.method == "PUT").then(|| {
+            std::thread::sleep(Duration::from_secs(3));
+            server.answer(asked)
+        })
+    });
+    let options = Options { silence: Duration::from_secs(1), ..options() };
+    let registry = Registry::connect(&reference(&server, ""), options).unwrap();
+    registry.put_blob(&descriptor(b"x"), &mut &b"x"[..]).unwrap();
+    assert_eq!(server.log().iter().filter(|it| it.method == "PUT").count(), 1);
+    server.stop();
+}
+
+#[test]
 fn an_upload_whose_content_cannot_be_read_is_ended() {
     /// Content that ends with an error.
     struct Broken(usize);
