@@ -54,6 +54,7 @@ impl Settings<'_> {
             insecure: access.tls_verify.map_or(place.insecure, |verify| !verify),
             system_authorities: system_authorities(),
             proxies: Proxies::read(&|name| std::env::var(name).ok())?,
+            foreign_layers: self.global.foreign_layers,
             user_agent: match &self.global.user_agent_prefix {
                 Some(prefix) => format!("{prefix} {user_agent}"),
                 None => user_agent,

@@ -52,6 +52,9 @@ pub(crate) struct Global {
     /// Tell more about errors
     #[arg(long, hide_short_help = true)]
     pub(crate) debug: bool,
+    /// Fetch layers that manifests say to be at other addresses, by HTTPS and anonymously
+    #[arg(long, hide_short_help = true)]
+    pub(crate) foreign_layers: bool,
     /// What registries see before `tare` as the name of the program
     #[arg(long, value_name = "PREFIX", hide_short_help = true)]
     pub(crate) user_agent_prefix: Option<String>,

@@ -51,7 +51,7 @@ fn open_foreign(
 ) -> Result<Spread> {
     if !registry.session.takes_foreign() {
         return Err(missing.with_hint(
-            "the image says that it is at another address, and layers from there are not allowed",
+            "the image says that it is at another address: allow that by --foreign-layers",
         ));
     }
     let mut failed = missing;
