@@ -15,6 +15,19 @@ pub struct Found {
     pub media_type: String,
     /// The names that it was found by: one, or all of an image that was asked for by its ID.
     pub names: Vec<NameRecord>,
+    /// What the text was.
+    pub by: By,
+}
+
+/// How an image was named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// By one of its names.
+    Name,
+    /// By the digest of its manifest, perhaps with a repository.
+    Digest,
+    /// By its ID, or the beginning of it.
+    Id,
 }
 
 /// Shortest beginning of an ID: what docker's users type.
@@ -27,12 +40,17 @@ pub fn anonymous_name(digest: &Digest) -> String {
     format!("{ANONYMOUS}{digest}")
 }
 
+/// Whether it is such a name.
+pub(crate) fn is_anonymous(reference: &str) -> bool {
+    reference.starts_with(ANONYMOUS)
+}
+
 /// Finds an image by a name (in full, docker's, `localhost/`, or the end of one), the digest of a manifest,
 /// or the beginning of an ID.
 pub fn find(store: &Store, text: &str) -> Result<Found> {
     for name in candidates(text) {
         match store.resolve(&name) {
-            Ok(record) => return found(vec![record]),
+            Ok(record) => return found(vec![record], By::Name),
             Err(error) if error.kind() == store::Kind::NotFound => {}
             Err(error) => return Err(error.into()),
         }
@@ -50,19 +68,19 @@ pub fn find(store: &Store, text: &str) -> Result<Found> {
             .cloned()
             .collect();
         if !all.is_empty() {
-            return found(all);
+            return found(all, By::Digest);
         }
     }
     if let Some(record) = by_end(&names, text)? {
-        return found(vec![record]);
+        return found(vec![record], By::Name);
     }
     by_id(store, &names, text)
 }
 
-fn found(names: Vec<NameRecord>) -> Result<Found> {
+fn found(names: Vec<NameRecord>, by: By) -> Result<Found> {
     let first = names.first().ok_or_else(|| Error::new(Kind::NotFound, "no image"))?;
     let (digest, media_type) = (*first.target()?, first.media_type.clone());
-    Ok(Found { digest, media_type, names })
+    Ok(Found { digest, media_type, names, by })
 }
 
 /// Names in full that a text may mean, the likeliest first.
@@ -74,9 +92,6 @@ fn candidates(text: &str) -> Vec<String> {
             all.push(format!("localhost/{}", tagged(text)));
         }
         all.push(reference.to_string());
-    }
-    if let Ok(digest) = Digest::parse(text) {
-        all.push(anonymous_name(&digest));
     }
     all.dedup();
     all
@@ -140,12 +155,16 @@ fn by_id(store: &Store, names: &[NameRecord], text: &str) -> Result<Found> {
             let text = format!("`{text}` is the beginning of more than one ID");
             Err(Error::new(Kind::Ambiguous, text).with_hint("write more of it"))
         }
-        Some(_) => found(matching),
+        Some(_) => found(matching, By::Id),
     }
 }
 
 /// The ID of an image: the digest of its configuration.
 fn config_of(store: &Store, record: &NameRecord) -> Option<Digest> {
+    // The name's record says it; what it says of an index is the ID of one of its images.
+    if let Some(facts) = &record.facts {
+        return facts.id.verifiable().ok().copied();
+    }
     let digest = record.target().ok()?;
     let bytes = store.read_blob(digest, SIZE_LIMIT_BYTES).ok()?;
     let document = Document::read(bytes, &record.media_type, *digest).ok()?;

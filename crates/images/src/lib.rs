@@ -3,6 +3,7 @@
 //! - [`pull()`] brings an image from any [`transport::Source`] into the store, each layer in one pass.
 //! - [`Stored`] is an image of the store as a source: whatever copies images can copy it from there.
 //! - [`copy()`] brings an image from a source to a [`transport::Sink`], in another form if need be.
+//! - [`list`] says which images there are, [`View`] what is known of one.
 //! - [`find`] is how users name an image of the store; [`layer_keys`] says what its layers are there.
 //!
 //! *Invariants: nothing of an image is used before the caller's [`Gate`] has let it through; what has a
@@ -22,10 +23,11 @@ mod stored;
 #[cfg(test)]
 mod tests;
 mod unpack;
+mod view;
 
 pub use copy::{Compression, Copied, CopyOptions, Instances, Layers, OpenOrigin, copy};
 pub use error::{Error, Kind, Result};
-pub use find::{Found, anonymous_name, find};
+pub use find::{By, Found, anonymous_name, find};
 pub use gate::Gate;
 pub use keys::layer_keys;
 pub use overview::{LayerFacts, Overview};
@@ -33,3 +35,4 @@ pub use progress::{Bar, End, Progress, Silent, Step};
 pub use pull::{PullOptions, Pulled, pull};
 pub use stored::{Stored, rebuild_layer};
 pub use unpack::Rights;
+pub use view::{Listed, View, facts, list};

@@ -10,6 +10,7 @@ use crate::gate::Gate;
 use crate::keys::{self, layer_keys};
 use crate::progress::{Bar, End, Progress, Step, Told};
 use crate::unpack::{Rights, Unpacked, adopt, unpack};
+use crate::view;
 use oci::image::{CONFIG_LIMIT_BYTES, Content, Descriptor, Document, ImageConfig, MediaType};
 use oci::image::{Index, SIZE_LIMIT_BYTES};
 use oci::{AnyDigest, Digest};
@@ -93,19 +94,28 @@ pub fn pull(
         work.put_bytes(bytes.bytes(), *bytes.digest())?;
     }
     work.commit()?;
-    for name in names {
+    let is_known = |name: &String| {
+        let known = store.resolve(name);
         let digest = AnyDigest::from(*root.digest());
-        let record = NameRecord {
+        known.is_ok_and(|known| known.digest == digest && known.source == origin)
+    };
+    let new: Vec<&String> = names.iter().filter(|name| !is_known(name)).collect();
+    let facts = match &options.instances {
+        Instances::One(wanted) if !new.is_empty() => {
+            view::facts(store, &root, Some(wanted), options.rights).ok()
+        }
+        // Whoever looks says which one is shown.
+        _ => None,
+    };
+    for name in new {
+        work.tag(&NameRecord {
             reference: name.clone(),
-            digest,
+            digest: AnyDigest::from(*root.digest()),
             media_type: root.media_type().to_owned(),
             source: origin.to_owned(),
             time_s,
-        };
-        match store.resolve(name) {
-            Ok(known) if known.digest == record.digest && known.source == record.source => {}
-            _ => work.tag(&record)?,
-        }
+            facts: facts.clone(),
+        })?;
     }
     work.finish()?;
     Ok(Pulled { root, images: parts.images, fetched })

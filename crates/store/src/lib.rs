@@ -59,7 +59,7 @@ pub use gc::{Amount, Collected, Usage};
 pub use layer::{Layer, LayerFacts, LayerMeta, StagedLayer};
 pub use layout::LayerKey;
 pub use mounts::{Form, HeldMount, MountRecord, Mounted, View};
-pub use name::NameRecord;
+pub use name::{ImageFacts, NameRecord};
 pub use store::{Abilities, FORMAT, Options, Store, StoreRecord};
 pub use trash::Garbage;
 pub use work::Work;

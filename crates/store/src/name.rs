@@ -26,6 +26,21 @@ oci::document! {
         source: String,
         /// When it was given, in seconds since 1970.
         time_s: i64 => always,
+        /// What lists show of the image, so that they need not read its documents: whoever gives the
+        /// name knows it. It may be missing.
+        facts: Option<ImageFacts>,
+    }
+
+    /// What lists show of an image.
+    ImageFacts(snake) {
+        /// Its manifest: of an index, that of the image which was chosen.
+        manifest: AnyDigest => required,
+        /// Its ID: the digest of its configuration.
+        id: AnyDigest => required,
+        /// When it was made, as its configuration says it.
+        created: String,
+        /// The size of its layers as tars.
+        size_bytes: u64 => always,
     }
 }
 

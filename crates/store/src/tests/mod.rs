@@ -101,6 +101,7 @@ impl Image {
             media_type: "application/vnd.oci.image.manifest.v1+json".into(),
             source: format!("docker://{reference}"),
             time_s: 1,
+            facts: None,
         }
     }
 
