@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{image, remote, settings};
+use crate::{image, remote, settings, system};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// Containers without a daemon
@@ -36,6 +36,19 @@ pub(crate) enum Verb {
     ListTags(image::list_tags::ListTags),
     Delete(image::delete::Delete),
     ManifestDigest(image::manifest_digest::ManifestDigest),
+    Images(image::list::List),
+    Image(Box<image::Image>),
+    #[command(visible_alias = "check")]
+    Fsck(system::fsck::Check),
+    Gc(system::gc::Collect),
+    History(image::history::History),
+    Mount(image::mount::Mount),
+    Rmi(image::remove::Remove),
+    System(system::System),
+    Tag(image::tag::Tag),
+    #[command(visible_alias = "umount")]
+    Unmount(image::mount::Unmount),
+    Untag(image::tag::Untag),
     #[command(hide = true)]
     StandaloneSign(image::signing::NotYet),
     #[command(hide = true)]

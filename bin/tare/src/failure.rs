@@ -9,6 +9,16 @@ pub(crate) struct Failure {
     code: Option<u8>,
     message: String,
     hint: Option<String>,
+    cause: Cause,
+}
+
+/// What some verbs do not mind, or have a code of their own for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Cause {
+    #[default]
+    Other,
+    Missing,
+    InUse,
 }
 
 /// What a verb returns.
@@ -16,11 +26,11 @@ pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { code: None, message: message.into(), hint: None }
+        Self { code: None, message: message.into(), hint: None, cause: Cause::Other }
     }
 
     pub(crate) fn from_parts(code: u8, message: String, hint: Option<&str>) -> Self {
-        Self { code: Some(code), message, hint: hint.map(str::to_owned) }
+        Self { code: Some(code), message, hint: hint.map(str::to_owned), cause: Cause::Other }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -36,6 +46,28 @@ impl Failure {
     /// What is told, without the hint.
     pub(crate) fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The same failure: somebody uses what it is about.
+    pub(crate) fn in_use(self) -> Self {
+        Self { cause: Cause::InUse, ..self }
+    }
+
+    /// Whether somebody uses what it is about.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.cause == Cause::InUse
+    }
+
+    /// Whether what it is about is not there.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.cause == Cause::Missing
+    }
+
+    /// Tells it, where the verb goes on.
+    pub(crate) fn tell(&self) {
+        use std::io::Write;
+        // With standard error closed there is nobody to tell.
+        let _ = std::io::stderr().write_all(self.to_string().as_bytes());
     }
 
     /// The exit code, of a verb whose own mistakes have `own`.
@@ -55,18 +87,35 @@ impl fmt::Display for Failure {
 }
 
 macro_rules! from {
-    ($($error:ty),*) => {$(
+    ($($error:ty => $cause:expr;)*) => {$(
         impl From<$error> for Failure {
             fn from(error: $error) -> Self {
                 let message = error.to_string();
                 let hint = error.hint().map(str::to_owned);
-                Self { code: None, message, hint }
+                let cause = $cause(&error);
+                Self { code: None, message, hint, cause }
             }
         }
     )*};
 }
 
-from!(images::Error, serve::Error, store::Error, transport::Error);
+from! {
+    images::Error => |error: &images::Error| match error.kind() {
+        images::Kind::NotFound => Cause::Missing,
+        images::Kind::InUse => Cause::InUse,
+        _ => Cause::Other,
+    };
+    serve::Error => |_: &serve::Error| Cause::Other;
+    store::Error => |error: &store::Error| match error.kind() {
+        store::Kind::NotFound => Cause::Missing,
+        store::Kind::InUse => Cause::InUse,
+        _ => Cause::Other,
+    };
+    transport::Error => |error: &transport::Error| match error.kind() {
+        transport::ErrorKind::NotFound => Cause::Missing,
+        _ => Cause::Other,
+    };
+}
 
 impl From<oci::Error> for Failure {
     fn from(error: oci::Error) -> Self {

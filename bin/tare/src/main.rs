@@ -4,11 +4,13 @@ mod caller;
 mod cli;
 mod failure;
 mod image;
+mod output;
 mod progress;
 mod registry;
 mod remote;
 mod run;
 mod settings;
+mod system;
 mod terminal;
 
 use clap::Parser;
@@ -40,8 +42,7 @@ fn main() -> ExitCode {
     match verb(arguments) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            // With standard error closed there is nobody to tell.
-            let _ = std::io::stderr().write_all(failure.to_string().as_bytes());
+            failure.tell();
             ExitCode::from(failure.exit_code(own))
         }
     }
@@ -63,10 +64,21 @@ fn verb(arguments: cli::Tare) -> failure::Result<u8> {
         Verb::Pull(arguments) => image::pull::run(&global, &arguments)?,
         Verb::Push(arguments) => image::push::run(&global, &arguments)?,
         Verb::Copy(arguments) => image::copy::run(&global, &arguments)?,
-        Verb::Inspect(arguments) => image::inspect_place::run(&global, &arguments)?,
+        Verb::Inspect(arguments) => return image::inspect_place::run(&global, &arguments),
         Verb::ListTags(arguments) => image::list_tags::run(&global, &arguments)?,
         Verb::Delete(arguments) => image::delete::run(&global, &arguments)?,
         Verb::ManifestDigest(arguments) => image::manifest_digest::run(&arguments)?,
+        Verb::Images(arguments) => image::list::run(&global, &arguments)?,
+        Verb::Image(arguments) => return image::run(&global, &arguments),
+        Verb::Fsck(arguments) => return system::fsck::run(&global, &arguments),
+        Verb::Gc(arguments) => system::gc::run(&global, &arguments)?,
+        Verb::History(arguments) => image::history::run(&global, &arguments)?,
+        Verb::Mount(arguments) => image::mount::mount(&global, &arguments)?,
+        Verb::Rmi(arguments) => return image::remove::run(&global, &arguments),
+        Verb::System(arguments) => return system::run(&global, &arguments),
+        Verb::Tag(arguments) => image::tag::tag(&global, &arguments)?,
+        Verb::Unmount(arguments) => image::mount::unmount(&global, &arguments)?,
+        Verb::Untag(arguments) => image::tag::untag(&global, &arguments)?,
         Verb::StandaloneSign(_) => image::signing::refuse_verb("standalone-sign")?,
         Verb::StandaloneVerify(_) => image::signing::refuse_verb("standalone-verify")?,
         Verb::GenerateSigstoreKey(_) => image::signing::refuse_verb("generate-sigstore-key")?,

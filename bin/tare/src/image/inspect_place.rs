@@ -1,4 +1,4 @@
-//! `tare inspect` of images anywhere: skopeo's members.
+//! `tare inspect`: of images anywhere, with skopeo's members; names without a place are the store's.
 
 use super::{print_json, write_out};
 use crate::failure::{Failure, Result};
@@ -16,6 +16,7 @@ use transport::{ErrorKind, Source};
 /// Show what is known of an image, wherever it is
 ///
 /// IMAGE is a place: docker://NAME, oci:DIRECTORY:NAME, dir:DIRECTORY, ... Nothing of its layers is fetched.
+/// Or names, IDs and digests of the store's images, of which `tare image inspect` shows the same.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  tare inspect docker://debian:13\n  \
                         tare inspect --config docker://alpine\n  \
@@ -40,9 +41,21 @@ pub(crate) struct Inspect {
     place: PlaceArgs,
     #[command(flatten)]
     retry: RetryArgs,
+    /// Kind of what is named: image
+    #[arg(short = 't', long = "type", value_name = "KIND", hide_short_help = true)]
+    kind: Option<String>,
+    /// Not here: it is for containers
+    #[arg(short, long, hide = true)]
+    size: bool,
+    /// Not here: it is for containers
+    #[arg(short, long, hide = true)]
+    latest: bool,
     /// The image
+    #[arg(value_name = "IMAGE", required_unless_present = "latest")]
+    image: Option<String>,
+    /// More images of the store
     #[arg(value_name = "IMAGE")]
-    image: String,
+    more: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -66,14 +79,40 @@ enum Opened {
     Other(Box<dyn Source>),
 }
 
-pub(crate) fn run(global: &Global, arguments: &Inspect) -> Result<()> {
+pub(crate) fn run(global: &Global, arguments: &Inspect) -> Result<u8> {
+    refuse_containers(arguments)?;
     let settings = Settings::load(global)?;
-    inspect(&settings, arguments)
-        .map_err(|failure| failure.during(format_args!("inspecting {}", arguments.image)))
+    let image = arguments.image.as_deref().unwrap_or_default();
+    match Place::parse_unless_name(image)? {
+        Some(place) if arguments.more.is_empty() => inspect(&settings, &place, arguments)
+            .map_err(|failure| failure.during(format_args!("inspecting {image}")))
+            .map(|()| 0),
+        Some(_) => {
+            Err(Failure::new(format!("{image}: only images of the store are inspected together")))
+        }
+        None => {
+            let names = std::iter::once(image).chain(arguments.more.iter().map(String::as_str));
+            let names: Vec<&str> = names.collect();
+            super::inspect::show(&settings, &names, arguments.format.as_deref())
+        }
+    }
 }
 
-fn inspect(settings: &Settings<'_>, arguments: &Inspect) -> Result<()> {
-    let opened = open(settings, arguments)?;
+/// What docker and podman inspect besides.
+fn refuse_containers(arguments: &Inspect) -> Result<()> {
+    let kind = arguments.kind.as_deref();
+    let other = kind.filter(|kind| !matches!(*kind, "image" | "all"));
+    let option = match (arguments.latest, arguments.size, other) {
+        (true, _, _) => "--latest".to_owned(),
+        (_, true, _) => "--size".to_owned(),
+        (_, _, Some(kind)) => format!("--type {kind}"),
+        _ => return Ok(()),
+    };
+    Err(Failure::new(format!("{option}: there are only images yet")))
+}
+
+fn inspect(settings: &Settings<'_>, place: &Place, arguments: &Inspect) -> Result<()> {
+    let opened = open(settings, place, arguments)?;
     let source = opened.source();
     if arguments.raw && !arguments.config {
         return write_out(source.manifest(None)?.bytes());
@@ -102,15 +141,15 @@ fn inspect(settings: &Settings<'_>, arguments: &Inspect) -> Result<()> {
     show(arguments.format.as_deref(), &output(&overview, name, &digest, &tags)?)
 }
 
-fn open(settings: &Settings<'_>, arguments: &Inspect) -> Result<Opened> {
+fn open(settings: &Settings<'_>, place: &Place, arguments: &Inspect) -> Result<Opened> {
     let access = arguments.place.access(&arguments.retry)?;
-    match Place::parse(&arguments.image)? {
+    match place {
         Place::Registry(image) => {
             let source = registry_source(settings, &image.name, &access)?;
             let name = image.name.name().to_owned();
             Ok(Opened::Registry { source: Box::new(source), name })
         }
-        place => Ok(Opened::Other(open_source(settings, &place, &access)?)),
+        place => Ok(Opened::Other(open_source(settings, place, &access)?)),
     }
 }
 

@@ -2,22 +2,109 @@
 
 pub(crate) mod copy;
 pub(crate) mod delete;
+mod filter;
 mod from_store;
+pub(crate) mod history;
+pub(crate) mod inspect;
 pub(crate) mod inspect_place;
+pub(crate) mod list;
 pub(crate) mod list_tags;
 pub(crate) mod manifest_digest;
+pub(crate) mod mount;
 mod packing;
+pub(crate) mod prune;
 pub(crate) mod pull;
 pub(crate) mod push;
+pub(crate) mod remove;
+pub(crate) mod rows;
 pub(crate) mod signing;
+pub(crate) mod tag;
+pub(crate) mod tree;
+pub(crate) mod users;
 
 use crate::failure::{Failure, Result};
+use crate::output::write as write_out;
+use crate::settings::{Global, PlatformArgs, Settings};
+use clap::{Args, Subcommand};
+use images::{Listed, View};
+use oci::image::{CONFIG_LIMIT_BYTES, ImageConfig};
 use std::io::Write;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// Manage images
+#[derive(Debug, Args)]
+pub(crate) struct Image {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Exists(tag::Exists),
+    History(history::History),
+    Inspect(inspect::Inspect),
+    #[command(visible_alias = "list")]
+    Ls(list::List),
+    Mount(mount::Mount),
+    Prune(prune::Prune),
+    Pull(Box<pull::Pull>),
+    Push(Box<push::Push>),
+    #[command(visible_alias = "remove")]
+    Rm(remove::Remove),
+    Tag(tag::Tag),
+    Tree(tree::Tree),
+    #[command(visible_alias = "umount")]
+    Unmount(mount::Unmount),
+    Untag(tag::Untag),
+}
+
+pub(crate) fn run(global: &Global, arguments: &Image) -> Result<u8> {
+    match &arguments.verb {
+        Verb::Exists(arguments) => return tag::exists(global, arguments),
+        Verb::History(arguments) => history::run(global, arguments)?,
+        Verb::Inspect(arguments) => return inspect::run(global, arguments),
+        Verb::Ls(arguments) => list::run(global, arguments)?,
+        Verb::Mount(arguments) => mount::mount(global, arguments)?,
+        Verb::Prune(arguments) => prune::run(global, arguments)?,
+        Verb::Pull(arguments) => pull::run(global, arguments)?,
+        Verb::Push(arguments) => push::run(global, arguments)?,
+        Verb::Rm(arguments) => return remove::run(global, arguments),
+        Verb::Tag(arguments) => tag::tag(global, arguments)?,
+        Verb::Tree(arguments) => tree::run(global, arguments)?,
+        Verb::Unmount(arguments) => mount::unmount(global, arguments)?,
+        Verb::Untag(arguments) => tag::untag(global, arguments)?,
+    }
+    Ok(0)
+}
+
+/// The image of the store that a name means, with all its names, and what is known of it.
+fn look_at(
+    settings: &Settings<'_>,
+    store: &store::Store,
+    name: &str,
+    platform: &PlatformArgs,
+) -> Result<(Listed, View)> {
+    let found = images::find(store, name)?;
+    let wanted = platform.wanted(settings.wanted())?;
+    let rights = settings.caller.rights();
+    let view = View::open(store, &found.digest, &found.media_type, Some(&wanted), rights)?;
+    let (mut names, _) = store.names()?;
+    names.retain(|record| record.target().is_ok_and(|digest| *digest == found.digest));
+    let facts = view.facts();
+    let listed = Listed { root: found.digest, media_type: found.media_type, names, facts };
+    Ok((listed, view))
+}
+
+/// The configuration of an image; what cannot be read has none.
+fn config_of(store: &store::Store, image: &Listed) -> Option<ImageConfig> {
+    let id = image.facts.id.verifiable().ok()?;
+    let bytes = store.read_blob(id, CONFIG_LIMIT_BYTES).ok()?;
+    ImageConfig::read(&bytes).ok()
+}
+
 /// Now, in seconds since 1970.
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64)
 }
 
@@ -26,6 +113,19 @@ pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.write_all(b"\n")?)
+}
+
+/// The name in full that something made here gets: one without a registry is of this machine.
+pub(crate) fn full_name(text: &str) -> Result<String> {
+    let reference = match transport::registries::is_short(text) {
+        true => oci::Reference::parse(&format!("localhost/{text}"))?,
+        false => oci::Reference::parse(text)?,
+    };
+    match reference.digest() {
+        Some(_) => Err(Failure::new(format!("{text}: a digest cannot be given"))
+            .hint("name it by a tag: NAME:TAG")),
+        None => Ok(reference.or_latest().to_string()),
+    }
 }
 
 /// Writes a value as JSON for people and scripts, as skopeo does: four blanks a level, and nothing that a
@@ -43,13 +143,6 @@ fn print_json(value: &template::Value) -> Result<()> {
     }
     text.push(b'\n');
     write_out(&text)
-}
-
-/// Writes what was asked for as it is.
-fn write_out(bytes: &[u8]) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(bytes)?;
-    Ok(out.flush()?)
 }
 
 /// Tells something on standard error.

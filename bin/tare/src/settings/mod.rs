@@ -158,7 +158,8 @@ pub(crate) fn open_store(global: &Global, caller: &Caller, read_only: bool) -> R
     Ok(Store::open(&root, &runroot, &options)?)
 }
 
-fn store_paths(global: &Global, caller: &Caller) -> (PathBuf, PathBuf) {
+/// The store that the options name, and where its mounts are recorded.
+pub(crate) fn store_paths(global: &Global, caller: &Caller) -> (PathBuf, PathBuf) {
     let root = global.root.clone().unwrap_or_else(|| caller.data_root());
     let runroot = global.runroot.clone().unwrap_or_else(|| caller.state_root().join("store"));
     (root, runroot)

@@ -10,6 +10,7 @@ mod events;
 mod flags;
 mod host;
 mod images;
+mod images_store;
 mod life;
 mod login;
 mod mounting;

@@ -1,0 +1,54 @@
+//! Who uses images: containers, and mounts.
+
+use crate::failure::Result;
+use images::{Listed, View};
+use oci::AnyDigest;
+use std::collections::HashSet;
+use store::{LayerKey, MountRecord, Store};
+
+/// The users of the images of a store.
+pub(crate) struct Users {
+    /// Containers, and the manifests that they were made from.
+    containers: Vec<(String, AnyDigest, Vec<LayerKey>)>,
+    mounts: Vec<MountRecord>,
+}
+
+impl Users {
+    /// Reads the records. Those that cannot be read are the checker's to find.
+    pub(crate) fn of(store: &Store) -> Result<Self> {
+        let mut containers = Vec::new();
+        for id in store.containers()? {
+            if let Ok(container) = store.container(&id) {
+                let keys = container.record.keys().unwrap_or_default();
+                containers.push((id, container.record.image.clone(), keys));
+            }
+        }
+        Ok(Self { containers, mounts: store.mounts()? })
+    }
+
+    /// The containers that were made from an image.
+    pub(crate) fn containers_of(&self, image: &Listed) -> Vec<&str> {
+        let own =
+            [AnyDigest::from(image.root), image.facts.manifest.clone(), image.facts.id.clone()];
+        let all = self.containers.iter().filter(|(_, digest, _)| own.contains(digest));
+        all.map(|(id, _, _)| id.as_str()).collect()
+    }
+
+    /// The layers that containers need.
+    pub(crate) fn layers(&self) -> HashSet<LayerKey> {
+        self.containers.iter().flat_map(|(_, _, keys)| keys).copied().collect()
+    }
+
+    /// The mounts of an image, of no container: the newest last.
+    pub(crate) fn mounts_of(&self, view: &View) -> Vec<&MountRecord> {
+        let Ok(layers) = view.all_layers() else { return Vec::new() };
+        let names: Vec<String> = layers.iter().map(ToString::to_string).collect();
+        let own = |mount: &&MountRecord| mount.container.is_empty() && mount.layers == names;
+        self.mounts.iter().filter(own).collect()
+    }
+
+    /// All mounts of images.
+    pub(crate) fn image_mounts(&self) -> impl Iterator<Item = &MountRecord> {
+        self.mounts.iter().filter(|mount| mount.container.is_empty())
+    }
+}
