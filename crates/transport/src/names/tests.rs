@@ -55,22 +55,35 @@ struct Servers {
     names: Arc<Mutex<Vec<String>>>,
 }
 
+/// Sockets of both kinds at several addresses with one port: a port that is free for one kind may be
+/// another test's for the other.
+fn sockets(count: usize) -> (u16, Vec<(UdpSocket, TcpListener)>) {
+    const TRIES: usize = 100;
+    let all = |port: u16| -> std::io::Result<Vec<_>> {
+        let at = |number: usize| format!("127.0.0.{}:{port}", number + 1);
+        let bind = |number| Ok((UdpSocket::bind(at(number))?, TcpListener::bind(at(number))?));
+        (0..count).map(bind).collect()
+    };
+    for _ in 0..TRIES {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        if let Ok(sockets) = all(free) {
+            return (free, sockets);
+        }
+    }
+    panic!("no port is free for both kinds");
+}
+
 impl Servers {
     fn start(
         count: usize,
         answer: impl Fn(usize, &Asked) -> Answers + Send + Sync + 'static,
     ) -> Self {
-        let first = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = first.local_addr().unwrap().port();
+        let (port, sockets) = sockets(count);
         let asked: Arc<Vec<AtomicUsize>> =
             Arc::new((0..count).map(|_| AtomicUsize::new(0)).collect());
         let names = Arc::<Mutex<Vec<String>>>::default();
         let answer = Arc::new(answer);
-        let mut first = Some(first);
-        for number in 0..count {
-            let address = format!("127.0.0.{}:{port}", number + 1);
-            let socket = first.take().unwrap_or_else(|| UdpSocket::bind(&address).unwrap());
-            let listener = TcpListener::bind(&address).unwrap();
+        for (number, (socket, listener)) in sockets.into_iter().enumerate() {
             let respond = {
                 let (asked, names, answer) = (asked.clone(), names.clone(), answer.clone());
                 move |message: &[u8], by_stream: bool| {
