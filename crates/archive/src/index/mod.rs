@@ -16,10 +16,12 @@
 //!
 //! The index also is a list of the files with their digests: for equal files, partial pulls, scans.
 
+mod entries;
 mod read;
 mod rebuild;
 mod write;
 
+pub use entries::{Entries, Listed};
 pub use read::{End, File, Reader, Record};
 pub use rebuild::{Place, from_tree, rebuild};
 pub use write::Builder;

@@ -96,6 +96,11 @@ impl<R: BufRead, T: Tap> Reader<R, T> {
         self.tap
     }
 
+    /// What is read from.
+    pub(crate) fn input(&self) -> &R {
+        &self.input
+    }
+
     /// Bytes that were read.
     pub fn offset(&self) -> u64 {
         self.offset

@@ -5,7 +5,7 @@ use crate::differential::plain_archives;
 use crate::place::{Place, listing, open};
 use archive::apply::{Devices, Form, Notes, Options, Owners, apply};
 use archive::compression::{Decoder, Format};
-use archive::index::{Builder, Reader as IndexReader, Record, from_tree, rebuild};
+use archive::index::{Builder, Entries, Reader as IndexReader, Record, from_tree, rebuild};
 use archive::pack::{self, Sameness, difference, pack};
 use archive::tar::{Bytes, Reader, Writer};
 use archive::{Error, Kind, Limits, Sum, Summing};
@@ -47,6 +47,13 @@ fn check(name: &str, bytes: &[u8]) {
         let index = indexed(&place, bytes, form).unwrap_or_else(|e| panic!("{name}: {e}"));
         let back = rebuilt(&place, &index).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!(back == bytes, "{name} ({form:?}) comes back different");
+        let mut listed = Entries::new(&index[..]).unwrap();
+        let mut reader = Reader::new(bytes, Limits::default());
+        while let Some(entry) = reader.next_entry().unwrap() {
+            let found = listed.next_entry().unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert_eq!(found.map(|found| found.entry), Some(entry), "{name}");
+        }
+        assert_eq!(listed.next_entry().unwrap(), None, "{name}");
     }
 }
 
