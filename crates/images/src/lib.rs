@@ -4,16 +4,24 @@
 //! - [`Stored`] is an image of the store as a source: whatever copies images can copy it from there.
 //! - [`copy()`] brings an image from a source to a [`transport::Sink`], in another form if need be.
 //! - [`list`] says which images there are, [`View`] what is known of one.
+//! - [`Draft`] is an image that is being made in the store: changes, layers, another base.
 //! - [`find`] is how users name an image of the store; [`layer_keys`] says what its layers are there.
 //!
 //! *Invariants: nothing of an image is used before the caller's [`Gate`] has let it through; what has a
 //! digest is verified before anybody can find it; a digest is never changed without saying why.*
 
+mod change;
+mod configuration;
 mod copy;
+mod diff;
+mod draft;
 mod error;
 mod find;
+mod flatten;
 mod gate;
 mod keys;
+mod merged;
+mod mutate;
 mod overview;
 mod pipe;
 mod progress;
@@ -22,17 +30,26 @@ mod rewrite;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod time;
 mod unpack;
 mod view;
 
+pub use change::{Change, apply_changes};
+pub use configuration::Configuration;
 pub use copy::{Compression, Copied, CopyOptions, Instances, Layers, OpenOrigin, copy};
+pub use diff::{ChangeKind, Differing, Times, diff};
+pub use draft::{Draft, Made, Naming};
 pub use error::{Error, Kind, Result};
 pub use find::{By, Found, anonymous_name, find};
 pub use gate::Gate;
 pub use keys::layer_keys;
+pub use mutate::{
+    BASE_DIGEST, BASE_NAME, annotate, flatten_layers, open_document, open_image, rebase,
+};
 pub use overview::{LayerFacts, Overview};
 pub use progress::{Bar, End, Progress, Silent, Step};
 pub use pull::{PullOptions, Pulled, pull};
 pub use stored::{Stored, rebuild_layer};
+pub use time::{parse_rfc3339, rfc3339};
 pub use unpack::Rights;
 pub use view::{Listed, View, facts, list};

@@ -1,5 +1,6 @@
 //! From what writes to what reads: a few blocks between two threads.
 
+use crate::error::{Error, Kind, Result};
 use std::io::{self, Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -7,6 +8,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 const QUEUE: usize = 4;
 /// Small writes are collected up to this.
 const BLOCK_BYTES: usize = 128 << 10;
+/// What a writer gets whose reader is gone.
+const BROKEN: &str = "nobody reads on";
 
 /// The end that is written to. What was written is whole only with [`Writer::finish`].
 pub(crate) struct Writer {
@@ -29,9 +32,37 @@ pub(crate) fn pipe() -> (Writer, Reader) {
     (Writer { block: Vec::new(), blocks: sender }, reader)
 }
 
+/// Has one thread write what another one reads. Whichever fails first is why both do.
+pub(crate) fn piped<T>(
+    write: impl FnOnce(&mut Writer) -> Result<()> + Send,
+    read: impl FnOnce(Reader) -> Result<T>,
+) -> Result<T> {
+    let (mut writer, reader) = pipe();
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(move || {
+            let written = write(&mut writer);
+            let end = match &written {
+                Ok(()) => Ok(()),
+                Err(error) => Err(io::Error::other(error.to_string())),
+            };
+            // A reader that is gone has failed, and says why.
+            let _ = writer.finish(end);
+            written
+        });
+        let read = read(reader);
+        let lost = |_| Err(Error::new(Kind::Os, "a thread that writes an archive has panicked"));
+        match (writing.join().unwrap_or_else(lost), read) {
+            // The reader has been told, and tells it in its own words.
+            (Err(error), Err(read)) if error.to_string().contains(BROKEN) => Err(read),
+            (Err(error), _) => Err(error),
+            (Ok(()), read) => read,
+        }
+    })
+}
+
 impl Writer {
     fn send(&mut self, block: io::Result<Vec<u8>>) -> io::Result<()> {
-        self.blocks.send(block).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+        self.blocks.send(block).map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, BROKEN))
     }
 
     /// Ends the stream: well, or with an error that the reader gets.

@@ -5,11 +5,12 @@
 //! make the tree and the index. Whole layers come into the store while others are still on their way.
 
 use crate::copy::Instances;
+use crate::draft::place;
 use crate::error::{Error, Kind, Result};
 use crate::gate::Gate;
 use crate::keys::{self, layer_keys};
 use crate::progress::{Bar, End, Progress, Step, Told};
-use crate::unpack::{Rights, Unpacked, adopt, unpack};
+use crate::unpack::{Rights, Unpacked, unpack};
 use crate::view;
 use oci::image::{CONFIG_LIMIT_BYTES, Content, Descriptor, Document, ImageConfig, MediaType};
 use oci::image::{Index, SIZE_LIMIT_BYTES};
@@ -367,7 +368,7 @@ impl Pull<'_, '_> {
             for diff_id in &config.rootfs.diff_ids {
                 let diff_id = *diff_id.verifiable()?;
                 if let Some(unpacked) = waiting.remove(&diff_id) {
-                    self.place(diff_id, unpacked, &below)?;
+                    self.place(unpacked, &below)?;
                 }
                 let known: Vec<_> = below.iter().copied().map(Some).collect();
                 match keys::find(self.store, &diff_id, &known, self.options.rights)? {
@@ -380,17 +381,8 @@ impl Pull<'_, '_> {
         Ok(())
     }
 
-    fn place(&mut self, diff_id: Digest, unpacked: Unpacked, below: &[LayerKey]) -> Result<()> {
-        let rights = self.options.rights;
-        let taken = keys::taken_from_below(self.store, &unpacked.implied, below, rights)?;
-        for (path, attributes) in &taken {
-            adopt(&unpacked.staged, path, *attributes)?;
-        }
-        let mut names = unpacked.implied.join(&0);
-        names.push(0);
-        unpacked.staged.note_implied(&names)?;
-        let key = LayerKey { diff_id, parents: keys::hash(&taken) };
-        self.work.put_layer(unpacked.staged, key, unpacked.facts)?;
+    fn place(&mut self, unpacked: Unpacked, below: &[LayerKey]) -> Result<()> {
+        place(self.store, self.work, unpacked, below, self.options.rights)?;
         Ok(self.work.commit_part()?)
     }
 

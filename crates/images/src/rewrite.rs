@@ -3,7 +3,7 @@
 use crate::error::{Error, Kind, Result};
 use oci::Digest;
 use oci::image::media_type::{self, Compression, Format, LayerType, MediaType};
-use oci::image::{Descriptor, Document, Index, Manifest};
+use oci::image::{Content, Descriptor, Document, Index, Manifest};
 use std::collections::BTreeMap;
 use transport::hash::verify_manifest;
 
@@ -107,6 +107,30 @@ pub(crate) fn index(
         new.subject = None;
     }
     document(&new)
+}
+
+/// The same manifest or index with other annotations. Docker's forms have none: they become OCI's.
+pub(crate) fn annotated(old: &Document, change: &dyn Fn(&mut oci::Map)) -> Result<Document> {
+    match old.content() {
+        Content::Manifest(manifest) => {
+            let mut new = manifest.clone();
+            change(&mut new.annotations);
+            match format_of(manifest) {
+                Format::Oci => document(&new),
+                Format::Docker => image(&new, Format::Oci, &manifest.layers),
+            }
+        }
+        Content::Index(index) => {
+            let mut new = index.clone();
+            change(&mut new.annotations);
+            new.media_type = media_type::OCI_INDEX.into();
+            document(&new)
+        }
+        Content::Schema1(_) | Content::Other => {
+            let text = format!("a manifest of type {} has no annotations", old.media_type());
+            Err(Error::new(Kind::Unsupported, text))
+        }
+    }
 }
 
 fn document(value: &dyn oci::json::ToJson) -> Result<Document> {

@@ -1,5 +1,7 @@
 //! Tests on real stores and layouts, in directories of their own.
 
+mod making;
+
 use crate::{Compression, CopyOptions, Instances, Kind, PullOptions, Rights, Silent, Stored};
 use archive::TreePath;
 use archive::tar::{Bytes, Entry, What, Writer};

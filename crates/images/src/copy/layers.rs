@@ -69,6 +69,14 @@ impl Copying<'_> {
         if self.is_there(descriptor, &digest)? {
             return Ok(descriptor.clone());
         }
+        let kind = match descriptor.kind() {
+            MediaType::Layer(kind) => Some(kind.compression),
+            _ => None,
+        };
+        if kind == Some(Packing::None) && layer.diff_id == Some(digest) {
+            // It was never packed: it comes out as it was.
+            return self.packed_anew(layer, Compression::None, None);
+        }
         let blob = self
             .origin()?
             .and_then(|origin| origin.blob(descriptor).map_err(|error| error.to_string()));
@@ -84,8 +92,8 @@ impl Copying<'_> {
             return Err(Error::new(Kind::NotFound, text)
                 .with_hint("without --preserve-digests it is packed anew"));
         }
-        let packing = match descriptor.kind() {
-            MediaType::Layer(kind) if kind.compression == Packing::Zstd => Compression::Zstd(3),
+        let packing = match kind {
+            Some(Packing::Zstd) => Compression::Zstd(3),
             _ => GZIP,
         };
         let target = self.options.compression.unwrap_or(packing);

@@ -301,7 +301,7 @@ impl Copying<'_> {
             return None;
         }
         let packed = kind.compression;
-        let usual = match self.takes.packs_layers {
+        let usual = match self.takes.packs_layers && !self.options.preserve_digests {
             true => Layers::Packed,
             false => Layers::AsTheyAre,
         };
