@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{image, remote, settings, system};
+use crate::{image, mutate, remote, settings, system};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// Containers without a daemon
@@ -55,6 +55,8 @@ pub(crate) enum Verb {
     StandaloneVerify(image::signing::NotYet),
     #[command(hide = true)]
     GenerateSigstoreKey(image::signing::NotYet),
+    Diff(image::diff::Diff),
+    Mutate(Box<mutate::Mutate>),
 }
 
 /// Run a program in a container

@@ -4,6 +4,7 @@ mod caller;
 mod cli;
 mod failure;
 mod image;
+mod mutate;
 mod output;
 mod progress;
 mod registry;
@@ -85,6 +86,8 @@ fn verb(arguments: cli::Tare) -> failure::Result<u8> {
         Verb::Login(arguments) => remote::login::run(&global, &arguments)?,
         Verb::Logout(arguments) => remote::logout::run(&global, &arguments)?,
         Verb::Search(arguments) => remote::search::run(&global, &arguments)?,
+        Verb::Diff(arguments) => image::diff::run(&global, &arguments)?,
+        Verb::Mutate(arguments) => mutate::run(&global, &arguments)?,
     }
     Ok(0)
 }

@@ -20,8 +20,9 @@ impl<'s> FromStore<'s> {
         let found = images::find(store, name)?;
         let rights = settings.caller.rights();
         let source = Stored::open(store, name, &found.digest, &found.media_type, rights)?;
-        let origins =
-            found.names.iter().filter_map(|name| Place::parse(&name.source).ok()).collect();
+        // What was made of several images came from several places.
+        let places = found.names.iter().flat_map(|name| name.source.lines());
+        let origins = places.filter_map(|place| Place::parse(place).ok()).collect();
         Ok(Self { source, found, origins })
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod copy;
 pub(crate) mod delete;
+pub(crate) mod diff;
 mod filter;
 mod from_store;
 pub(crate) mod history;

@@ -122,6 +122,11 @@ pub(crate) struct PlatformArgs {
 }
 
 impl PlatformArgs {
+    /// Whether anything is chosen.
+    pub(crate) fn is_given(&self) -> bool {
+        [&self.platform, &self.arch, &self.os, &self.variant].into_iter().any(Option::is_some)
+    }
+
     /// What is wanted where the options say nothing else.
     pub(crate) fn wanted(&self, default: Wanted) -> Result<Wanted> {
         let mut wanted = default;

@@ -10,6 +10,8 @@ mod events;
 mod flags;
 mod host;
 mod images;
+mod images_mutate;
+mod images_scratch;
 mod images_store;
 mod life;
 mod login;

@@ -1,0 +1,96 @@
+//! `tare diff`.
+
+use crate::failure::{Failure, Result};
+use crate::settings::{Global, PlatformArgs, Settings};
+use clap::{Args, ValueEnum};
+use images::{ChangeKind, Differing, Times};
+use oci::json::Object;
+use std::io::Write;
+
+/// Show what an image changes of another one
+///
+/// With one image, what its topmost layer changes of those below it. A line is a letter and a path: A is added, C is
+/// changed (or something in the directory is), D is deleted. Nothing is mounted, and no file is read.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  tare diff app:2 app:1\n  tare diff --format json app:2")]
+pub(crate) struct Diff {
+    /// As lines, or as JSON
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Leave out files of which only the time is another one
+    #[arg(long)]
+    ignore_times: bool,
+    /// Refused: it is about containers
+    #[arg(short, long, hide = true)]
+    latest: bool,
+    #[command(flatten)]
+    platform: PlatformArgs,
+    /// The image
+    #[arg(value_name = "IMAGE", required_unless_present = "latest")]
+    image: Option<String>,
+    /// The image that it is compared with
+    #[arg(value_name = "BASE")]
+    base: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Json,
+}
+
+pub(crate) fn run(global: &Global, arguments: &Diff) -> Result<()> {
+    let Some(image) = arguments.image.as_ref().filter(|_| !arguments.latest) else {
+        return Err(Failure::new("--latest: there are no containers to choose from yet")
+            .hint("name an image"));
+    };
+    let settings = Settings::load(global)?;
+    let store = settings.store(true)?;
+    let wanted = arguments.platform.wanted(settings.wanted())?;
+    let open = |name: &String| -> Result<_> {
+        let found = images::find(&store, name)?;
+        Ok(images::open_image(&store, &found, &wanted)?)
+    };
+    let base = arguments.base.as_ref().map(open).transpose()?;
+    let times = if arguments.ignore_times { Times::Ignored } else { Times::Count };
+    let rights = settings.caller.rights();
+    let all = images::diff(&store, &open(image)?, base.as_ref(), times, rights)?;
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    match arguments.format {
+        Some(Format::Json) => writeln!(out, "{}", json(&all))?,
+        None => {
+            for Differing { kind, path } in &all {
+                let letter = match kind {
+                    ChangeKind::Changed => b"C ",
+                    ChangeKind::Added => b"A ",
+                    ChangeKind::Deleted => b"D ",
+                };
+                out.write_all(letter)?;
+                out.write_all(&on_one_line(path))?;
+                out.write_all(b"\n")?;
+            }
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// A name may hold line ends and what terminals take for commands.
+fn on_one_line(path: &[u8]) -> Vec<u8> {
+    let escape = |byte: &u8| match byte.is_ascii_control() {
+        true => byte.escape_ascii().collect(),
+        false => vec![*byte],
+    };
+    path.iter().flat_map(escape).collect()
+}
+
+/// podman's object: a list for each kind that there is.
+fn json(all: &[Differing]) -> String {
+    let of = |wanted: ChangeKind| -> Vec<String> {
+        let those = all.iter().filter(|it| it.kind == wanted);
+        those.map(|it| String::from_utf8_lossy(&it.path).into_owned()).collect()
+    };
+    oci::json::write_pretty(&Object(&[
+        ("changed", &of(ChangeKind::Changed)),
+        ("added", &of(ChangeKind::Added)),
+        ("deleted", &of(ChangeKind::Deleted)),
+    ]))
+}
