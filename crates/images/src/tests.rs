@@ -2,7 +2,9 @@
 
 mod making;
 
-use crate::{Compression, CopyOptions, Instances, Kind, PullOptions, Rights, Silent, Stored};
+use crate::{
+    Compression, CopyOptions, Instances, Kind, Layers, PullOptions, Rights, Silent, Stored,
+};
 use archive::TreePath;
 use archive::tar::{Bytes, Entry, What, Writer};
 use oci::image::{Descriptor, ImageConfig, Manifest, RootFs, media_type};
@@ -209,9 +211,10 @@ fn layers_are_packed_as_somebody_wants() {
     let tars = [tar(&[("one", 0o644)]), tar(&[("two", 0o644)])];
     write_image(&scratch.sink("in"), &tars, None);
     let policy = policy();
-    let layers = |compression, force_compression, name: &str| {
+    let layers = |compression, layers, force_compression, name: &str| {
         let options = CopyOptions {
             compression: Some(compression),
+            layers,
             force_compression,
             ..CopyOptions::new(Instances::All, &policy, &Silent)
         };
@@ -219,12 +222,12 @@ fn layers_are_packed_as_somebody_wants() {
         let types = copied.root.manifest().unwrap().layers.clone();
         (copied.changed, types[0].media_type.clone())
     };
-    assert_eq!(
-        layers(Compression::Zstd(3), false, "x"),
-        (false, media_type::OCI_LAYER_GZIP.into())
-    );
-    assert_eq!(layers(Compression::Zstd(3), true, "y"), (true, media_type::OCI_LAYER_ZSTD.into()));
-    assert_eq!(layers(Compression::None, true, "z"), (true, media_type::OCI_LAYER.into()));
+    let zstd = Compression::Zstd(3);
+    let (usual, kept) = (Layers::AsUsual, Layers::AsTheyAre);
+    assert_eq!(layers(zstd, kept, false, "w"), (false, media_type::OCI_LAYER_GZIP.into()));
+    assert_eq!(layers(zstd, kept, true, "x"), (true, media_type::OCI_LAYER_ZSTD.into()));
+    assert_eq!(layers(zstd, usual, false, "y"), (true, media_type::OCI_LAYER_ZSTD.into()));
+    assert_eq!(layers(Compression::None, usual, true, "z"), (true, media_type::OCI_LAYER.into()));
     for name in ["y", "z"] {
         pull(&scratch.store(), &scratch.source(name), &format!("example.org/{name}:1")).unwrap();
     }
