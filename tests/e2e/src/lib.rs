@@ -216,6 +216,15 @@ impl Bundle {
         value["status"].as_str().unwrap_or("none").to_string()
     }
 
+    /// The container's directory in the unified hierarchy; `None`: the machine has v1.
+    pub fn cgroup(&self) -> Option<PathBuf> {
+        let root = Path::new("/sys/fs/cgroup");
+        root.join("cgroup.controllers").is_file().then(|| match uses_systemd() {
+            true => root.join(format!("system.slice/tare-{}.scope", self.name)),
+            false => root.join(&self.name),
+        })
+    }
+
     /// What is left of the container: state, cgroups, mounts.
     pub fn leftovers(&self) -> Vec<PathBuf> {
         let state = std::fs::read_dir(self.dir.join("state")).into_iter().flatten().flatten();

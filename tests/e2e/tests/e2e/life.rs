@@ -111,12 +111,9 @@ fn a_container_in_the_foreground_obeys_the_other_verbs() {
 
 /// What a cgroup file of the container's says.
 fn limit(bundle: &Bundle, v1: (&str, &str), v2: &str) -> String {
-    let root = std::path::Path::new("/sys/fs/cgroup");
-    let id = bundle.id();
-    let path = match (root.join("cgroup.controllers").is_file(), e2e::uses_systemd()) {
-        (true, false) => root.join(id).join(v2),
-        (true, true) => root.join(format!("system.slice/tare-{id}.scope")).join(v2),
-        (false, _) => root.join(v1.0).join(id).join(v1.1),
+    let path = match bundle.cgroup() {
+        Some(dir) => dir.join(v2),
+        None => std::path::Path::new("/sys/fs/cgroup").join(v1.0).join(bundle.id()).join(v1.1),
     };
     std::fs::read_to_string(path).unwrap().trim().to_string()
 }

@@ -272,18 +272,24 @@ fn exec_changes_the_process_by_option() {
 #[test]
 fn exec_joins_a_cgroup_below_the_containers() {
     let Some(mut bundle) = Bundle::new("exec_joins_a_cgroup_below_the_containers") else { return };
-    let test = "exec_joins_a_cgroup_below_the_containers";
     bundle.args(&["sleep", "100"]).start();
     let id = bundle.id().to_string();
-    let sub = format!("/sys/fs/cgroup/pids/{id}/sub");
-    if std::fs::create_dir(&sub).is_err() {
-        return skip(test, "needs the pids hierarchy of cgroup v1");
-    }
-    let output = bundle.runtime(&["exec", "--cgroup", "pids:sub", &id, "cat", "/proc/self/cgroup"]);
+    // On v2 there is one hierarchy, and it has no name.
+    let (controller, dir) = match bundle.cgroup() {
+        Some(dir) => ("", dir),
+        None => ("pids:", format!("/sys/fs/cgroup/pids/{id}").into()),
+    };
+    let sub = dir.join("sub");
+    std::fs::create_dir(&sub).unwrap();
+    let exec = |name: &str, args: &[&str]| {
+        let place = format!("{controller}{name}");
+        bundle.runtime(&[&["exec", "--cgroup", &place, &id], args].concat())
+    };
+    let output = exec("sub", &["cat", "/proc/self/cgroup"]);
     let text = stdout(&output);
-    let line = text.lines().find(|line| line.contains(":pids:"));
+    let line = text.lines().find(|line| line.contains(&format!(":{controller}")));
     assert!(line.is_some_and(|line| line.ends_with("/sub")), "{text}{}", stderr(&output));
-    let missing = bundle.runtime(&["exec", "--cgroup", "pids:nowhere", &id, "true"]);
+    let missing = exec("nowhere", &["true"]);
     assert_eq!(missing.status.code(), Some(255), "{}", stderr(&missing));
     std::fs::remove_dir(sub).unwrap();
 }
