@@ -6,6 +6,7 @@
 //! - [`auth`]: credentials from `auth.json`, docker's `config.json` and credential helpers;
 //! - [`certs`]: certificates of registries and clients, `certs.d`;
 //! - [`policy`]: which images are accepted, `policy.json`;
+//! - [`sync`]: which images are mirrored, skopeo's YAML files;
 //! - [`lookaside`]: where signatures are kept beside registries, `registries.d`;
 //! - [`names`]: addresses of hosts, `hosts`, `resolv.conf`;
 //! - [`proxy`]: proxies of the environment.
@@ -45,6 +46,7 @@ pub mod policy;
 pub mod proxy;
 pub mod registries;
 pub mod registry;
+pub mod sync;
 mod transfer;
 mod yaml;
 
