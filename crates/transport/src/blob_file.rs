@@ -162,6 +162,12 @@ pub(crate) fn exists(path: &Path) -> Result<bool> {
     path.try_exists().map_err(|error| Error::os("look at", path, &error))
 }
 
+/// The size of a file.
+pub(crate) fn size(path: &Path) -> Result<u64> {
+    let metadata = path.metadata().map_err(|error| Error::os("look at", path, &error))?;
+    Ok(metadata.len())
+}
+
 /// Refuses content that nobody can find.
 pub(crate) fn not_found(what: &str, digest: &Digest, place: &Path) -> Error {
     let text = format!("{}: there is no {what} {digest}", place.display());

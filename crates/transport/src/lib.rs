@@ -21,7 +21,7 @@
 //! - [`daemon`]: `docker-daemon:`, the images of a running dockerd;
 //! - [`registry`]: `docker://`, a registry.
 //!
-//! [`place`] reads how users write where an image is.
+//! [`signature`] is what may be beside an image; [`place`] reads how users write where an image is.
 //!
 //! Nothing here looks at the environment: callers say which files there are. What a document may
 //! hold is bounded by named constants.
@@ -46,6 +46,7 @@ pub mod policy;
 pub mod proxy;
 pub mod registries;
 pub mod registry;
+pub mod signature;
 pub mod sync;
 mod transfer;
 mod yaml;

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::Scopes;
+use crate::signature::Signature;
 use oci::image::media_type::Format;
 use oci::image::{Descriptor, Document};
 use oci::{Digest, Reference};
@@ -41,6 +42,27 @@ pub trait Source: Send + Sync {
     ) -> Result<bool> {
         Ok(false)
     }
+
+    /// How large content is that no descriptor tells of: docker's schema 1 has digests alone.
+    fn blob_size(&self, digest: &Digest) -> Result<u64> {
+        let text = format!("nobody knows the size of {digest}");
+        Err(Error::new(ErrorKind::Unsupported, text))
+    }
+
+    /// The signatures that are kept beside the image; with a digest, of one of its manifests.
+    fn signatures(&self, _instance: Option<&Digest>) -> Result<Vec<Signature>> {
+        Ok(Vec::new())
+    }
+
+    /// What is kept below another tag or name beside the image, where somebody has said that this is so.
+    fn companion(&self, _tag: &str) -> Result<Option<Document>> {
+        Ok(None)
+    }
+
+    /// What refers to a manifest, wherever that is known.
+    fn referrers(&self, _subject: &Digest) -> Result<Vec<Descriptor>> {
+        Ok(Vec::new())
+    }
 }
 
 /// Somewhere an image goes: first its blobs, then the manifests that name them, and at last the one
@@ -69,14 +91,47 @@ pub trait Sink: Send + Sync {
         Ok(false)
     }
 
+    /// Whether a manifest is there already, with all that it leads to.
+    fn has_instance(&self, _digest: &Digest) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Puts a manifest that another one names.
     fn put_instance(&self, manifest: &Document) -> Result<()>;
+
+    /// Puts the signatures of the image, or of one of its manifests, which must come afterwards. Returns
+    /// those that there is no place for.
+    fn put_signatures(
+        &self,
+        _manifest: &Digest,
+        _is_instance: bool,
+        signatures: &[Signature],
+    ) -> Result<Vec<Signature>> {
+        Ok(signatures.to_vec())
+    }
+
+    /// What is below another tag or name beside the image, if such are kept.
+    fn companion(&self, _tag: &str) -> Result<Option<Document>> {
+        Ok(None)
+    }
+
+    /// Puts a manifest below another tag or name beside the image, where there is a place for such
+    /// ([`Takes::companions`]).
+    fn put_companion(&self, _tag: &str, _manifest: &Document) -> Result<()> {
+        Err(Error::new(ErrorKind::Unsupported, "there is a place for one image only"))
+    }
+
+    /// Puts a manifest that refers to another one so that it can be found by that, where there is a place for
+    /// such ([`Takes::referrers`]).
+    fn put_referrer(&self, _manifest: &Document) -> Result<()> {
+        Err(Error::new(ErrorKind::Unsupported, "there is a place for one image only"))
+    }
 
     /// Puts the manifest that the name stands for, and makes the image complete.
     fn finish(&self, manifest: &Document) -> Result<()>;
 }
 
-/// What a sink can hold. The default is anything.
+/// What a sink can hold. The default is any image, and nothing beside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Takes {
     /// Manifests of this format only.
@@ -90,6 +145,10 @@ pub struct Takes {
     /// One blob after the other, as the manifest names them: what is written is one stream, and the same
     /// for the same image.
     pub in_order: bool,
+    /// What cosign keeps beside images, below tags of their own.
+    pub companions: bool,
+    /// What refers to images.
+    pub referrers: bool,
 }
 
 /// Copies content, and says whose fault a failure is.

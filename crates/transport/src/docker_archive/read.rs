@@ -32,8 +32,10 @@ pub struct Archive {
 pub struct ArchiveImage {
     /// Its position, from 0.
     pub position: usize,
-    /// Its names, with tags, as the archive has them. Names that are none are left out.
+    /// Its names, with tags. Names that are none are left out.
     pub names: Vec<Reference>,
+    /// Its names as the archive has them.
+    pub written: Vec<String>,
 }
 
 impl Archive {
@@ -75,7 +77,11 @@ impl Archive {
     /// The images, in the archive's order.
     pub fn images(&self) -> Vec<ArchiveImage> {
         let images = self.items.iter().enumerate();
-        images.map(|(position, item)| ArchiveImage { position, names: names(item) }).collect()
+        let image = |(position, item): (usize, &Item)| {
+            let written = item.repo_tags.iter().flatten().cloned().collect();
+            ArchiveImage { position, names: names(item), written }
+        };
+        images.map(image).collect()
     }
 
     /// An image of the archive.

@@ -214,6 +214,7 @@ impl Sink for ArchiveSink {
             packs_layers: false,
             single: true,
             in_order: true,
+            ..Takes::default()
         }
     }
 

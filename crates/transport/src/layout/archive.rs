@@ -1,6 +1,6 @@
 //! `oci-archive:`, a layout in a tar archive.
 
-use super::{Place, Select, add, choose, empty_index, name_of, write_version};
+use super::{Place, Select, add, beside, choose, empty_index, name_of, write_version};
 use crate::archives::{Members, Output};
 use crate::blob_file::not_found;
 use crate::error::{Error, ErrorKind, Result};
@@ -71,7 +71,8 @@ impl LayoutArchive {
         let what = format!("{TRANSPORT}:{}", place.details());
         let chosen = choose(&what, select, &self.index)?.clone();
         chosen.check()?;
-        Ok(LayoutArchiveSource { members: Arc::clone(&self.members), place, chosen })
+        let members = Arc::clone(&self.members);
+        Ok(LayoutArchiveSource { members, place, index: self.index.clone(), chosen })
     }
 }
 
@@ -79,6 +80,7 @@ impl LayoutArchive {
 pub struct LayoutArchiveSource {
     members: Arc<Members>,
     place: Place,
+    index: Index,
     chosen: Descriptor,
 }
 
@@ -113,6 +115,15 @@ impl Source for LayoutArchiveSource {
         let section = self.members.find(&blob_name(&digest))?;
         let section = section.ok_or_else(|| not_found("blob", &digest, &self.place.directory))?;
         Ok(Box::new(Verified::new(section, digest, Some(descriptor.size))))
+    }
+
+    fn companion(&self, tag: &str) -> Result<Option<Document>> {
+        let entry = beside::named(&self.index, tag);
+        entry.map(|entry| self.manifest(Some(entry.verifiable()?))).transpose()
+    }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
+        beside::referrers(&self.index, subject, &|digest| self.manifest(Some(digest)))
     }
 }
 
@@ -208,7 +219,13 @@ impl LayoutArchiveSink {
 
 impl Sink for LayoutArchiveSink {
     fn takes(&self) -> Takes {
-        Takes { packs_layers: true, in_order: true, ..Takes::default() }
+        Takes {
+            packs_layers: true,
+            in_order: true,
+            companions: true,
+            referrers: true,
+            ..Takes::default()
+        }
     }
 
     fn has_blob(&self, digest: &Digest) -> Result<bool> {
@@ -238,6 +255,20 @@ impl Sink for LayoutArchiveSink {
             Some(name) => state.output.bytes(&name, manifest.bytes()),
             None => Ok(()),
         }
+    }
+
+    fn put_companion(&self, tag: &str, manifest: &Document) -> Result<()> {
+        self.put_instance(manifest)?;
+        let mut state = self.writer.state();
+        add(&mut state.index, manifest.descriptor(), Some(&tag.to_owned()));
+        Ok(())
+    }
+
+    fn put_referrer(&self, manifest: &Document) -> Result<()> {
+        self.put_instance(manifest)?;
+        let mut state = self.writer.state();
+        add(&mut state.index, beside::referrer(manifest), None);
+        Ok(())
     }
 
     fn finish(&self, manifest: &Document) -> Result<()> {

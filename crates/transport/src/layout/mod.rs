@@ -11,6 +11,7 @@
 //! programs can add images at once.
 
 mod archive;
+mod beside;
 mod place;
 mod remove;
 
@@ -54,6 +55,7 @@ impl Blobs {
 pub struct LayoutSource {
     place: Place,
     blobs: Blobs,
+    index: Index,
     chosen: Descriptor,
 }
 
@@ -69,7 +71,7 @@ impl LayoutSource {
         let chosen = choose(&place.to_string(), &place.select, &index)?.clone();
         chosen.check()?;
         let blobs = Blobs::new(&place.directory, shared_blobs);
-        Ok(Self { place, blobs, chosen })
+        Ok(Self { place, blobs, index, chosen })
     }
 
     /// The descriptor of the image, with its annotations and platform.
@@ -102,6 +104,19 @@ impl Source for LayoutSource {
     fn blob(&self, descriptor: &Descriptor) -> Result<Blob> {
         blob_file::open_blob(&self.blobs.path(descriptor.verifiable()?), descriptor)
     }
+
+    fn blob_size(&self, digest: &Digest) -> Result<u64> {
+        blob_file::size(&self.blobs.path(digest))
+    }
+
+    fn companion(&self, tag: &str) -> Result<Option<Document>> {
+        let entry = beside::named(&self.index, tag);
+        entry.map(|entry| self.manifest(Some(entry.verifiable()?))).transpose()
+    }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
+        beside::referrers(&self.index, subject, &|digest| self.manifest(Some(digest)))
+    }
 }
 
 /// Reads `index.json`. A layout without `oci-layout` is read: many programs make such ones.
@@ -129,16 +144,18 @@ fn replace_index(directory: &Path, index: &Index) -> Result<()> {
 /// Chooses an image of an index. `what` is what messages call the place.
 fn choose<'i>(what: &str, select: &Select, index: &'i Index) -> Result<&'i Descriptor> {
     let all = &index.manifests;
+    let images = || all.iter().filter(|it| !beside::is_beside(it));
     let found = match select {
-        Select::Only if all.len() > 1 => {
-            let text = format!("{what}: there are {} images", all.len());
+        Select::Only if images().count() > 1 => {
+            let text = format!("{what}: there are {} images", images().count());
             let names: Vec<&str> =
-                all.iter().filter_map(|it| Some(&**it.annotations.get(NAME)?)).collect();
+                images().filter_map(|it| Some(&**it.annotations.get(NAME)?)).collect();
             let hint =
                 format!("choose one: `:@0` to `:@{}`, `:{}`", all.len() - 1, names.join("`, `:"));
             return Err(Error::new(ErrorKind::Ambiguous, text).with_hint(hint));
         }
-        Select::Only => all.first(),
+        // One that holds artifacts only is one of those.
+        Select::Only => images().next().or(all.first().filter(|_| all.len() == 1)),
         Select::Name(name) => all.iter().find(|it| it.annotations.get(NAME) == Some(name)),
         Select::Position(position) => all.get(*position),
         Select::Digest(digest) => all.iter().find(|it| it.digest == (*digest).into()),
@@ -214,7 +231,7 @@ impl LayoutSink {
     }
 
     /// Adds an image to `index.json`.
-    fn add(&self, image: Descriptor) -> Result<()> {
+    fn add(&self, image: Descriptor, name: Option<&String>) -> Result<()> {
         let path = self.directory.join("index.json");
         let fail = |error: std::io::Error| Error::os("lock", &self.directory, &error);
         let lock = File::open(&self.directory).map_err(fail)?;
@@ -225,14 +242,14 @@ impl LayoutSink {
         };
         index.schema_version = 2;
         index.media_type = OCI_INDEX.into();
-        add(&mut index, image, self.name.as_ref());
+        add(&mut index, image, name);
         replace_index(&self.directory, &index)
     }
 }
 
 impl Sink for LayoutSink {
     fn takes(&self) -> Takes {
-        Takes { packs_layers: true, ..Takes::default() }
+        Takes { packs_layers: true, companions: true, referrers: true, ..Takes::default() }
     }
 
     fn has_blob(&self, digest: &Digest) -> Result<bool> {
@@ -255,6 +272,27 @@ impl Sink for LayoutSink {
         blob_file::write(&path, manifest.bytes())
     }
 
+    fn companion(&self, tag: &str) -> Result<Option<Document>> {
+        if !blob_file::exists(&self.directory.join("index.json"))? {
+            return Ok(None);
+        }
+        let index = read_index(&self.directory)?;
+        let Some(entry) = beside::named(&index, tag) else { return Ok(None) };
+        let digest = entry.verifiable()?;
+        let bytes = blob_file::read_document(&self.blobs.path(digest))?;
+        verify_manifest(bytes, &entry.media_type, Some(digest)).map(Some)
+    }
+
+    fn put_companion(&self, tag: &str, manifest: &Document) -> Result<()> {
+        self.put_instance(manifest)?;
+        self.add(manifest.descriptor(), Some(&tag.to_owned()))
+    }
+
+    fn put_referrer(&self, manifest: &Document) -> Result<()> {
+        self.put_instance(manifest)?;
+        self.add(beside::referrer(manifest), None)
+    }
+
     fn finish(&self, manifest: &Document) -> Result<()> {
         let path = self.directory_of(manifest.digest())?;
         blob_file::write(&path, manifest.bytes())?;
@@ -262,6 +300,6 @@ impl Sink for LayoutSink {
         if let Some(parent) = path.parent() {
             blob_file::sync_directory(parent)?;
         }
-        self.add(manifest.descriptor())
+        self.add(manifest.descriptor(), self.name.as_ref())
     }
 }

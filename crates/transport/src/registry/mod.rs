@@ -9,6 +9,7 @@
 
 mod address;
 mod answer;
+mod beside;
 mod blob;
 mod challenge;
 mod connect;
@@ -25,6 +26,7 @@ mod upload;
 #[cfg(test)]
 mod tests;
 
+pub use beside::Beside;
 pub(crate) use connect::{Names, connector};
 pub use delete::Deleted;
 pub use host::{Found, Host};
@@ -48,7 +50,8 @@ const PAGES_LIMIT: usize = 1000;
 /// Tags that a page is asked for.
 const PAGE_SIZE: &str = "1000";
 
-/// A repository of a registry.
+/// A repository of a registry. Clones share their connections.
+#[derive(Clone)]
 pub struct Registry {
     session: Arc<Session>,
     repository: String,
