@@ -36,7 +36,9 @@ mod view;
 
 pub use change::{Change, apply_changes};
 pub use configuration::Configuration;
-pub use copy::{Compression, Copied, CopyOptions, Instances, Layers, OpenOrigin, copy};
+pub use copy::{
+    Compression, Copied, CopyOptions, Instances, Layers, OpenOrigin, copy, copy_beside,
+};
 pub use diff::{ChangeKind, Differing, Times, diff};
 pub use draft::{Draft, Made, Naming};
 pub use error::{Error, Kind, Result};

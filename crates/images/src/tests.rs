@@ -211,10 +211,10 @@ fn layers_are_packed_as_somebody_wants() {
     let tars = [tar(&[("one", 0o644)]), tar(&[("two", 0o644)])];
     write_image(&scratch.sink("in"), &tars, None);
     let policy = policy();
-    let layers = |compression, layers, force_compression, name: &str| {
+    let layers = |compression, chosen, force_compression, name: &str| {
         let options = CopyOptions {
+            layers: chosen,
             compression: Some(compression),
-            layers,
             force_compression,
             ..CopyOptions::new(Instances::All, &policy, &Silent)
         };
@@ -223,11 +223,23 @@ fn layers_are_packed_as_somebody_wants() {
         (copied.changed, types[0].media_type.clone())
     };
     let zstd = Compression::Zstd(3);
-    let (usual, kept) = (Layers::AsUsual, Layers::AsTheyAre);
-    assert_eq!(layers(zstd, kept, false, "w"), (false, media_type::OCI_LAYER_GZIP.into()));
-    assert_eq!(layers(zstd, kept, true, "x"), (true, media_type::OCI_LAYER_ZSTD.into()));
-    assert_eq!(layers(zstd, usual, false, "y"), (true, media_type::OCI_LAYER_ZSTD.into()));
-    assert_eq!(layers(Compression::None, usual, true, "z"), (true, media_type::OCI_LAYER.into()));
+    // A layout packs layers as it is told; what is packed so already stays as it is.
+    assert_eq!(
+        layers(Compression::Gzip(9), Layers::AsUsual, false, "w"),
+        (false, media_type::OCI_LAYER_GZIP.into())
+    );
+    assert_eq!(
+        layers(zstd, Layers::AsTheyAre, false, "x"),
+        (false, media_type::OCI_LAYER_GZIP.into())
+    );
+    assert_eq!(
+        layers(zstd, Layers::AsTheyAre, true, "x"),
+        (true, media_type::OCI_LAYER_ZSTD.into())
+    );
+    let packed = layers(zstd, Layers::AsUsual, false, "y");
+    assert_eq!(packed, (true, media_type::OCI_LAYER_ZSTD.into()));
+    let plain = layers(zstd, Layers::Plain, false, "z");
+    assert_eq!(plain, (true, media_type::OCI_LAYER.into()));
     for name in ["y", "z"] {
         pull(&scratch.store(), &scratch.source(name), &format!("example.org/{name}:1")).unwrap();
     }

@@ -5,8 +5,11 @@
 //! in the sink, in another repository of the same registry, and where the image came from; only then it
 //! is packed anew, which changes its digest, and that is said.
 
+mod beside;
 mod layers;
 mod pack;
+
+use beside::Moved;
 
 use crate::error::{Error, Kind, Result};
 use crate::gate::Gate;
@@ -71,6 +74,7 @@ const PARALLEL: usize = 3;
 pub type OpenOrigin<'a> = dyn Fn() -> Result<Option<Box<dyn Source>>> + Sync + 'a;
 
 /// How to copy.
+#[derive(Clone)]
 pub struct CopyOptions<'a> {
     /// Which images of an index.
     pub instances: Instances,
@@ -85,6 +89,10 @@ pub struct CopyOptions<'a> {
     pub force_compression: bool,
     /// Fail where a digest would change.
     pub preserve_digests: bool,
+    /// Signatures come along where there is a place for them.
+    pub signatures: bool,
+    /// So does what refers to the image.
+    pub referrers: bool,
     /// Where the image came from, for what the source has unpacked only.
     pub origin: Option<&'a OpenOrigin<'a>>,
     /// Repositories that may have the layers, too.
@@ -113,6 +121,8 @@ impl<'a> CopyOptions<'a> {
             compression: None,
             force_compression: false,
             preserve_digests: false,
+            signatures: true,
+            referrers: false,
             origin: None,
             mount_from: Vec::new(),
             precompute: None,
@@ -137,11 +147,8 @@ pub struct Copied {
 pub fn copy(source: &dyn Source, sink: &dyn Sink, options: &CopyOptions<'_>) -> Result<Copied> {
     let copying = Copying { source, sink, options, takes: sink.takes(), origin: Mutex::new(None) };
     let root = source.manifest(None)?;
-    let Some(index) = root.index() else {
-        let copied = copying.instance(&root)?;
-        sink.finish(&copied)?;
-        return Ok(Copied { changed: copied.digest() != root.digest(), root: copied });
-    };
+    let Some(index) = root.index() else { return copying.only(&root, false) };
+    options.gate.check(&source.scopes(), &root)?;
     let chosen = options.instances.choose(index)?;
     if matches!(options.instances, Instances::One(_)) || copying.takes.single {
         let [one] = chosen[..] else {
@@ -155,18 +162,12 @@ pub fn copy(source: &dyn Source, sink: &dyn Sink, options: &CopyOptions<'_>) -> 
             let one = inner.first().ok_or_else(|| Error::new(Kind::NotFound, "an empty index"))?;
             document = source.manifest(Some(one.verifiable()?))?;
         }
-        let copied = copying.instance(&document)?;
-        sink.finish(&copied)?;
-        return Ok(Copied { changed: copied.digest() != document.digest(), root: copied });
+        return copying.only(&document, true);
     }
     let mut changed = BTreeMap::new();
     for descriptor in chosen {
-        let digest = *descriptor.verifiable()?;
-        let document = source.manifest(Some(&digest))?;
-        let copied = copying.instance(&document)?;
-        sink.put_instance(&copied)?;
-        if copied.digest() != &digest {
-            changed.insert(digest, copied);
+        if let Some((digest, document)) = copying.child(descriptor)? {
+            changed.insert(digest, document);
         }
     }
     let own = match MediaType::of(root.media_type()) {
@@ -179,8 +180,25 @@ pub fn copy(source: &dyn Source, sink: &dyn Sink, options: &CopyOptions<'_>) -> 
         false => rewrite::index(index, format, &changed)?,
     };
     copying.check_preserved(&root, &new)?;
+    copying.beside(&Moved {
+        old: *root.digest(),
+        new: *new.digest(),
+        from_index: false,
+        to_index: false,
+    })?;
     sink.finish(&new)?;
     Ok(Copied { changed: new.digest() != root.digest(), root: new })
+}
+
+/// Copies what is beside a manifest that is there already: signatures and referrers.
+pub fn copy_beside(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    manifest: &Digest,
+    options: &CopyOptions<'_>,
+) -> Result<()> {
+    let copying = Copying { source, sink, options, takes: sink.takes(), origin: Mutex::new(None) };
+    copying.beside(&Moved { old: *manifest, new: *manifest, from_index: false, to_index: false })
 }
 
 struct Copying<'c> {
@@ -202,6 +220,40 @@ struct Layer<'l> {
 }
 
 impl Copying<'_> {
+    /// Copies the only image; `from_index` says that it was one of several.
+    fn only(&self, document: &Document, from_index: bool) -> Result<Copied> {
+        let copied = self.instance(document)?;
+        let (old, new) = (*document.digest(), *copied.digest());
+        self.beside(&Moved { old, new, from_index, to_index: false })?;
+        self.sink.finish(&copied)?;
+        Ok(Copied { changed: copied.digest() != document.digest(), root: copied })
+    }
+
+    /// Copies one image of an index, and says what has become of it if it is another one now.
+    fn child(&self, descriptor: &Descriptor) -> Result<Option<(Digest, Document)>> {
+        let digest = *descriptor.verifiable()?;
+        let moved = |new: Digest| Moved { old: digest, new, from_index: true, to_index: true };
+        let as_it_is = self.options.format.is_none()
+            && self.options.layers == Layers::AsUsual
+            && self.options.compression.is_none();
+        // Nobody has to ask for it, where asking is counted.
+        if as_it_is && self.sink.has_instance(&digest)? {
+            let step = Step {
+                what: "Copying image",
+                digest: digest.to_string(),
+                bytes: Some(descriptor.size),
+            };
+            self.options.progress.begin(&step).end(End::Present);
+            self.beside(&moved(digest))?;
+            return Ok(None);
+        }
+        let document = self.source.manifest(Some(&digest))?;
+        let copied = self.instance(&document)?;
+        self.beside(&moved(*copied.digest()))?;
+        self.sink.put_instance(&copied)?;
+        Ok((copied.digest() != &digest).then_some((digest, copied)))
+    }
+
     fn check_preserved(&self, old: &Document, new: &Document) -> Result<()> {
         match self.options.preserve_digests && old.digest() != new.digest() {
             true => {
