@@ -29,6 +29,7 @@ pub(crate) enum Verb {
     Pull(image::pull::Pull),
     Push(image::push::Push),
     Copy(Box<image::copy::Copy>),
+    Sync(Box<image::sync::Sync>),
     Login(remote::login::Login),
     Logout(remote::logout::Logout),
     Search(remote::search::Search),

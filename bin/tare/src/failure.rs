@@ -38,6 +38,14 @@ impl Failure {
         self
     }
 
+    /// A hint for those that have none.
+    pub(crate) fn hint_unless(self, hint: &str) -> Self {
+        match self.hint {
+            Some(_) => self,
+            None => self.hint(hint),
+        }
+    }
+
     /// The same failure, of what was attempted.
     pub(crate) fn during(self, what: impl fmt::Display) -> Self {
         Self { message: format!("{what}: {}", self.message), ..self }

@@ -65,6 +65,7 @@ fn verb(arguments: cli::Tare) -> failure::Result<u8> {
         Verb::Pull(arguments) => image::pull::run(&global, &arguments)?,
         Verb::Push(arguments) => image::push::run(&global, &arguments)?,
         Verb::Copy(arguments) => image::copy::run(&global, &arguments)?,
+        Verb::Sync(arguments) => image::sync::run(&global, &arguments)?,
         Verb::Inspect(arguments) => return image::inspect_place::run(&global, &arguments),
         Verb::ListTags(arguments) => image::list_tags::run(&global, &arguments)?,
         Verb::Delete(arguments) => image::delete::run(&global, &arguments)?,

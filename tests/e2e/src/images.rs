@@ -6,11 +6,12 @@ use archive::compression::{Codec, Encoder};
 use archive::tar::{Bytes, Entry, What, Writer};
 use oci::image::{Descriptor, ImageConfig, Index, Manifest, Platform, RootFs, media_type};
 use oci::{Algorithm, Digest};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use transport::Sink;
 use transport::hash::{digest_of, verify_manifest};
@@ -113,7 +114,8 @@ impl Yard {
         text
     }
 
-    /// Calls skopeo, which must succeed, and returns its standard output. `None`: there is none, said by SKIP.
+    /// Calls skopeo, which must succeed, and returns its standard output. `None`: there is none, or an
+    /// older one that does not know an option, said by SKIP.
     pub fn skopeo(&self, test: &str, args: &[&str]) -> Option<String> {
         let program = std::env::var_os(SKOPEO).map_or_else(|| "skopeo".into(), PathBuf::from);
         let policy = self.path("home/.config/containers/policy.json");
@@ -122,8 +124,24 @@ impl Yard {
             crate::skip(test, "skopeo is not installed");
             return None;
         };
-        assert!(output.status.success(), "skopeo {args:?}: {}", crate::stderr(&output));
+        let text = crate::stderr(&output);
+        if text.contains("unknown flag") {
+            crate::skip(test, &format!("skopeo is too old: {}", text.trim()));
+            return None;
+        }
+        assert!(output.status.success(), "skopeo {args:?}: {text}");
         Some(crate::stdout(&output))
+    }
+
+    /// Whether skopeo is there and of this version of 1 at least; otherwise said by SKIP.
+    pub fn has_skopeo(&self, test: &str, minor: u32) -> bool {
+        let Some(text) = self.skopeo(test, &["--version"]) else { return false };
+        let found = text.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
+        let is_enough = found.is_some_and(|found| found >= minor);
+        if !is_enough {
+            crate::skip(test, &format!("skopeo is older than 1.{minor}"));
+        }
+        is_enough
     }
 }
 
@@ -198,6 +216,60 @@ impl Drop for DockerRegistry {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Passes on what goes to a registry, and notes what was asked for.
+pub struct Recorder {
+    host: String,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Recorder {
+    /// Stands before a registry. Its threads end with the test's process.
+    pub fn before(registry: &DockerRegistry) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let host = listener.local_addr().expect("an address").to_string();
+        let (asked, target) = (Arc::new(Mutex::new(Vec::new())), registry.host().to_owned());
+        let noted = asked.clone();
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let (noted, target) = (noted.clone(), target.clone());
+                std::thread::spawn(move || pass_on(client, &target, &noted));
+            }
+        });
+        Self { host, asked }
+    }
+
+    /// Its name in references.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// What was asked since the last time: `GET /v2/...`.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().expect("no thread has panicked"))
+    }
+}
+
+fn pass_on(client: TcpStream, target: &str, noted: &Mutex<Vec<String>>) {
+    let Ok(server) = TcpStream::connect(target) else { return };
+    let (mut to_client, mut from_server) =
+        (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
+    std::thread::spawn(move || std::io::copy(&mut from_server, &mut to_client));
+    let (mut from_client, mut to_server) = (client, server);
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(count @ 1..) = from_client.read(&mut buffer) {
+        // A request begins with what is read: nobody sends the next one before the answer.
+        let text = String::from_utf8_lossy(&buffer[..count.min(1024)]);
+        if let Some((asked, _)) = text.split_once(" HTTP/1.1\r\n")
+            && asked.contains(" /v2/")
+        {
+            noted.lock().expect("no thread has panicked").push(asked.to_owned());
+        }
+        if to_server.write_all(&buffer[..count]).is_err() {
+            return;
+        }
     }
 }
 

@@ -48,6 +48,9 @@ pub(crate) struct Copy {
     /// Copy no signatures
     #[arg(long)]
     remove_signatures: bool,
+    /// Copy what refers to the image, too: signatures, descriptions, other artifacts
+    #[arg(long)]
+    with_referrers: bool,
     /// How many layers are copied at once [default: 3]
     #[arg(long, value_name = "NUMBER")]
     image_parallel_copies: Option<usize>,
@@ -125,6 +128,7 @@ fn copy(global: &Global, arguments: &Copy) -> Result<()> {
     let [mut of_source, mut of_destination] =
         [arguments.from.access(&arguments.retry)?, arguments.to.access(&arguments.retry)?];
     for access in [&mut of_source, &mut of_destination] {
+        access.companions = arguments.with_referrers;
         access.authfile = access.authfile.take().or_else(|| arguments.authfile.clone());
     }
     let shown = Shown::new(arguments.quiet);
@@ -195,6 +199,8 @@ impl Copying<'_> {
             )?,
             force_compression: packing.dest_force_compress_format,
             preserve_digests: arguments.preserve_digests,
+            signatures: !arguments.remove_signatures,
+            referrers: arguments.with_referrers,
             precompute: temporary.transpose()?,
             parallel: match arguments.image_parallel_copies {
                 None | Some(0) => usual.parallel,

@@ -5,11 +5,13 @@ use crate::failure::{Failure, Result};
 use crate::settings::{Global, PlaceArgs, RetryArgs, Settings, ask_registry};
 use clap::Args;
 use template::{Field, Struct, Value};
+use transport::docker_archive::Archive;
 use transport::place::Place;
 
 /// List the tags of a repository
 ///
-/// SOURCE is docker://REPOSITORY, without a tag. The tags come as JSON.
+/// SOURCE is docker://REPOSITORY without a tag, or docker-archive:FILE. The tags come as JSON; images of an
+/// archive that have none are called @ and their number.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  tare list-tags docker://registry.example.com/team/app")]
 pub(crate) struct ListTags {
@@ -44,6 +46,17 @@ fn fields(settings: &Settings<'_>, arguments: &ListTags) -> Result<Vec<Field>> {
                 Field::new("Repository", repository.name()),
                 Field::new("Tags", Value::texts(tags)),
             ])
+        }
+        Place::DockerArchive(place) => {
+            let archive = Archive::open(&place.path, &settings.temporary_dir()?)?;
+            let mut names = Vec::new();
+            for image in archive.images() {
+                match image.written.is_empty() {
+                    true => names.push(format!("@{}", image.position)),
+                    false => names.extend(image.written),
+                }
+            }
+            Ok(vec![Field::new("Tags", Value::texts(names))])
         }
         other => {
             let text = format!("images of {}: have no list of tags", other.transport());

@@ -19,6 +19,7 @@ pub(crate) mod push;
 pub(crate) mod remove;
 pub(crate) mod rows;
 pub(crate) mod signing;
+pub(crate) mod sync;
 pub(crate) mod tag;
 pub(crate) mod tree;
 pub(crate) mod users;

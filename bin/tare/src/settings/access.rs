@@ -8,7 +8,7 @@ use transport::auth::{Credentials, Lookup};
 use transport::certs::Certificates;
 use transport::proxy::Proxies;
 use transport::registries;
-use transport::registry::Options;
+use transport::registry::{Beside, Options};
 
 /// What options say about one side.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,8 @@ pub(crate) struct Access {
     pub(crate) backoff: Option<Duration>,
     /// Where dockerd listens.
     pub(crate) daemon_host: Option<String>,
+    /// Look for what cosign keeps of images, whatever `registries.d` says.
+    pub(crate) companions: bool,
     /// More names of an image that goes into docker's archive.
     pub(crate) additional_names: Vec<oci::Reference>,
     /// Where layouts keep their blobs together.
@@ -63,6 +65,19 @@ impl Settings<'_> {
             backoff: access.backoff.unwrap_or(defaults.backoff),
             ..defaults
         })
+    }
+
+    /// What is kept beside the images of a registry, and how servers of signatures are reached.
+    pub(crate) fn beside(&self, name: &oci::Reference, access: &Access) -> Result<Option<Beside>> {
+        let mut section = self.lookaside()?.section(name).cloned();
+        if access.companions {
+            section.get_or_insert_default().sigstore_attachments = Some(true);
+        }
+        let Some(section) = section else { return Ok(None) };
+        let place =
+            registries::Source { reference: name.clone(), insecure: false, is_mirror: false };
+        let nobody = Access { anonymous: true, ..access.clone() };
+        Ok(Some(Beside { section, options: self.registry_options(&place, &nobody)? }))
     }
 
     /// Where credentials are looked for.

@@ -77,7 +77,6 @@ impl<'g> Settings<'g> {
     }
 
     /// Where signatures lie beside registries.
-    #[allow(dead_code, reason = "the verbs that copy signatures come next")]
     pub(crate) fn lookaside(&self) -> Result<lookaside::Lookaside> {
         let own = self.caller.config_home().map(|dir| dir.join("containers/registries.d"));
         let directory = match (&self.global.registries_d, own) {

@@ -21,7 +21,10 @@ pub(crate) fn open_source(
     access: &Access,
 ) -> Result<Box<dyn Source>> {
     Ok(match place {
-        Place::Registry(image) => Box::new(registry_source(settings, &image.name, access)?),
+        Place::Registry(image) => {
+            let beside = settings.beside(&image.name, access)?;
+            Box::new(registry_source(settings, &image.name, access)?.with_beside(beside))
+        }
         Place::Layout(place) => {
             Box::new(LayoutSource::open(place, access.shared_blobs.as_deref())?)
         }
@@ -187,7 +190,9 @@ pub(crate) fn open_sink(
     Ok(match place {
         Place::Registry(image) => {
             let name = image.name.clone().or_latest();
-            Box::new(RegistrySink::new(connect(settings, &name, access)?, &name))
+            let registry = connect(settings, &name, access)?;
+            let beside = settings.beside(&name, access)?;
+            Box::new(RegistrySink::new(registry, &name).with_beside(beside))
         }
         Place::Layout(place) => {
             Box::new(LayoutSink::create(place, access.shared_blobs.as_deref())?)

@@ -1,6 +1,6 @@
 //! `copy`, beside skopeo's.
 
-use e2e::images::{DockerRegistry, Sample, Yard};
+use e2e::images::{DockerRegistry, Recorder, Sample, Yard};
 use serde_json::Value;
 
 const ONE: Sample =
@@ -152,4 +152,66 @@ fn the_store_is_a_place_as_any_other() {
     assert!(text.contains("--format: the store keeps manifests as they come"), "{text}");
     let text = yard.fails(&["copy", "store:absent", "dir:out"]);
     assert!(text.contains("copying store:absent to dir:out: absent: no such image"), "{text}");
+}
+
+#[test]
+fn a_copy_goes_on_where_it_stopped() {
+    const TEST: &str = "a_copy_goes_on_where_it_stopped";
+    let yard = Yard::new();
+    let Some(registry) = DockerRegistry::start(TEST, &yard) else { return };
+    ONE.write(&yard.path("layout"), "one");
+    yard.fine(&["copy", "-q", "oci:layout:one", &registry.place("app:1")]);
+    yard.fine(&["copy", "-q", "oci:layout:one", "dir:whole"]);
+    let recorder = Recorder::before(&registry);
+    let place = format!("docker://{}/app:1", recorder.host());
+    let blobs: Vec<String> =
+        yard.list("whole").into_iter().filter(|name| name.len() == 64).collect();
+    // One blob is whole, one was cut off by another program, and there is what nobody wants.
+    let [kept, damaged, _] = &blobs[..] else { panic!("{blobs:?}") };
+    for (name, content) in [
+        ("version", yard.read("whole/version")),
+        (kept, yard.read(&format!("whole/{kept}"))),
+        (damaged, b"half".to_vec()),
+        (&"0".repeat(64), b"another image's".to_vec()),
+        ("manifest.json", b"{}".to_vec()),
+        (".left-over.1-1", b"x".to_vec()),
+    ] {
+        yard.write(&format!("part/{name}"), &content);
+    }
+    yard.fine(&["copy", "-q", &place, "dir:part"]);
+    assert_eq!(files(&yard, "part"), files(&yard, "whole"));
+    let asked = recorder.take();
+    let fetched = |name: &str| asked.iter().any(|it| it.ends_with(&format!("blobs/sha256:{name}")));
+    assert!(fetched(damaged), "{asked:?}");
+    // A configuration is always read.
+    let manifest = json(&yard.read("whole/manifest.json"));
+    if manifest["config"]["digest"] != format!("sha256:{kept}") {
+        assert!(!fetched(kept), "{asked:?}");
+    }
+    yard.write("mine/notes", b"no image");
+    let text = yard.fails(&["copy", &place, "dir:mine"]);
+    assert!(text.contains("mine is not empty, and holds no image"), "{text}");
+}
+
+#[test]
+fn docker_archives_have_several_names() {
+    const TEST: &str = "docker_archives_have_several_names";
+    let yard = Yard::new();
+    ONE.write(&yard.path("layout"), "one");
+    let archive = format!("docker-archive:{}", yard.path("both.tar"));
+    let named = format!("{archive}:busybox:1.28.3");
+    let more = "--additional-tag=example.com/empty/but:different,example.com/empty:latest";
+    yard.fine(&["copy", "-q", more, "oci:layout:one", &named]);
+    let listed = yard.fine(&["list-tags", &archive]);
+    if let Some(theirs) = yard.skopeo(TEST, &["list-tags", &archive]) {
+        assert_eq!(json(listed.as_bytes()), json(theirs.as_bytes()));
+    }
+    for name in ["busybox:1.28.3", "example.com/empty/but:different", "example.com/empty:latest"] {
+        assert!(listed.contains(name), "{listed}");
+        yard.fine(&["copy", "-q", &format!("{archive}:{name}"), "dir:back"]);
+    }
+    yard.fine(&["copy", "-q", "oci:layout:one", "docker-archive:unnamed.tar"]);
+    assert!(yard.fine(&["list-tags", "docker-archive:unnamed.tar"]).contains("\"@0\""));
+    let text = yard.fails(&["copy", more, "oci:layout:one", "dir:x"]);
+    assert!(text.contains("--additional-tag: an image in a dir: has one name"), "{text}");
 }

@@ -4,4 +4,6 @@ mod copy;
 mod flags;
 mod inspect;
 mod repositories;
+mod signatures;
+mod sync;
 mod together;
