@@ -16,6 +16,10 @@ pub const REOPENS: u32 = 1000;
 pub const NAME_TRIES: u32 = 16;
 /// Names of references with digest: 255 bytes of name, 128 of tag, 135 of digest; and of other sources.
 pub const REFERENCE_BYTES: usize = 4096;
+/// Threads that read names: nearly all of the time is in the kernel.
+pub const READERS: usize = 4;
+/// Directories of names for each of them: for fewer a thread costs more than it saves.
+pub const DIRS_PER_READER: usize = 32;
 /// Layers of an image: overlay's own limit.
 pub const LAYERS: usize = 500;
 /// Indexes in indexes. Real ones have one level.

@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::files;
-use crate::limits::{LOCK_WAIT_MS, REFERENCE_BYTES};
+use crate::limits::{DIRS_PER_READER, LOCK_WAIT_MS, READERS, REFERENCE_BYTES};
 use crate::store::Store;
 use crate::work::Work;
 use crate::{fault, layout, lock};
@@ -132,17 +132,42 @@ impl Store {
 
 /// Reads every record of one store.
 pub(crate) fn each(root: &Fd, take: &mut dyn FnMut(Result<NameRecord>)) -> Result<()> {
-    for dir in files::list(root, layout::NAMES)? {
+    let dirs = files::list(root, layout::NAMES)?;
+    let share = dirs.len().div_ceil(READERS).max(DIRS_PER_READER);
+    // A thread for all but the first part: most stores have only that.
+    let (first, others) = dirs.split_at(share.min(dirs.len()));
+    std::thread::scope(|scope| {
+        let readers: Vec<_> =
+            others.chunks(share).map(|part| scope.spawn(|| read_dirs(root, part))).collect();
+        read_dirs(root, first)?.into_iter().for_each(&mut *take);
+        for reader in readers {
+            let panicked = || Error::new(Kind::Corrupt, "a reader of names panicked");
+            reader.join().map_err(|_| panicked())??.into_iter().for_each(&mut *take);
+        }
+        Ok(())
+    })
+}
+
+/// Reads the records of some directories of names.
+fn read_dirs(root: &Fd, dirs: &[String]) -> Result<Vec<Result<NameRecord>>> {
+    let mut records = Vec::new();
+    for dir in dirs {
         let path = format!("{}/{dir}", layout::NAMES);
-        for file in files::list(root, &path)? {
-            match read_any(root, &format!("{path}/{file}")) {
+        let opened = match files::open_dir(root, &path) {
+            Err(error) if error.kind() == Kind::NotFound => continue,
+            result => result?,
+        };
+        for file in files::list(&opened, ".")? {
+            match files::read_record::<NameRecord>(&opened, &file) {
                 // It was taken away since the directory was listed.
                 Err(error) if error.kind() == Kind::NotFound => {}
-                result => take(result),
+                // The error names the whole path.
+                Err(_) => records.push(read_any(root, &format!("{path}/{file}"))),
+                Ok(record) => records.push(placed(record, &format!("{path}/{file}"))),
             }
         }
     }
-    Ok(())
+    Ok(records)
 }
 
 fn read(root: &Fd, reference: &str, file: &str) -> Result<NameRecord> {
@@ -154,7 +179,10 @@ fn read(root: &Fd, reference: &str, file: &str) -> Result<NameRecord> {
 }
 
 pub(crate) fn read_any(root: &Fd, file: &str) -> Result<NameRecord> {
-    let record: NameRecord = files::read_record(root, file)?;
+    placed(files::read_record(root, file)?, file)
+}
+
+fn placed(record: NameRecord, file: &str) -> Result<NameRecord> {
     match layout::name(&record.reference).1 == file {
         true => Ok(record),
         false => Err(misplaced(&record, file)),
