@@ -1,7 +1,7 @@
 //! `tare image inspect`: what is known of images of the store, with docker's and podman's members.
 
-use super::look_at;
 use super::rows::repo_digests;
+use super::{look_at, with_all_names};
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::settings::{Global, PlatformArgs, Settings};
@@ -70,6 +70,7 @@ fn inspect(
     let Some(config) = &view.config else {
         return Err(Failure::new(format!("{name}: is an artifact, not an image")));
     };
+    let image = with_all_names(store, image)?;
     Ok(document(store, &image, &view, config))
 }
 

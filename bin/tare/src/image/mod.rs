@@ -80,7 +80,8 @@ pub(crate) fn run(global: &Global, arguments: &Image) -> Result<u8> {
     Ok(0)
 }
 
-/// The image of the store that a name means, with all its names, and what is known of it.
+/// The image of the store that a name means, with the names that it was found by, and what is known
+/// of it. Nothing else of the store is read.
 fn look_at(
     settings: &Settings<'_>,
     store: &store::Store,
@@ -91,11 +92,16 @@ fn look_at(
     let wanted = platform.wanted(settings.wanted())?;
     let rights = settings.caller.rights();
     let view = View::open(store, &found.digest, &found.media_type, Some(&wanted), rights)?;
-    let (mut names, _) = store.names()?;
-    names.retain(|record| record.target().is_ok_and(|digest| *digest == found.digest));
     let facts = view.facts();
-    let listed = Listed { root: found.digest, media_type: found.media_type, names, facts };
-    Ok((listed, view))
+    let (root, media_type, names) = (found.digest, found.media_type, found.names);
+    Ok((Listed { root, media_type, names, facts }, view))
+}
+
+/// The same image with all its names: all names of the store have to be read for that.
+fn with_all_names(store: &store::Store, image: Listed) -> Result<Listed> {
+    let (mut names, _) = store.names()?;
+    names.retain(|record| record.target().is_ok_and(|digest| *digest == image.root));
+    Ok(Listed { names, ..image })
 }
 
 /// The configuration of an image; what cannot be read has none.

@@ -74,7 +74,7 @@ pub(crate) fn run(global: &Global, arguments: &Prune) -> Result<()> {
             result => result?,
         }
     }
-    let bytes = removal.finish(global)?;
+    let bytes = removal.collect(global)?;
     let size = units::decimal_size(bytes, 4);
     output::write(format!("Total reclaimed space: {size}\n").as_bytes())
 }

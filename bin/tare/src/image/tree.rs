@@ -1,7 +1,7 @@
 //! `tare image tree`: the layers of an image, and who else has them.
 
-use super::look_at;
 use super::rows::{SHORT_ID, shown_id, shown_size};
+use super::{look_at, with_all_names};
 use crate::failure::Result;
 use crate::output;
 use crate::settings::{Global, PlatformArgs, Settings};
@@ -27,6 +27,7 @@ pub(crate) fn run(global: &Global, arguments: &Tree) -> Result<()> {
     let settings = Settings::load(global)?;
     let store = settings.store(true)?;
     let (image, view) = look_at(&settings, &store, &arguments.image, &arguments.platform)?;
+    let image = with_all_names(&store, image)?;
     let (wanted, rights) = (settings.wanted(), settings.caller.rights());
     let (listed, _) = images::list(&store, &wanted, rights)?;
     let others: Vec<Other> = listed.iter().filter_map(|other| Other::of(&store, other)).collect();

@@ -1,7 +1,7 @@
 //! Verbs about the images of a store: `images`, `rmi`, `tag`, `untag`, `history`, `image`, `mount`,
 //! `gc`, `fsck`, `system df`.
 
-use e2e::images::{Yard, put, sha256};
+use e2e::images::{Sample, Yard, put, sha256};
 use e2e::{is_root, skip, stderr, stdout};
 use oci::image::{ContainerConfig, History, ImageConfig, Manifest, RootFs, media_type};
 use serde_json::{Value, json};
@@ -65,6 +65,16 @@ impl Full {
 
     fn store(&self, below: &str) -> PathBuf {
         Path::new(&self.yard.path("store")).join(below)
+    }
+
+    /// Waits until there are so many layers, and no trash.
+    fn wait_for_layers(&self, count: usize) {
+        let start = Instant::now();
+        let entries = |below: &str| std::fs::read_dir(self.store(below)).unwrap().count();
+        while entries("layers") != count || entries("trash") != 0 {
+            assert!(start.elapsed() < Duration::from_secs(20), "{} layers", entries("layers"));
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// The names that a list has.
@@ -269,14 +279,74 @@ fn an_image_goes_with_its_last_name() {
     assert!(text.contains(&format!("Deleted: sha256:{}", yard.app)), "{text}");
     assert_eq!(yard.listed(&[]), Vec::<String>::new());
     // What is left of it goes without being asked for.
-    let start = Instant::now();
-    let trash = yard.store("trash");
-    while std::fs::read_dir(&trash).unwrap().count() > 0 {
-        assert!(start.elapsed() < Duration::from_secs(20), "the space is not freed");
-        std::thread::sleep(Duration::from_millis(10));
+    yard.wait_for_layers(0);
+}
+
+#[test]
+fn removal_does_not_wait_for_a_collection_among_many_images() {
+    let yard = Full::new();
+    let names: Vec<String> = (0..250).map(|number| format!("many:{number}")).collect();
+    let names = names.iter().map(String::as_str);
+    let args: Vec<&str> = ["tag", "base:1"].into_iter().chain(names).collect();
+    yard.ok(&args);
+    // Also where the store's path is none that the other process could use.
+    let text = yard.ok(&["--root", "store", "--runroot", "run", "rmi", "app:2"]);
+    assert_eq!(text, format!("Untagged: {APP}\nDeleted: sha256:{}", yard.app));
+    yard.wait_for_layers(1);
+    assert_eq!(yard.ok(&["fsck", "--full"]), "the store is in order");
+}
+
+#[test]
+fn lists_do_without_what_is_noted_beside_names() {
+    let yard = Full::new();
+    let before = yard.ok(&["images"]);
+    for dir in std::fs::read_dir(yard.store("names")).unwrap() {
+        for file in std::fs::read_dir(dir.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            let mut record: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            let facts = record.as_object_mut().unwrap().remove("facts");
+            assert!(facts.is_some_and(|facts| facts["size_bytes"].is_u64()), "{path:?}");
+            std::fs::write(&path, record.to_string()).unwrap();
+        }
     }
-    let layers = std::fs::read_dir(yard.store("layers")).unwrap();
-    assert_eq!(layers.count(), 0);
+    assert_eq!(yard.ok(&["images"]), before);
+    assert_eq!(
+        yard.ok(&["image", "inspect", "-f", "{{.Id}}", &yard.app[..9]]),
+        format!("sha256:{}", yard.app)
+    );
+}
+
+#[test]
+fn of_several_platforms_one_is_listed_and_each_can_be_looked_at() {
+    let yard = Full::new();
+    let layout = yard.yard.path("several");
+    let sample = Sample { architectures: &["amd64", "arm64"], ..Sample::default() };
+    let digest = sample.write(&layout, "several:1").to_string();
+    yard.ok(&["pull", "-q", "--all-platforms", &format!("oci:{layout}:several:1")]);
+    let listed = yard.json(&["images", "--format", "json", "several"]);
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    assert_eq!(listed[0]["Digest"], json!(digest));
+    let id = |platform: &str| {
+        let args = [
+            "image",
+            "inspect",
+            "--platform",
+            platform,
+            "-f",
+            "{{.Architecture}} {{.Id}}",
+            "several:1",
+        ];
+        yard.ok(&args)
+    };
+    let (amd, arm) = (id("linux/amd64"), id("linux/arm64"));
+    assert!(amd.starts_with("amd64 ") && arm.starts_with("arm64 "), "{amd} {arm}");
+    let shown = format!("sha256:{}", listed[0]["Id"].as_str().unwrap());
+    assert!([amd, arm].iter().any(|one| one.ends_with(&shown)));
+    // A collection leaves all of them, and they go together.
+    yard.ok(&["gc"]);
+    assert_eq!(yard.ok(&["history", "--platform", "linux/arm64", "-q", "several:1"]), "");
+    yard.ok(&["rmi", "several:1"]);
+    yard.wait_for_layers(2);
 }
 
 #[test]
