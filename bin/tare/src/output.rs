@@ -78,11 +78,13 @@ fn is_docker() -> bool {
     Path::new(&name).file_name().is_some_and(|name| name == "docker")
 }
 
-/// Writes what was asked for.
+/// Writes what was asked for. A reader who has seen enough, as `head` has, is no failure.
 pub(crate) fn write(bytes: &[u8]) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes)?;
-    Ok(out.flush()?)
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Prints a list as `--format` wants it. JSON is a list of what `json` makes; to a program called

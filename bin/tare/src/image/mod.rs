@@ -26,6 +26,7 @@ pub(crate) mod users;
 
 use crate::failure::{Failure, Result};
 use crate::output::write as write_out;
+use crate::remote;
 use crate::settings::{Global, PlatformArgs, Settings};
 use clap::{Args, Subcommand};
 use images::{Listed, View};
@@ -43,6 +44,9 @@ pub(crate) struct Image {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    #[command(hide = true)]
+    Build(signing::NotYet),
+    Diff(diff::Diff),
     Exists(tag::Exists),
     History(history::History),
     Inspect(inspect::Inspect),
@@ -54,8 +58,15 @@ enum Verb {
     Push(Box<push::Push>),
     #[command(visible_alias = "remove")]
     Rm(remove::Remove),
+    #[command(hide = true)]
+    Scp(signing::NotYet),
+    Search(Box<remote::search::Search>),
+    #[command(hide = true)]
+    Sign(signing::NotYet),
     Tag(tag::Tag),
     Tree(tree::Tree),
+    #[command(hide = true)]
+    Trust(signing::NotYet),
     #[command(visible_alias = "umount")]
     Unmount(mount::Unmount),
     Untag(tag::Untag),
@@ -63,6 +74,8 @@ enum Verb {
 
 pub(crate) fn run(global: &Global, arguments: &Image) -> Result<u8> {
     match &arguments.verb {
+        Verb::Build(_) => return not_yet("build"),
+        Verb::Diff(arguments) => diff::run(global, arguments)?,
         Verb::Exists(arguments) => return tag::exists(global, arguments),
         Verb::History(arguments) => history::run(global, arguments)?,
         Verb::Inspect(arguments) => return inspect::run(global, arguments),
@@ -72,12 +85,25 @@ pub(crate) fn run(global: &Global, arguments: &Image) -> Result<u8> {
         Verb::Pull(arguments) => pull::run(global, arguments)?,
         Verb::Push(arguments) => push::run(global, arguments)?,
         Verb::Rm(arguments) => return remove::run(global, arguments),
+        Verb::Scp(_) => return not_yet("scp"),
+        Verb::Search(arguments) => remote::search::run(global, arguments)?,
+        Verb::Sign(_) => return not_yet("sign"),
         Verb::Tag(arguments) => tag::tag(global, arguments)?,
         Verb::Tree(arguments) => tree::run(global, arguments)?,
+        Verb::Trust(_) => return not_yet("trust"),
         Verb::Unmount(arguments) => mount::unmount(global, arguments)?,
         Verb::Untag(arguments) => tag::untag(global, arguments)?,
     }
     Ok(0)
+}
+
+fn not_yet<T>(verb: &str) -> Result<T> {
+    let hint = match verb {
+        "scp" => "`tare copy` to an archive, and from it on the other machine",
+        "build" => "`tare mutate` makes images of others",
+        _ => "see the policy, and `tare copy`",
+    };
+    Err(Failure::new(format!("image {verb}: not there yet")).hint(hint))
 }
 
 /// The image of the store that a name means, with the names that it was found by, and what is known

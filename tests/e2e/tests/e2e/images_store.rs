@@ -608,6 +608,10 @@ fn what_lists_do_not_have_is_refused_with_the_reason() {
         (&["image", "prune", "--external"], "--external: there is nothing of this kind"),
         (&["mount", "--latest"], "--latest: there are no containers yet"),
         (&["unmount", "--latest"], "--latest: there are no containers yet"),
+        (&["image", "build", "."], "image build: not there yet"),
+        (&["image", "scp", "a", "b"], "image scp: not there yet"),
+        (&["image", "sign", "--sign-by", "x", "a"], "image sign: not there yet"),
+        (&["image", "trust", "show"], "image trust: not there yet"),
     ] {
         let text = yard.fails(args);
         assert!(text.starts_with(&format!("tare: {expected}")), "{args:?}: {text}");
