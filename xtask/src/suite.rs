@@ -109,7 +109,7 @@ fn report(result: Result<u32, String>) -> ExitCode {
 }
 
 /// The program to test: the one that is given, or the one of this build.
-fn program(name: &str, given: Option<&String>) -> Result<PathBuf, String> {
+pub(crate) fn program(name: &str, given: Option<&String>) -> Result<PathBuf, String> {
     if let Some(path) = given {
         return fs::canonicalize(path).map_err(|error| format!("{path}: {error}"));
     }

@@ -3,6 +3,7 @@
 mod bundle;
 mod images;
 mod measure;
+mod registry;
 mod runtime;
 
 use std::process::ExitCode;
@@ -12,9 +13,12 @@ const USAGE: &str =
 
        cargo xtask bench images [--rounds N] [--programs DIR]
 
+       cargo xtask bench registry [--rounds N] [--program TARE] [--only SERVER,...]
+
   `runtime` measures tare-runtime beside crun, runc and youki, where they are on the PATH, and beside the
   floor: the bare system calls that the same container needs. `images` measures
-  tare beside skopeo and podman, and beside the parts of a pull, each alone. Both need root.
+  tare beside skopeo and podman, and beside the parts of a pull, each alone. Both need root. `registry` measures
+  tare registry serve beside docker-registry, where it is on the PATH.
 ";
 
 /// Whether a program is on the `PATH`.
@@ -31,6 +35,9 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         }
         Some((what, rest)) if what == "images" => {
             images::Options::parse(rest).map(|options| images::run(&options))
+        }
+        Some((what, rest)) if what == "registry" => {
+            registry::Options::parse(rest).map(|options| registry::run(&options))
         }
         _ => return crate::misused(USAGE),
     };
