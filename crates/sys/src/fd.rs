@@ -26,6 +26,14 @@ impl Fd {
         raw
     }
 
+    /// Gives the descriptor to something else that owns descriptors: `take` is the `from_raw_fd` of a type of
+    /// the standard library's, which this crate does not link.
+    pub fn give<T>(self, take: unsafe fn(i32) -> T) -> T {
+        // SAFETY: `from_raw_fd` asks for a descriptor that is open and that nobody else owns, and this one is no
+        // longer ours.
+        unsafe { take(self.into_raw()) }
+    }
+
     /// A borrow that can be stored.
     pub fn borrow(&self) -> BorrowedFd<'_> {
         BorrowedFd(self.0, PhantomData)

@@ -73,6 +73,17 @@ pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     })
 }
 
+/// As [`read`], but only what is in memory (`preadv2(2)` with `RWF_NOWAIT`): `EAGAIN` where the disk would have to
+/// be waited for, `ENOTSUP` on file systems that cannot tell.
+pub fn read_cached(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
+    const RWF_NOWAIT: u32 = 0x8;
+    // Where the file stands.
+    const HERE: i64 = -1;
+    let vector = [buffer.as_mut_ptr() as usize, buffer.len()];
+    // SAFETY: `vector` is one readable `iovec`, whose buffer is writable for the length given.
+    unsafe { call!(__NR_preadv2, fd.fd(), vector.as_ptr(), 1, HERE, HERE, RWF_NOWAIT) }
+}
+
 /// One `write(2)`, restarted when a signal interrupts it.
 pub fn write(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
     retry(|| {
