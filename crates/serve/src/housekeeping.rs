@@ -41,7 +41,10 @@ pub(crate) async fn collect_always(registry: Arc<Registry>, keeping: Keeping, in
             let registry = registry.clone();
             move || {
                 registry.uploads.purge(keeping.uploads)?;
-                registry.storage.collect(&keeping.policy(), &|text| registry.tell(text))
+                let collected =
+                    registry.storage.collect(&keeping.policy(), &|text| registry.tell(text))?;
+                registry.metrics.collected(&collected);
+                Ok(())
             }
         });
         if let Err(refusal) = done.await {
@@ -53,7 +56,7 @@ pub(crate) async fn collect_always(registry: Arc<Registry>, keeping: Keeping, in
 /// Collects in a registry that nobody serves. `tell` hears of what is left alone.
 pub fn collect(root: &Path, keeping: &Keeping, tell: &dyn Fn(&str)) -> Result<Collected, Error> {
     let storage = open(root, Access::Change, keeping.lease)?;
-    Uploads::new(storage.clone())?.purge(keeping.uploads)?;
+    Uploads::new(storage.clone(), Arc::default())?.purge(keeping.uploads)?;
     Ok(storage.collect(&keeping.policy(), tell)?)
 }
 

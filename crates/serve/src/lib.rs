@@ -11,24 +11,30 @@
 //! [distribution specification]: https://github.com/opencontainers/distribution-spec
 
 mod api;
+mod auth;
 mod error;
 mod fault;
 mod housekeeping;
 pub mod limits;
 mod names;
+mod observe;
+mod pattern;
 mod references;
 mod refusal;
 mod registry;
 mod server;
 mod storage;
 mod uploads;
+mod watched;
 mod web;
 
 #[cfg(test)]
 mod tests;
 
+pub use auth::{Access, Scheme, TokenService, hash_password};
 pub use error::Error;
 pub use housekeeping::{Keeping, check, collect};
+pub use observe::{Hook, Observing};
 pub use registry::Sink;
-pub use server::{Config, Server};
+pub use server::{Config, Patience, Rate, Server, Tls};
 pub use storage::{Checked, Collected, Durability, Problem};

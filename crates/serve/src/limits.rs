@@ -44,13 +44,42 @@ pub(crate) const READ_BUFFERS: usize = 32;
 /// What is read at once when they are all in use: a thousand slow clients take 16 MiB.
 pub(crate) const READ_SMALL_BYTES: usize = 16 << 10;
 /// What hyper may hold of a request that nobody has taken yet, for each connection.
-pub(crate) const CONNECTION_BUFFER_BYTES: usize = 64 << 10;
-/// What is hashed and written at once of what has arrived.
-pub(crate) const WRITE_BYTES: usize = 256 << 10;
+pub(crate) const CONNECTION_BUFFER_BYTES: usize = 32 << 10;
+/// What is hashed and written at once of what has arrived. Each time costs a thread's waking.
+pub(crate) const WRITE_BYTES: usize = 1 << 20;
+/// Memory for what has arrived of all uploads and is not written yet, without the piece of each that hyper holds.
+pub(crate) const ROOM_BYTES: usize = 32 << 20;
+/// What it is counted in.
+pub(crate) const ROOM_UNIT_BYTES: usize = 4 << 10;
 /// Pieces of uploads that are hashed and written at one moment.
 pub(crate) const WRITES: usize = 32;
 /// Threads for what blocks: disk, hashing, passwords.
 pub(crate) const BLOCKING_THREADS: usize = 64;
+
+/// Passwords that are compared at one moment: each keeps a processor busy for a tenth of a second.
+pub(crate) const PASSWORD_CHECKS: usize = 2;
+/// bcrypt's cost for new passwords: 2^10 rounds, docker-registry's advice.
+pub(crate) const PASSWORD_COST: u32 = 10;
+/// How long a password that was right is remembered.
+pub(crate) const PASSWORD_MEMORY: Duration = Duration::from_secs(5 * 60);
+/// Passwords that are remembered.
+pub(crate) const PASSWORDS_REMEMBERED: usize = 10_000;
+
+/// Addresses whose requests are counted.
+pub(crate) const RATE_CLIENTS: usize = 100_000;
+/// What a wrong password costs of [`FAILURES`]; a client has twenty of them, and one more every two seconds.
+pub(crate) const FAILURES: crate::server::Rate =
+    crate::server::Rate { per_second: 0.5, burst: 20.0 };
+/// Lines of the access log that wait to be written. Others are dropped and counted.
+pub(crate) const LOG_LINES: usize = 8192;
+/// Events that wait to be sent. Others are dropped and counted.
+pub(crate) const EVENTS: usize = 1024;
+/// How often an event is sent.
+pub(crate) const EVENT_ATTEMPTS: u32 = 5;
+/// Pause before the second attempt; each further one is twice as long.
+pub(crate) const EVENT_PAUSE: Duration = Duration::from_secs(1);
+/// Time for an event to be taken.
+pub(crate) const EVENT_WAIT: Duration = Duration::from_secs(10);
 
 /// Connections at one moment. Others wait in the kernel's queue.
 pub const CONNECTIONS: usize = 10_000;
@@ -62,6 +91,8 @@ pub(crate) const HEADERS_BYTES: u32 = 32 << 10;
 pub(crate) const HEADERS: usize = 64;
 /// Time for a request's headers, and for a connection without one.
 pub(crate) const HEADERS_WAIT: Duration = Duration::from_secs(30);
+/// Time for the first bytes of TLS.
+pub(crate) const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 /// Time without a byte in a request's body or an answer's.
 pub(crate) const SILENCE: Duration = Duration::from_secs(60);
 /// What has to arrive of a body in that time: 1 KiB a second. Slower is a fault or a trick.

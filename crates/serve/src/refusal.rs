@@ -27,6 +27,8 @@ pub enum Code {
     NameUnknown,
     /// Another length than was said.
     SizeInvalid,
+    /// Nobody is known here by these credentials, or it takes some.
+    Unauthorized,
     /// Not allowed.
     Denied,
     /// This registry does not do that.
@@ -50,6 +52,7 @@ impl Code {
             Self::NameInvalid => "NAME_INVALID",
             Self::NameUnknown => "NAME_UNKNOWN",
             Self::SizeInvalid => "SIZE_INVALID",
+            Self::Unauthorized => "UNAUTHORIZED",
             Self::Denied => "DENIED",
             Self::Unsupported => "UNSUPPORTED",
             Self::TooManyRequests => "TOOMANYREQUESTS",

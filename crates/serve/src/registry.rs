@@ -1,11 +1,16 @@
 //! A registry that answers requests.
 
+use crate::auth::Gate;
 use crate::limits::{LISTINGS, MANIFESTS_IN_FLIGHT_BYTES};
+use crate::observe::events::Events;
+use crate::observe::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::storage::{Error, Storage};
 use crate::uploads::{Uploads, blocking};
 use crate::web::body::Buffers;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// What all requests share.
@@ -15,6 +20,13 @@ pub(crate) struct Registry {
     pub(crate) buffers: Arc<Buffers>,
     /// Memory for manifests that are arriving, in bytes.
     pub(crate) arriving: Semaphore,
+    pub(crate) gate: Arc<Gate>,
+    /// Nothing is changed.
+    pub(crate) read_only: bool,
+    /// Time without a byte in a body.
+    pub(crate) silence: Duration,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) events: Events,
     listings: Arc<Semaphore>,
     faults: Sink,
 }
@@ -22,13 +34,30 @@ pub(crate) struct Registry {
 /// Where the operator is told something, one line at a time.
 pub type Sink = Arc<dyn Fn(&str) + Send + Sync>;
 
+/// What a registry is made of.
+pub(crate) struct Parts {
+    pub(crate) storage: Arc<Storage>,
+    pub(crate) gate: Gate,
+    pub(crate) read_only: bool,
+    pub(crate) silence: Duration,
+    pub(crate) events: Events,
+    pub(crate) faults: Sink,
+}
+
 impl Registry {
-    pub(crate) fn new(storage: Arc<Storage>, faults: Sink) -> Result<Self, Error> {
+    pub(crate) fn new(parts: Parts) -> Result<Self, Error> {
+        let Parts { storage, gate, read_only, silence, events, faults } = parts;
+        let metrics = Arc::new(Metrics::default());
         Ok(Self {
-            uploads: Arc::new(Uploads::new(storage.clone())?),
+            uploads: Arc::new(Uploads::new(storage.clone(), metrics.clone())?),
             storage,
             buffers: Arc::default(),
             arriving: Semaphore::new(MANIFESTS_IN_FLIGHT_BYTES),
+            gate: Arc::new(gate),
+            read_only,
+            silence,
+            metrics,
+            events,
             listings: Arc::new(Semaphore::new(LISTINGS)),
             faults,
         })
@@ -36,6 +65,7 @@ impl Registry {
 
     /// Tells the operator.
     pub(crate) fn tell(&self, fault: &str) {
+        self.metrics.faults.fetch_add(1, Ordering::Relaxed);
         (self.faults)(fault);
     }
 

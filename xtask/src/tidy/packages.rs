@@ -48,9 +48,9 @@ const LICENCES: [&str; 10] = [
 ];
 /// Packages of others. Each is code that nobody here has read. A quarter of them is HTTP and TLS as a client, another one
 /// as a server.
-const PACKAGES_LIMIT: usize = 100;
+const PACKAGES_LIMIT: usize = 105;
 /// Packages of others that the project names itself.
-const DIRECT_LIMIT: usize = 20;
+const DIRECT_LIMIT: usize = 24;
 
 /// Every package that is built for Linux.
 pub(super) fn all() -> Vec<Value> {

@@ -1,11 +1,12 @@
 //! Lists: repositories, tags, referrers.
 
 use super::{Asked, header, plain};
+use crate::auth::Action;
 use crate::limits::PAGE_ENTRIES;
 use crate::names::{Repository, parse_digest};
 use crate::refusal::{Code, Refusal};
 use crate::registry::Registry;
-use crate::storage::Page;
+use crate::storage::{Page, Storage};
 use crate::web::body::Body;
 use crate::web::query::escape;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, LINK};
@@ -30,7 +31,12 @@ oci::report! {
 /// `/v2/_catalog`
 pub(super) async fn catalog(registry: &Registry, asked: &Asked) -> Result<Response<Body>, Refusal> {
     let (last, count) = wanted(asked)?;
-    let page = registry.list(move |storage| storage.repositories(&last, count)).await?;
+    // Nobody is told of a repository that he may not read.
+    let (gate, who) = (registry.gate.clone(), asked.who.clone());
+    let found = move |storage: &Storage| {
+        storage.repositories(&last, count, &|name| gate.permits(&who, name, Action::Pull))
+    };
+    let page = registry.list(found).await?;
     let next = next("/v2/_catalog", &page, count);
     list(&Catalog { repositories: page.entries }, next, super::JSON)
 }

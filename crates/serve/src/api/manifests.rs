@@ -4,6 +4,7 @@ use super::blobs::FOR_EVER;
 use super::{Asked, DOCKER_CONTENT_DIGEST, conditional, etag, header, plain, precondition};
 use crate::limits::{MANIFEST_BYTES, MANIFEST_WAIT, REFERENCES, TAGS_PER_PUT};
 use crate::names::{Repository, Selector, Tag, parse_digest};
+use crate::observe::events::{Event, What};
 use crate::references;
 use crate::refusal::{Code, Refusal};
 use crate::registry::Registry;
@@ -74,7 +75,7 @@ pub(super) async fn put(
         let done = storage.put_manifest(&repository, &put)?;
         let subject = put.referrer.map(|(subject, _)| subject);
         match done {
-            PutDone::Stored => Ok((put.digest, subject, put.tags)),
+            PutDone::Stored => Ok((put.digest, put.media_type.to_owned(), subject, put.tags)),
             PutDone::Lacks(digest) => {
                 let text = format!("the repository has no content {digest}");
                 Err(Refusal::bad(Code::ManifestBlobUnknown, text))
@@ -86,7 +87,15 @@ pub(super) async fn put(
         }
     });
     let stored = task.await.map_err(|error| Refusal::internal(error.to_string()))?;
-    let (digest, subject, tags) = stored?;
+    let (digest, media_type, subject, tags) = stored?;
+    registry.events.emit(&Event {
+        what: What::ManifestPushed,
+        repository: name.to_string(),
+        digest: digest.to_string(),
+        media_type,
+        tags: tags.iter().map(Tag::to_string).collect(),
+        user: asked.user(),
+    });
     let mut response = plain(StatusCode::CREATED, Body::Empty);
     let headers = response.headers_mut();
     let place = format!("/v2/{name}/manifests/{}", escape(&digest.to_string()));
@@ -106,13 +115,29 @@ pub(super) async fn delete(
     registry: &Registry,
     name: Repository,
     selector: Selector,
+    asked: &Asked,
 ) -> Result<Response<Body>, Refusal> {
+    let mut event = Event {
+        what: What::ManifestDeleted,
+        repository: name.to_string(),
+        digest: String::new(),
+        media_type: String::new(),
+        tags: Vec::new(),
+        user: asked.user(),
+    };
+    match &selector {
+        Selector::Digest(digest) => event.digest = digest.to_string(),
+        Selector::Tag(tag) => (event.what, event.tags) = (What::TagDeleted, vec![tag.to_string()]),
+    }
     let deleted = registry.list(move |storage| match &selector {
         Selector::Tag(tag) => storage.delete_tag(&name, tag),
         Selector::Digest(digest) => storage.delete_manifest(&name, digest),
     });
     match deleted.await? {
-        true => Ok(plain(StatusCode::ACCEPTED, Body::Empty)),
+        true => {
+            registry.events.emit(&event);
+            Ok(plain(StatusCode::ACCEPTED, Body::Empty))
+        }
         false => Err(unknown()),
     }
 }
@@ -163,11 +188,11 @@ async fn collect(registry: &Registry, asked: &mut Asked) -> Result<Vec<u8>, Refu
         let permit = registry.arriving.acquire_many(permits).await;
         let _permit = permit.map_err(|_| Refusal::internal("the registry ends"))?;
         let mut bytes = Vec::with_capacity(announced.unwrap_or(0));
-        while let Some(batch) = arrival.next(MANIFEST_BYTES).await? {
-            if bytes.len() + batch.length > MANIFEST_BYTES {
+        while let Some(piece) = arrival.next().await.transpose()? {
+            if bytes.len() + piece.len() > MANIFEST_BYTES {
                 return Err(too_large());
             }
-            batch.parts.iter().for_each(|part| bytes.extend_from_slice(part));
+            bytes.extend_from_slice(&piece);
         }
         Ok(bytes)
     };

@@ -5,6 +5,7 @@ mod lists;
 mod manifests;
 mod uploads;
 
+use crate::auth::Who;
 use crate::refusal::{Code, Refusal};
 use crate::registry::Registry;
 use crate::web::body::Body;
@@ -19,6 +20,7 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use oci::Digest;
+use std::time::Duration;
 
 const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -28,14 +30,24 @@ pub(crate) struct Asked {
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
     pub(crate) query: Query,
+    /// Whose request it is.
+    pub(crate) who: Who,
     /// Until somebody takes it.
     body: Option<Incoming>,
+    silence: Duration,
 }
 
 impl Asked {
-    pub(crate) fn new(request: Request<Incoming>) -> Self {
+    pub(crate) fn new(request: Request<Incoming>, silence: Duration) -> Self {
         let (Parts { method, uri, headers, .. }, body) = request.into_parts();
-        Self { method, query: Query::parse(uri.query()), headers, body: Some(body) }
+        Self {
+            method,
+            query: Query::parse(uri.query()),
+            headers,
+            who: Who::default(),
+            body: Some(body),
+            silence,
+        }
     }
 
     /// How long the body is, if the client has said so.
@@ -46,15 +58,23 @@ impl Asked {
     /// The body, which is read to its end.
     fn arrival(&mut self) -> Result<Arrival, Refusal> {
         let body = self.body.take();
-        body.map(Arrival::new).ok_or_else(|| Refusal::internal("the body was taken twice"))
+        let silence = self.silence;
+        body.map(|body| Arrival::new(body, silence))
+            .ok_or_else(|| Refusal::internal("the body was taken twice"))
     }
 
-    /// Lets a body arrive that nobody wants. A client that still sends it would not read the answer when the
-    /// connection was closed under it.
-    pub(crate) fn discard(self) {
+    /// Lets a body arrive that nobody wants: a client that still sends it would not read the answer when the
+    /// connection was closed under it. Says whose request it was.
+    pub(crate) fn discard(self) -> String {
         if let Some(body) = self.body.filter(|body| !body.is_end_stream()) {
-            tokio::spawn(Arrival::new(body).discard());
+            tokio::spawn(Arrival::new(body, self.silence).discard());
         }
+        self.who.user.unwrap_or_default()
+    }
+
+    /// Whose request it is, as text.
+    fn user(&self) -> String {
+        self.who.user.clone().unwrap_or_default()
     }
 
     /// A header that is there once and is text.
@@ -90,7 +110,7 @@ pub(crate) async fn answer(
             manifests::put(registry, name, selector, asked).await
         }
         (Route::Manifest(name, selector), &Method::DELETE) => {
-            manifests::delete(registry, name, selector).await
+            manifests::delete(registry, name, selector, asked).await
         }
         (Route::Blob(name, digest), _) if reads => blobs::get(registry, name, digest, asked).await,
         (Route::Blob(name, digest), &Method::DELETE) => blobs::delete(registry, name, digest).await,

@@ -1,6 +1,7 @@
 //! Uploads: one request, two, or many.
 
 use super::{Asked, DOCKER_CONTENT_DIGEST, header, plain};
+use crate::auth::Action;
 use crate::limits::CHUNK_MIN_BYTES;
 use crate::names::{Repository, UploadId, parse_digest};
 use crate::refusal::{Code, Refusal};
@@ -26,7 +27,7 @@ pub(super) async fn begin(
 ) -> Result<Response<Body>, Refusal> {
     if let Some(digest) = asked.query.get("mount") {
         let digest = parse_digest(digest)?;
-        if mount(registry, &name, digest, asked.query.get("from")).await? {
+        if mount(registry, &name, digest, asked).await? {
             return created(&name, &digest);
         }
         let session = registry.uploads.begin(&name, digest.algorithm()).await?;
@@ -42,7 +43,7 @@ pub(super) async fn begin(
     let session = registry.uploads.begin(&name, algorithm).await?;
     let Some(digest) = digest else { return accepted(&name, &session) };
     let writer = registry.uploads.write_to(&session).await?;
-    let writer = registry.uploads.append(writer, asked.arrival()?).await?;
+    let writer = registry.uploads.append(writer, asked.arrival()?, algorithm).await?;
     registry.uploads.finish(writer, digest).await?;
     created(&name, &digest)
 }
@@ -52,22 +53,25 @@ async fn mount(
     registry: &Registry,
     name: &Repository,
     digest: Digest,
-    from: Option<&str>,
+    asked: &Asked,
 ) -> Result<bool, Refusal> {
     let name = name.clone();
-    let Some(text) = from else {
+    let (gate, who) = (registry.gate.clone(), asked.who.clone());
+    let may_read = move |from: &Repository| gate.permits(&who, from, Action::Pull);
+    let Some(text) = asked.query.get("from") else {
         let mount = move |storage: &Storage| {
             if storage.has_blob(&name, &digest)?.is_some() {
                 return Ok(true);
             }
-            match storage.find_blob(&digest, &|_| true)? {
+            match storage.find_blob(&digest, &may_read)? {
                 Some(from) => storage.mount_blob(&name, &digest, &from),
                 None => Ok(false),
             }
         };
         return registry.list(mount).await;
     };
-    let Some(from) = Repository::parse(text) else { return Ok(false) };
+    // Whether it is not there or not to be read is the same.
+    let Some(from) = Repository::parse(text).filter(&may_read) else { return Ok(false) };
     registry.ask(move |storage| storage.mount_blob(&name, &digest, &from)).await
 }
 
@@ -91,7 +95,8 @@ pub(super) async fn append(
     let session = registry.uploads.find(&name, id).await?;
     let writer = registry.uploads.write_to(&session).await?;
     let arrival = ordered(&name, &session, &writer, asked)?;
-    registry.uploads.append(writer, arrival).await?;
+    let algorithm = writer.algorithm();
+    registry.uploads.append(writer, arrival, algorithm).await?;
     progress(StatusCode::ACCEPTED, &name, &session)
 }
 
@@ -108,7 +113,7 @@ pub(super) async fn finish(
     let session = registry.uploads.find(&name, id).await?;
     let writer = registry.uploads.write_to(&session).await?;
     let arrival = ordered(&name, &session, &writer, asked)?;
-    let writer = registry.uploads.append(writer, arrival).await?;
+    let writer = registry.uploads.append(writer, arrival, digest.algorithm()).await?;
     registry.uploads.finish(writer, digest).await?;
     created(&name, &digest)
 }

@@ -1,35 +1,79 @@
 //! One connection.
 
-use super::{Held, service};
-use crate::limits::{
-    CONNECTION_BUFFER_BYTES, HEADERS, HEADERS_BYTES, HEADERS_WAIT, SILENCE, STREAMS,
-};
+use super::service::Peer;
+use super::tls::Encryption;
+use super::{Held, Patience, Shared, figures, service};
+use crate::auth::common_name;
+use crate::limits::{CONNECTION_BUFFER_BYTES, HANDSHAKE_WAIT, HEADERS, HEADERS_BYTES, STREAMS};
 use crate::registry::Registry;
 use crate::uploads::race;
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use std::convert::Infallible;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
 /// Answers the requests of a connection until it is closed.
-pub(super) async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    registry: Arc<Registry>,
-    mut held: Held,
-) {
+pub(super) async fn serve(stream: TcpStream, address: SocketAddr, shared: Arc<Shared>, held: Held) {
     // Answers are written whole; without this the last piece waits for the client's word.
     let _ = stream.set_nodelay(true);
-    let answer = service_fn(move |request| service::answer(registry.clone(), peer, request));
-    let builder = builder();
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(Guarded::new(stream)), answer));
+    let _open = Counted::new(&shared);
+    let Some(config) = shared.encryption.as_ref().map(Encryption::current) else {
+        let peer = Arc::new(Peer { address, certificate: None });
+        return answer_all(
+            stream,
+            |request| service::answer(shared.clone(), peer.clone(), request),
+            shared.patience,
+            held,
+        )
+        .await;
+    };
+    let accepted = timeout(HANDSHAKE_WAIT, TlsAcceptor::from(config).accept(stream)).await;
+    // Who speaks something else, or has a wrong certificate, was told so by TLS.
+    let Ok(Ok(stream)) = accepted else { return };
+    let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let certificate = certificates.first().and_then(|it| common_name(it));
+    let peer = Arc::new(Peer { address, certificate });
+    answer_all(
+        stream,
+        |request| service::answer(shared.clone(), peer.clone(), request),
+        shared.patience,
+        held,
+    )
+    .await;
+}
+
+/// The same for figures.
+pub(super) async fn serve_figures(stream: TcpStream, shared: Arc<Shared>, held: Held) {
+    answer_all(stream, |request| figures::answer(shared.clone(), request), shared.patience, held)
+        .await;
+}
+
+async fn answer_all<S, F, B>(
+    stream: S,
+    answer: impl Fn(Request<Incoming>) -> F,
+    patience: Patience,
+    mut held: Held,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: Body<Data = Bytes, Error = io::Error> + Send + 'static,
+{
+    let builder = builder(patience);
+    let stream = TokioIo::new(Guarded::new(stream, patience.silence));
+    let mut connection = pin!(builder.serve_connection(stream, service_fn(answer)));
     // What goes wrong with a connection is the client's business, which has gone.
     if race(connection.as_mut(), held.stop.changed()).await.is_none() {
         connection.as_mut().graceful_shutdown();
@@ -37,20 +81,36 @@ pub(super) async fn serve(
     }
 }
 
-fn builder() -> Builder<TokioExecutor> {
+/// Counts a connection while it is open.
+struct Counted(Arc<Registry>);
+
+impl Counted {
+    fn new(shared: &Shared) -> Self {
+        shared.registry.metrics.connections.fetch_add(1, Ordering::Relaxed);
+        Self(shared.registry.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn builder(patience: Patience) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_WAIT)
+        .header_read_timeout(patience.headers)
         .max_headers(HEADERS)
         .max_buf_size(CONNECTION_BUFFER_BYTES)
         .pipeline_flush(false);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(SILENCE)
-        .keep_alive_timeout(HEADERS_WAIT)
+        .keep_alive_interval(patience.silence)
+        .keep_alive_timeout(patience.headers)
         .max_header_list_size(HEADERS_BYTES)
         .max_concurrent_streams(STREAMS)
         .max_send_buf_size(CONNECTION_BUFFER_BYTES);
@@ -63,11 +123,12 @@ struct Guarded<S> {
     /// When a write that waits has waited for long enough.
     deadline: Pin<Box<Sleep>>,
     waits: bool,
+    silence: Duration,
 }
 
 impl<S> Guarded<S> {
-    fn new(stream: S) -> Self {
-        Self { stream, deadline: Box::pin(sleep(SILENCE)), waits: false }
+    fn new(stream: S, silence: Duration) -> Self {
+        Self { stream, deadline: Box::pin(sleep(silence)), waits: false, silence }
     }
 
     /// Lets a write wait, but not for ever.
@@ -82,7 +143,7 @@ impl<S> Guarded<S> {
         }
         if !self.waits {
             self.waits = true;
-            self.deadline.as_mut().reset(Instant::now() + SILENCE);
+            self.deadline.as_mut().reset(Instant::now() + self.silence);
         }
         match self.deadline.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),

@@ -1,64 +1,56 @@
 //! A running server: listening, connections, ending.
 
+mod answer;
+mod config;
 mod connection;
+mod figures;
+mod rate;
 mod service;
+mod tls;
 
+pub use config::{Config, Patience};
+pub use rate::Rate;
+pub use tls::Tls;
+
+use crate::auth::Gate;
 use crate::error::Error;
-use crate::housekeeping::{Keeping, collect_always};
-use crate::limits::{ACCEPT_PAUSE, BLOCKING_THREADS, COLLECT_INTERVAL, CONNECTIONS, DRAIN};
-use crate::registry::{Registry, Sink};
-use crate::storage::{Access, Durability, Storage};
+use crate::housekeeping::collect_always;
+use crate::limits::{ACCEPT_PAUSE, BLOCKING_THREADS, FAILURES, LOG_LINES};
+use crate::observe::Queue;
+use crate::observe::events::Events;
+use crate::registry::{Parts, Registry};
+use crate::storage::{Access, Storage};
+use crate::uploads::race;
+use rate::Meter;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tls::Encryption;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
-/// How a registry is served.
-#[derive(Clone)]
-pub struct Config {
-    /// Where it listens. Port 0 is any that is free.
-    pub listen: Vec<SocketAddr>,
-    /// The directory of the registry.
-    pub root: PathBuf,
-    /// What survives a power cut.
-    pub durability: Durability,
-    /// What is kept for how long.
-    pub keeping: Keeping,
-    /// Time between two looks for what is not kept; `None`: somebody else collects.
-    pub collect: Option<Duration>,
-    /// How long requests have to end when the server is told to.
-    pub drain: Duration,
-    /// Connections at one moment.
-    pub connections: usize,
-    /// Who hears of the registry's own faults.
-    pub faults: Sink,
-}
+type Log = Queue<String>;
 
-impl Config {
-    /// A registry on a directory, with everything else as it is by default.
-    pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self {
-            listen: Vec::new(),
-            root: root.into(),
-            durability: Durability::default(),
-            keeping: Keeping::default(),
-            collect: Some(COLLECT_INTERVAL),
-            drain: DRAIN,
-            connections: CONNECTIONS,
-            faults: Arc::new(|_| {}),
-        }
-    }
+/// What all connections share.
+struct Shared {
+    registry: Arc<Registry>,
+    encryption: Option<Encryption>,
+    meter: Option<Meter>,
+    /// Counts wrong credentials.
+    failures: Meter,
+    log: Option<Log>,
+    patience: Patience,
 }
 
 /// A server that runs until it is told to end.
 pub struct Server {
     runtime: Runtime,
     addresses: Vec<SocketAddr>,
+    figures: Vec<SocketAddr>,
     stop: watch::Sender<bool>,
     /// Closed when the last connection is.
     ended: mpsc::Receiver<()>,
@@ -75,12 +67,18 @@ struct Held {
     _open: mpsc::Sender<()>,
 }
 
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Registry,
+    Figures,
+}
+
 impl Server {
     /// Opens the registry and begins to listen.
     pub fn start(config: &Config) -> Result<Self, Error> {
-        let Config { root, durability, keeping, .. } = config;
-        let storage = Arc::new(Storage::open(root, Access::Change, *durability, keeping.lease)?);
-        let registry = Arc::new(Registry::new(storage, config.faults.clone())?);
+        config.check()?;
+        let shared = Arc::new(share(config)?);
         let runtime = Builder::new_multi_thread()
             .thread_name("registry")
             .max_blocking_threads(BLOCKING_THREADS)
@@ -93,23 +91,29 @@ impl Server {
         let held = Held { stop: stopped, _open: open };
         let room = Arc::new(Semaphore::new(config.connections));
         let mut addresses = Vec::new();
-        for address in &config.listen {
-            let listener = runtime.block_on(TcpListener::bind(address));
-            let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
-            let (bound, listener) =
-                bound.map_err(|error| Error::new(format!("listening on {address}: {error}")))?;
-            addresses.push(bound);
-            runtime.spawn(accept(listener, registry.clone(), room.clone(), held.clone()));
+        for listener in config.listeners(&config.listen)? {
+            let serving = (shared.clone(), room.clone(), held.clone());
+            addresses.push(listen(&runtime, listener, serving, Purpose::Registry)?);
         }
-        if let Some(interval) = config.collect {
-            runtime.spawn(collect_always(registry.clone(), config.keeping.clone(), interval));
+        let mut figures = Vec::new();
+        for listener in config.figures_listeners()? {
+            let serving = (shared.clone(), room.clone(), held.clone());
+            figures.push(listen(&runtime, listener, serving, Purpose::Figures)?);
         }
+        if let Some(interval) = config.collect.filter(|_| !config.read_only) {
+            let registry = shared.registry.clone();
+            runtime.spawn(collect_always(registry, config.keeping.clone(), interval));
+        }
+        let drain = config.drain;
+        #[cfg(test)]
+        let registry = shared.registry.clone();
         Ok(Self {
             runtime,
             addresses,
+            figures,
             stop,
             ended,
-            drain: config.drain,
+            drain,
             #[cfg(test)]
             registry,
         })
@@ -118,6 +122,11 @@ impl Server {
     /// Where it listens.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where it tells its figures.
+    pub fn figures_addresses(&self) -> &[SocketAddr] {
+        &self.figures
     }
 
     /// Serves until SIGTERM or SIGINT, then ends as [`Server::stop`] does.
@@ -129,10 +138,10 @@ impl Server {
         let (mut terminate, mut interrupt) =
             signals.map_err(|error| Error::new(format!("waiting for signals: {error}")))?;
         self.runtime.block_on(std::future::poll_fn(|context| {
-            match terminate.poll_recv(context).is_ready() | interrupt.poll_recv(context).is_ready()
-            {
-                true => std::task::Poll::Ready(()),
-                false => std::task::Poll::Pending,
+            let terminated = terminate.poll_recv(context).is_ready();
+            match terminated | interrupt.poll_recv(context).is_ready() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
             }
         }));
         self.stop();
@@ -148,25 +157,83 @@ impl Server {
     }
 }
 
+fn share(config: &Config) -> Result<Shared, Error> {
+    let access = if config.read_only { Access::Read } else { Access::Change };
+    let storage = Storage::open(&config.root, access, config.durability, config.keeping.lease)?;
+    let storage = Arc::new(storage);
+    let gate = Gate::new(&config.access, config.faults.clone()).map_err(Error::new)?;
+    let events = Events::new(&config.observing.hooks, storage.uuid(), &config.faults);
+    let registry = Registry::new(Parts {
+        storage,
+        gate,
+        read_only: config.read_only,
+        silence: config.patience.silence,
+        events: events.map_err(Error::new)?,
+        faults: config.faults.clone(),
+    })?;
+    let encryption = config.tls.as_ref().map(|tls| Encryption::open(tls, config.faults.clone()));
+    let log = config.observing.access.clone().map(|sink| {
+        let queue = Queue::new("access log", LOG_LINES, move |line: String| sink(&line));
+        queue.map_err(|error| Error::new(format!("starting a thread: {error}")))
+    });
+    Ok(Shared {
+        registry: Arc::new(registry),
+        encryption: encryption.transpose().map_err(Error::new)?,
+        meter: config.rate.map(Meter::new),
+        failures: Meter::new(FAILURES),
+        log: log.transpose()?,
+        patience: config.patience,
+    })
+}
+
+type Serving = (Arc<Shared>, Arc<Semaphore>, Held);
+
+fn listen(
+    runtime: &Runtime,
+    listener: std::net::TcpListener,
+    (shared, room, held): Serving,
+    purpose: Purpose,
+) -> Result<SocketAddr, Error> {
+    let _guard = runtime.enter();
+    let opened = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
+    let opened = opened.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (address, listener) = opened.map_err(|error| Error::new(format!("listening: {error}")))?;
+    runtime.spawn(accept(listener, shared, room, held, purpose));
+    Ok(address)
+}
+
 /// Takes connections until the server ends.
 async fn accept(
     listener: TcpListener,
-    registry: Arc<Registry>,
+    shared: Arc<Shared>,
     room: Arc<Semaphore>,
     mut held: Held,
+    purpose: Purpose,
 ) {
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
-        let accepted = crate::uploads::race(listener.accept(), held.stop.changed()).await;
-        match accepted {
+        match race(listener.accept(), held.stop.changed()).await {
             None => return,
             Some(Ok((stream, peer))) => {
-                let task = connection::serve(stream, peer, registry.clone(), held.clone());
+                let task = serve(stream, peer, shared.clone(), held.clone(), purpose);
                 tokio::spawn(hold(permit, task));
             }
             // Descriptors are short, or the client has gone: the next one may be better.
             Some(Err(_)) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<Shared>,
+    held: Held,
+    purpose: Purpose,
+) {
+    match purpose {
+        Purpose::Registry => connection::serve(stream, peer, shared, held).await,
+        Purpose::Figures => connection::serve_figures(stream, shared, held).await,
     }
 }
 

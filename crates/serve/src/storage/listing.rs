@@ -22,10 +22,16 @@ impl Storage {
         self.directory.has_directory(&Key::repository(name))
     }
 
-    /// Repositories behind a name, in their order.
-    pub(crate) fn repositories(&self, last: &str, count: usize) -> Result<Page<String>> {
+    /// Repositories behind a name, in their order, of those that `allowed` lets through.
+    pub(crate) fn repositories(
+        &self,
+        last: &str,
+        count: usize,
+        allowed: &dyn Fn(&Repository) -> bool,
+    ) -> Result<Page<String>> {
         let names = self.directory.list(&Key::repositories())?;
         let names = names.iter().filter_map(|name| Repository::from_directory(name));
+        let names = names.filter(|name| allowed(name));
         let mut names: Vec<String> = names.map(|name| name.to_string()).collect();
         // The order of directories is another one: `+` stands for `/` in them.
         names.sort_unstable();

@@ -62,6 +62,7 @@ const LOCKS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Storage {
     directory: Directory,
+    uuid: String,
     lease: Duration,
     /// Held by what changes manifests and tags of a repository.
     locks: [Mutex<()>; LOCKS],
@@ -76,11 +77,16 @@ impl Storage {
         lease: Duration,
     ) -> Result<Self> {
         let directory = Directory::open(root, access, durability)?;
-        record::check(&directory, root)?;
+        let uuid = record::check(&directory, root)?;
         if access == Access::Change {
             directory.sweep()?;
         }
-        Ok(Self { directory, lease, locks: std::array::from_fn(|_| Mutex::new(())) })
+        Ok(Self { directory, uuid, lease, locks: std::array::from_fn(|_| Mutex::new(())) })
+    }
+
+    /// What tells this registry from others.
+    pub(crate) fn uuid(&self) -> &str {
+        &self.uuid
     }
 
     pub(crate) fn directory(&self) -> &Directory {

@@ -68,8 +68,8 @@ pub(crate) fn write(directory: &Directory, key: &Key, record: &dyn ToJson) -> Re
     directory.write(key, text.as_bytes())
 }
 
-/// Sees that a directory is a registry, or makes it one.
-pub(super) fn check(directory: &Directory, path: &Path) -> Result<()> {
+/// Sees that a directory is a registry, or makes it one. Returns its UUID.
+pub(super) fn check(directory: &Directory, path: &Path) -> Result<String> {
     let read_only = directory.access() == Access::Read;
     let shown = path.display();
     let Some(record) = read::<RegistryRecord>(directory, &Key::record())? else {
@@ -94,11 +94,11 @@ pub(super) fn check(directory: &Directory, path: &Path) -> Result<()> {
             let text = format!("{shown}: has the feature `{feature}`, which is not known here");
             Err(Error::new(text).with_hint("use a newer program"))
         }
-        None => Ok(()),
+        None => Ok(record.uuid),
     }
 }
 
-fn make(directory: &Directory, path: &Path) -> Result<()> {
+fn make(directory: &Directory, path: &Path) -> Result<String> {
     // What a process that was killed here may have left.
     const OWN: [&str; 5] = ["lock", "blobs", "repositories", "uploads", "staging"];
     if let Some(other) = directory.top()?.iter().find(|name| !OWN.contains(&name.as_str())) {
@@ -112,5 +112,6 @@ fn make(directory: &Directory, path: &Path) -> Result<()> {
         UploadId::random().map_err(|errno| Error::os("asking for a random number", errno))?;
     let record =
         RegistryRecord { format: FORMAT, uuid: uuid.to_string(), ..RegistryRecord::default() };
-    write(directory, &Key::record(), &record)
+    write(directory, &Key::record(), &record)?;
+    Ok(record.uuid)
 }

@@ -1,8 +1,10 @@
 //! A server on a directory of its own, and a client that sends just what it is told to.
 
+mod access;
 mod collecting;
 mod crash;
 mod life;
+mod observing;
 mod requests;
 
 use crate::{Config, Server};

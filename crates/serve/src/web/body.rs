@@ -28,6 +28,7 @@ impl Body {
             left: length,
             buffers: buffers.clone(),
             reading: None,
+            may_wait: false,
         }))
     }
 
@@ -81,6 +82,8 @@ pub(crate) struct FileBody {
     left: u64,
     buffers: Arc<Buffers>,
     reading: Option<JoinHandle<Read>>,
+    /// The file system cannot tell what is in memory.
+    may_wait: bool,
 }
 
 impl FileBody {
@@ -89,9 +92,23 @@ impl FileBody {
             return Poll::Ready(None);
         }
         if let Some(file) = self.file.take() {
+            // What is in memory needs no thread that may wait for the disk.
+            if !self.may_wait {
+                match self
+                    .buffers
+                    .read(&file, self.left, |file, buffer| sys::fs::read_cached(file, buffer))
+                {
+                    Ok(bytes) => {
+                        self.left -= bytes.len() as u64;
+                        self.file = Some(file);
+                        return Poll::Ready(Some(Ok(bytes)));
+                    }
+                    Err(error) => self.may_wait = error.kind() != io::ErrorKind::WouldBlock,
+                }
+            }
             let (buffers, left) = (self.buffers.clone(), self.left);
             self.reading = Some(tokio::task::spawn_blocking(move || {
-                let read = buffers.read(&file, left);
+                let read = buffers.read(&file, left, |file, buffer| sys::fs::read(file, buffer));
                 (file, read)
             }));
         }
@@ -122,7 +139,12 @@ struct Pool {
 
 impl Buffers {
     /// Reads the next piece of a file, at most `left` bytes, and one at least.
-    fn read(self: &Arc<Self>, file: &Fd, left: u64) -> io::Result<Bytes> {
+    fn read(
+        self: &Arc<Self>,
+        file: &Fd,
+        left: u64,
+        read: fn(&Fd, &mut [u8]) -> sys::Result<usize>,
+    ) -> io::Result<Bytes> {
         let size = usize::try_from(left).unwrap_or(usize::MAX);
         let large = if size > READ_SMALL_BYTES { self.take() } else { None };
         let mut buffer = large.unwrap_or_else(|| Buffer {
@@ -131,7 +153,7 @@ impl Buffers {
             home: None,
         });
         let wanted = buffer.bytes.len().min(size);
-        let count = sys::fs::read(file, &mut buffer.bytes[..wanted])
+        let count = read(file, &mut buffer.bytes[..wanted])
             .map_err(|errno| io::Error::from_raw_os_error(errno.0))?;
         if count == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file was cut"));

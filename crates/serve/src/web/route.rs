@@ -71,6 +71,35 @@ impl Route {
     }
 }
 
+impl Route {
+    /// The repository that it is about.
+    pub(crate) fn repository(&self) -> Option<&Repository> {
+        match self {
+            Self::Base | Self::Catalog | Self::Health => None,
+            Self::Tags(name)
+            | Self::Referrers(name, _)
+            | Self::Manifest(name, _)
+            | Self::Blob(name, _)
+            | Self::Uploads(name)
+            | Self::Upload(name, _) => Some(name),
+        }
+    }
+
+    /// What it is called in figures.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Catalog => "catalog",
+            Self::Tags(_) => "tags",
+            Self::Referrers(..) => "referrers",
+            Self::Manifest(..) => "manifest",
+            Self::Blob(..) => "blob",
+            Self::Uploads(_) | Self::Upload(..) => "upload",
+            Self::Health => "health",
+        }
+    }
+}
+
 fn repository(text: &str) -> Result<Repository, Refusal> {
     let invalid = || Refusal::bad(Code::NameInvalid, "not the name of a repository");
     Repository::parse(text).ok_or_else(invalid)

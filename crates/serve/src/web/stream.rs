@@ -6,7 +6,8 @@ use hyper::StatusCode;
 use hyper::body::{Body as _, Bytes, Incoming};
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 /// A request's body that has to go on arriving.
@@ -14,19 +15,25 @@ pub(crate) struct Arrival {
     body: Incoming,
     /// When and how much came since: what is too slow is let go of.
     window: (Instant, usize),
+    silence: Duration,
 }
 
 impl Arrival {
-    pub(crate) fn new(body: Incoming) -> Self {
-        Self { body, window: (Instant::now(), 0) }
+    pub(crate) fn new(body: Incoming, silence: Duration) -> Self {
+        Self { body, window: (Instant::now(), 0), silence }
+    }
+
+    /// How long it may be silent.
+    pub(crate) fn silence(&self) -> Duration {
+        self.silence
     }
 
     /// Reads it for nothing, as far as it is not too long and does not take too long.
     pub(crate) async fn discard(mut self) {
         let mut left = DISCARD_BYTES;
         let reading = async {
-            while let Ok(Some(batch)) = self.next(left).await {
-                left = left.saturating_sub(batch.length);
+            while let Some(Ok(piece)) = self.next().await {
+                left = left.saturating_sub(piece.len());
                 if left == 0 {
                     break;
                 }
@@ -35,56 +42,41 @@ impl Arrival {
         let _ = timeout(DISCARD_WAIT, reading).await;
     }
 
-    /// What has arrived: something, until nothing more is to come. It stops at `limit` bytes or a
-    /// little more.
-    pub(crate) async fn next(&mut self, limit: usize) -> Result<Option<Batch>, Refusal> {
-        let body = &mut self.body;
-        let mut batch = Batch::default();
-        let arrived = poll_fn(|context| {
-            loop {
-                match Pin::new(&mut *body).poll_frame(context) {
-                    Poll::Ready(Some(Ok(frame))) => {
-                        // Trailers say nothing here.
-                        if let Ok(data) = frame.into_data() {
-                            batch.length += data.len();
-                            batch.parts.push(data);
-                        }
-                        if batch.length >= limit {
-                            return Poll::Ready(Ok(()));
-                        }
-                    }
-                    Poll::Ready(Some(Err(error))) if batch.length == 0 => {
-                        return Poll::Ready(Err(error));
-                    }
-                    // What came before the error is kept; the next call meets it again.
-                    Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Ok(())),
-                    Poll::Pending if batch.length > 0 => return Poll::Ready(Ok(())),
-                    Poll::Pending => return Poll::Pending,
+    /// The next piece, or `None` at the end.
+    pub(crate) fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Refusal>>> {
+        loop {
+            let polled = Pin::new(&mut self.body).poll_frame(context);
+            let frame = match ready!(polled) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(broken(&error)))),
+                Some(Ok(frame)) => frame,
+            };
+            // Trailers say nothing here.
+            let Ok(data) = frame.into_data() else { continue };
+            if data.is_empty() {
+                continue;
+            }
+            let (since, bytes) = &mut self.window;
+            *bytes += data.len();
+            if since.elapsed() > SILENCE {
+                if *bytes < SLOW_BYTES {
+                    return Poll::Ready(Some(Err(too_slow())));
                 }
+                self.window = (Instant::now(), 0);
             }
-        });
-        match timeout(SILENCE, arrived).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(broken(&error)),
-            Err(_) => return Err(too_slow()),
+            return Poll::Ready(Some(Ok(data)));
         }
-        self.window.1 += batch.length;
-        let (since, bytes) = self.window;
-        if since.elapsed() > SILENCE {
-            if bytes < SLOW_BYTES && batch.length > 0 {
-                return Err(too_slow());
-            }
-            self.window = (Instant::now(), 0);
-        }
-        Ok((batch.length > 0).then_some(batch))
     }
-}
 
-/// Pieces of a body in their order.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    pub(crate) parts: Vec<Bytes>,
-    pub(crate) length: usize,
+    /// The next piece, which has to come in time.
+    pub(crate) async fn next(&mut self) -> Option<Result<Bytes, Refusal>> {
+        let silence = self.silence;
+        let next = poll_fn(|context| self.poll_next(context));
+        timeout(silence, next).await.unwrap_or_else(|_| Some(Err(too_slow())))
+    }
 }
 
 fn broken(error: &hyper::Error) -> Refusal {
@@ -95,7 +87,7 @@ fn broken(error: &hyper::Error) -> Refusal {
     Refusal::bad(Code::SizeInvalid, text)
 }
 
-fn too_slow() -> Refusal {
+pub(crate) fn too_slow() -> Refusal {
     let text = "the body arrives too slowly";
     Refusal::new(StatusCode::REQUEST_TIMEOUT, Code::BlobUploadInvalid, text)
 }

@@ -7,15 +7,20 @@
 //! One request at a time writes to an upload. A client whose connection broke comes back before the
 //! server has noticed: so a new request takes the upload over, and the older one ends.
 
+mod intake;
+
 use crate::fault;
 use crate::limits::{
-    BLOB_BYTES, READ_BYTES, SESSIONS, TAKEOVER_WAIT, UPLOADS, WRITE_BYTES, WRITES,
+    READ_BYTES, ROOM_BYTES, ROOM_UNIT_BYTES, SESSIONS, TAKEOVER_WAIT, UPLOADS, WRITES,
 };
 use crate::names::{Repository, UploadId};
+use crate::observe::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
 use crate::storage::{Error, Key, Storage, UploadRecord, now_s};
-use crate::web::stream::{Arrival, Batch};
+use crate::web::stream::Arrival;
 use hyper::StatusCode;
+use hyper::body::Bytes;
+use intake::Intake;
 use oci::{Algorithm, Digest};
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -32,11 +37,14 @@ use transport::hash::Hasher;
 /// All uploads of a registry.
 pub(crate) struct Uploads {
     storage: Arc<Storage>,
+    metrics: Arc<Metrics>,
     sessions: Mutex<HashMap<UploadId, Entry>>,
     /// How many there are on disk.
     count: AtomicU64,
+    /// Memory for what has arrived and waits for what came before it, in units of [`ROOM_UNIT_BYTES`].
+    pub(crate) room: Arc<Semaphore>,
     /// Pieces that may be hashed and written at one moment.
-    writes: Arc<Semaphore>,
+    pub(crate) writes: Arc<Semaphore>,
 }
 
 struct Entry {
@@ -82,15 +90,22 @@ pub(crate) struct Writer {
 }
 
 impl Uploads {
-    pub(crate) fn new(storage: Arc<Storage>) -> Result<Self, Error> {
+    pub(crate) fn new(storage: Arc<Storage>, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let names = storage.directory().list(&Key::uploads())?;
         let count = names.iter().filter(|name| UploadId::parse(name).is_some()).count();
         Ok(Self {
             storage,
+            metrics,
             sessions: Mutex::new(HashMap::new()),
             count: AtomicU64::new(count as u64),
+            room: Arc::new(Semaphore::new(ROOM_BYTES / ROOM_UNIT_BYTES)),
             writes: Arc::new(Semaphore::new(WRITES)),
         })
+    }
+
+    /// How many have been begun and not ended.
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Begins an upload.
@@ -231,35 +246,21 @@ impl Uploads {
         }
     }
 
-    /// Adds a body. What has arrived stays, however this ends.
+    /// Adds a body, hashed by `algorithm`. What was written stays, however this ends.
     pub(crate) async fn append(
         &self,
         mut writer: Writer,
-        mut arrival: Arrival,
+        arrival: Arrival,
+        algorithm: Algorithm,
     ) -> Result<Writer, Refusal> {
+        if writer.state.size == 0 {
+            writer.state.hasher = Some(Hasher::new(algorithm));
+        }
         if writer.state.hasher.is_none() {
             // Most clients never say before the end that they use another algorithm.
             writer = owning(writer, |writer| writer.hash_again(Algorithm::Sha256)).await?;
         }
-        loop {
-            let next = arrival.next(WRITE_BYTES);
-            let Some(arrived) = race(next, writer.taken_over.changed()).await else {
-                let text = "another request has taken this upload over";
-                return Err(Refusal::new(StatusCode::CONFLICT, Code::BlobUploadInvalid, text));
-            };
-            let Some(batch) = arrived? else { return Ok(writer) };
-            if writer.state.size + batch.length as u64 > BLOB_BYTES {
-                let status = StatusCode::PAYLOAD_TOO_LARGE;
-                return Err(Refusal::new(status, Code::SizeInvalid, "the blob is too large"));
-            }
-            let permit = self.writes.clone().acquire_owned().await;
-            let permit = permit.map_err(|_| Refusal::internal("the registry ends"))?;
-            writer = owning(writer, move |writer| {
-                let _permit = permit;
-                writer.write(&batch)
-            })
-            .await?;
-        }
+        Intake::new(self, writer, arrival).run().await
     }
 
     /// Compares the digest and makes the upload a blob.
@@ -310,16 +311,26 @@ impl Writer {
         self.state.size
     }
 
-    fn write(&mut self, batch: &Batch) -> Result<(), Error> {
+    /// How it was hashed so far.
+    pub(crate) fn algorithm(&self) -> Algorithm {
+        self.state.hasher.as_ref().map_or(Algorithm::Sha256, Hasher::algorithm)
+    }
+
+    /// Whether another request wants to write.
+    pub(crate) fn taken_over(&self) -> watch::Receiver<u64> {
+        self.taken_over.clone()
+    }
+
+    pub(crate) fn write(&mut self, parts: &[Bytes]) -> Result<(), Error> {
         let state = &mut *self.state;
         let mut hasher = state.hasher.take();
-        for part in &batch.parts {
+        for part in parts {
             let written = sys::fs::write_all(&state.file, part);
             fault::step("part written");
             if let Err(errno) = written {
                 // Only the file knows how much of it was written; the hash is made again.
-                state.size =
-                    sys::fs::stat_fd(&state.file).map_or(state.size, |stat| stat.st_size as u64);
+                let stat = sys::fs::stat_fd(&state.file);
+                state.size = stat.map_or(state.size, |stat| stat.st_size as u64);
                 self.session.size.store(state.size, Ordering::Release);
                 return Err(Error::os("writing an upload", errno));
             }
