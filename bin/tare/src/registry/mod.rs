@@ -1,8 +1,12 @@
 //! `tare registry`: a registry of images on a directory.
 
+mod access;
 mod age;
 mod gc;
+mod htpasswd;
+mod observe;
 mod serve;
+mod systemd;
 
 use crate::failure::Result;
 use clap::{Args, Subcommand};
@@ -16,9 +20,10 @@ pub(crate) struct Registry {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     Gc(gc::Gc),
     Check(gc::Check),
+    Htpasswd(htpasswd::Htpasswd),
 }
 
 pub(crate) fn run(arguments: &Registry) -> Result<()> {
@@ -26,5 +31,6 @@ pub(crate) fn run(arguments: &Registry) -> Result<()> {
         Verb::Serve(arguments) => serve::run(arguments),
         Verb::Gc(arguments) => gc::gc(arguments),
         Verb::Check(arguments) => gc::check(arguments),
+        Verb::Htpasswd(arguments) => htpasswd::run(arguments),
     }
 }

@@ -1,9 +1,12 @@
 //! `tare registry serve`.
 
+use super::access::AccessArgs;
 use super::age;
 use super::gc::Keep;
-use crate::failure::Result;
-use ::serve::{Config, Durability, Server};
+use super::observe::ObserveArgs;
+use super::systemd;
+use crate::failure::{Failure, Result};
+use ::serve::{Config, Durability, Rate, Server};
 use clap::Args;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -15,45 +18,80 @@ use std::time::Duration;
 ///
 /// Speaks the OCI distribution specification 1.1 on a directory, over HTTP/1.1 and 2. Nothing has to be
 /// configured: on a loopback address anybody on this machine may pull and push. It ends on SIGTERM,
-/// when the requests that are being answered have ended.
+/// when the requests that are being answered have ended. Files with passwords, keys, certificates and rules are
+/// read again when they change.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  tare registry serve --listen 127.0.0.1:5000 --root /var/lib/registry"
 )]
 pub(super) struct Serve {
-    /// Address and port to listen on; port 0 is any that is free (repeated)
-    #[arg(long, value_name = "ADDR:PORT", required = true)]
+    /// Address and port to listen on; port 0 is any that is free (repeated). Sockets of systemd's are used
+    /// too
+    #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<SocketAddr>,
     /// Directory of the registry; it is made if it is not there
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
+    /// Change nothing; several such servers may run beside one that changes the registry
+    #[arg(long)]
+    read_only: bool,
     /// Do not wait for the disk: what was pushed survives the server's death, not a power cut
     #[arg(long)]
     no_sync: bool,
+    #[command(flatten)]
+    access: AccessArgs,
+    #[command(flatten)]
+    observe: ObserveArgs,
     #[command(flatten)]
     keep: Keep,
     /// Time between two looks for what nothing refers to; 0 for none
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = age::parse)]
     gc_interval: Duration,
+    /// How many requests a second a client may send in the long run, and how many at once
+    #[arg(long, value_name = "NUMBER[:BURST]", value_parser = parse_rate)]
+    rate: Option<Rate>,
+    /// Connections at one moment; others wait
+    #[arg(long, value_name = "NUMBER", default_value_t = ::serve::limits::CONNECTIONS)]
+    max_connections: usize,
+    /// Time for requests to end after SIGTERM
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = age::parse)]
+    drain: Duration,
 }
 
 pub(super) fn run(arguments: &Serve) -> Result<()> {
     let mut config = Config::new(&arguments.root);
     config.listen = arguments.listen.clone();
+    config.inherited = systemd::sockets();
+    if config.listen.is_empty() && config.inherited.is_empty() {
+        return Err(Failure::new("nothing to listen on")
+            .hint("say where with --listen ADDR:PORT, or let systemd open a socket"));
+    }
+    config.read_only = arguments.read_only;
     config.keeping = arguments.keep.keeping();
     config.collect = Some(arguments.gc_interval).filter(|interval| !interval.is_zero());
     if arguments.no_sync {
         config.durability = Durability::None;
     }
+    config.rate = arguments.rate;
+    config.connections = arguments.max_connections;
+    config.drain = arguments.drain;
     config.faults = Arc::new(|text| {
         let _ = writeln!(std::io::stderr(), "tare: {text}");
     });
+    arguments.access.apply(&mut config);
+    arguments.observe.apply(&mut config)?;
     raise_descriptors();
     let server = Server::start(&config)?;
+    // The server has copies of its own.
+    drop(config);
     for address in server.addresses() {
         // Whoever started it with port 0 reads the address here.
         let _ = writeln!(std::io::stdout(), "listening on {address}");
     }
+    for address in server.figures_addresses() {
+        let _ = writeln!(std::io::stdout(), "figures on {address}");
+    }
+    systemd::notify("READY=1");
     server.run()?;
     Ok(())
 }
@@ -63,5 +101,34 @@ fn raise_descriptors() {
     const RLIMIT_NOFILE: u32 = 7;
     if let Ok((_, hard)) = sys::sched::limit(RLIMIT_NOFILE) {
         let _ = sys::sched::set_limit(RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+/// `10`, `0.5:20`. Without a second number, ten seconds' worth may come at once.
+fn parse_rate(text: &str) -> std::result::Result<Rate, String> {
+    let number = |text: &str| {
+        let number = text.parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
+        number.ok_or_else(|| format!("`{text}` is not a number above 0"))
+    };
+    let (per_second, burst) = match text.split_once(':') {
+        Some((per_second, burst)) => (number(per_second)?, number(burst)?),
+        None => (number(text)?, 10.0 * number(text)?),
+    };
+    Ok(Rate { per_second, burst: burst.max(1.0) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_rate;
+
+    #[test]
+    fn rates_have_one_or_two_numbers() {
+        let rate = |text: &str| parse_rate(text).map(|it| (it.per_second, it.burst));
+        assert_eq!(rate("10"), Ok((10.0, 100.0)));
+        assert_eq!(rate("0.5:20"), Ok((0.5, 20.0)));
+        assert_eq!(rate("0.01"), Ok((0.01, 1.0)));
+        for bad in ["", "0", "-1", "x", "1:", "inf", "NaN", "1:2:3"] {
+            assert!(parse_rate(bad).is_err(), "{bad}");
+        }
     }
 }
