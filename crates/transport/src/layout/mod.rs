@@ -27,9 +27,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::hash::verify_manifest;
 use crate::policy::Scopes;
 use crate::transfer::{Blob, Sink, Source, Takes};
-use oci::Digest;
 use oci::image::media_type::OCI_INDEX;
 use oci::image::{Descriptor, Document, Index, LAYOUT_VERSION, Layout, SIZE_LIMIT_BYTES};
+use oci::{Algorithm, Digest};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -219,6 +219,10 @@ impl LayoutSink {
             false => blob_file::write(&version, write_version().as_bytes())?,
         }
         let blobs = Blobs::new(&directory, shared_blobs);
+        blob_file::sweep(&directory, None);
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            blob_file::sweep(&blobs.0.join(algorithm.name()), None);
+        }
         Ok(Self { directory, name, blobs })
     }
 
