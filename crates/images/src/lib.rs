@@ -27,6 +27,8 @@ mod pipe;
 mod progress;
 mod pull;
 mod rewrite;
+mod schema1;
+mod spool;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -51,6 +53,7 @@ pub use mutate::{
 pub use overview::{LayerFacts, Overview};
 pub use progress::{Bar, End, Progress, Silent, Step};
 pub use pull::{PullOptions, Pulled, pull};
+pub use schema1::OpenTemporary;
 pub use stored::{Stored, rebuild_layer};
 pub use time::{parse_rfc3339, rfc3339};
 pub use unpack::Rights;

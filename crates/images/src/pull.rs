@@ -10,6 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::gate::Gate;
 use crate::keys::{self, layer_keys};
 use crate::progress::{Bar, End, Progress, Step, Told};
+use crate::schema1::{Converted, LetThrough, OpenTemporary};
 use crate::unpack::{Rights, Unpacked, unpack};
 use crate::view;
 use oci::image::{CONFIG_LIMIT_BYTES, Content, Descriptor, Document, ImageConfig, MediaType};
@@ -39,11 +40,14 @@ const PART: Duration = Duration::from_secs(5);
 const ROUNDS: usize = 3;
 
 /// How to pull.
+#[derive(Clone)]
 pub struct PullOptions<'a> {
     /// Which images of an index.
     pub instances: Instances,
     /// What this process may do with files.
     pub rights: Rights,
+    /// Where temporary files go: those of docker's schema 1.
+    pub temporary: Option<&'a OpenTemporary<'a>>,
     /// How many layers are fetched at once.
     pub parallel: usize,
     /// Who is asked whether an image may be used.
@@ -55,7 +59,14 @@ pub struct PullOptions<'a> {
 impl<'a> PullOptions<'a> {
     /// What users get without options.
     pub fn new(instances: Instances, gate: &'a dyn Gate, progress: &'a dyn Progress) -> Self {
-        Self { instances, rights: Rights::ROOT, parallel: PARALLEL, gate, progress }
+        Self {
+            instances,
+            rights: Rights::ROOT,
+            temporary: None,
+            parallel: PARALLEL,
+            gate,
+            progress,
+        }
     }
 }
 
@@ -81,6 +92,12 @@ pub fn pull(
     options: &PullOptions<'_>,
 ) -> Result<Pulled> {
     let root = source.manifest(None)?;
+    if let Content::Schema1(manifest) = root.content() {
+        options.gate.check(&source.scopes(), &root)?;
+        let converted = Converted::new(source, manifest, options.temporary, options.progress)?;
+        let options = PullOptions { gate: &LetThrough, ..options.clone() };
+        return pull(store, &converted, names, origin, time_s, &options);
+    }
     let mut work = store.begin()?;
     let placed = BTreeSet::new();
     let mut pull = Pull { store, source, options, work: &mut work, placed, fetched: false };

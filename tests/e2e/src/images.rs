@@ -228,6 +228,11 @@ pub struct Recorder {
 impl Recorder {
     /// Stands before a registry. Its threads end with the test's process.
     pub fn before(registry: &DockerRegistry) -> Self {
+        Self::stalling(registry, usize::MAX)
+    }
+
+    /// Falls silent on each connection after it has brought so much.
+    pub fn stalling(registry: &DockerRegistry, bytes: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let host = listener.local_addr().expect("an address").to_string();
         let (asked, target) = (Arc::new(Mutex::new(Vec::new())), registry.host().to_owned());
@@ -235,7 +240,7 @@ impl Recorder {
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let (noted, target) = (noted.clone(), target.clone());
-                std::thread::spawn(move || pass_on(client, &target, &noted));
+                std::thread::spawn(move || pass_on(client, &target, &noted, bytes));
             }
         });
         Self { host, asked }
@@ -252,11 +257,18 @@ impl Recorder {
     }
 }
 
-fn pass_on(client: TcpStream, target: &str, noted: &Mutex<Vec<String>>) {
+fn pass_on(client: TcpStream, target: &str, noted: &Mutex<Vec<String>>, bytes: usize) {
     let Ok(server) = TcpStream::connect(target) else { return };
     let (mut to_client, mut from_server) =
         (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
-    std::thread::spawn(move || std::io::copy(&mut from_server, &mut to_client));
+    std::thread::spawn(move || {
+        let mut some = (&mut from_server).take(bytes as u64);
+        let copied = std::io::copy(&mut some, &mut to_client);
+        if copied.is_ok_and(|copied| copied == bytes as u64) {
+            // The connection stays, and nothing comes.
+            std::thread::sleep(Duration::from_secs(3600));
+        }
+    });
     let (mut from_client, mut to_server) = (client, server);
     let mut buffer = vec![0; 64 << 10];
     while let Ok(count @ 1..) = from_client.read(&mut buffer) {
@@ -347,6 +359,13 @@ impl Sample {
                 kind: "layers".into(),
                 diff_ids: tars.iter().map(|tar| sha256(tar).into()).collect(),
             },
+            history: (0..self.layers)
+                .map(|number| oci::image::History {
+                    created: "2024-01-02T03:04:05Z".into(),
+                    created_by: format!("layer {number}"),
+                    ..oci::image::History::default()
+                })
+                .collect(),
             ..ImageConfig::default()
         };
         let kind = if self.packed { media_type::OCI_LAYER_GZIP } else { media_type::OCI_LAYER };

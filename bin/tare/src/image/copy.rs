@@ -10,7 +10,7 @@ use crate::settings::{
     Access, DestinationArgs, Global, RetryArgs, Settings, SourceArgs, open_sink, open_source,
 };
 use clap::{Args, ValueEnum};
-use images::{Copied, CopyOptions, Gate, Instances, Layers, PullOptions};
+use images::{Copied, CopyOptions, Gate, Instances, Layers, OpenTemporary, PullOptions};
 use oci::image::Document;
 use std::path::PathBuf;
 use store::Store;
@@ -133,7 +133,14 @@ fn copy(global: &Global, arguments: &Copy) -> Result<()> {
     }
     let shown = Shown::new(arguments.quiet);
     let gate = settings.gate()?;
-    let copying = Copying { settings: &settings, arguments, shown: &shown, gate: &*gate };
+    let temporary = || settings.open_temporary();
+    let copying = Copying {
+        settings: &settings,
+        arguments,
+        shown: &shown,
+        gate: &*gate,
+        temporary: &temporary,
+    };
     let mut options = copying.options()?;
     let needs_store = [&from, &to].iter().any(|place| matches!(place, Place::Store(_)));
     let store = needs_store.then(|| settings.store(false)).transpose()?;
@@ -168,6 +175,7 @@ struct Copying<'c> {
     arguments: &'c Copy,
     shown: &'c Shown,
     gate: &'c dyn Gate,
+    temporary: &'c OpenTemporary<'c>,
 }
 
 impl Copying<'_> {
@@ -202,6 +210,7 @@ impl Copying<'_> {
             signatures: !arguments.remove_signatures,
             referrers: arguments.with_referrers,
             precompute: temporary.transpose()?,
+            temporary: Some(self.temporary),
             parallel: match arguments.image_parallel_copies {
                 None | Some(0) => usual.parallel,
                 Some(number) => number,
@@ -273,6 +282,7 @@ impl Copying<'_> {
         let usual = PullOptions::new(instances, self.gate, self.shown);
         let options = PullOptions {
             rights: self.settings.caller.rights(),
+            temporary: Some(self.temporary),
             parallel: match self.arguments.image_parallel_copies {
                 None | Some(0) => usual.parallel,
                 Some(number) => number,

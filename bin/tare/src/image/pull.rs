@@ -66,8 +66,10 @@ pub(crate) fn run(global: &Global, arguments: &Pull) -> Result<()> {
         true => Instances::All,
         false => Instances::One(arguments.platform.wanted(settings.wanted())?),
     };
+    let temporary = || settings.open_temporary();
     let options = PullOptions {
         rights: settings.caller.rights(),
+        temporary: Some(&temporary),
         ..PullOptions::new(instances, &*gate, &shown)
     };
     let pulling = Pulling { settings: &settings, store: &store, arguments, options: &options };

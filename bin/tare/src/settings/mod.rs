@@ -129,6 +129,12 @@ impl<'g> Settings<'g> {
         }
     }
 
+    /// [`Settings::temporary_dir`] for those who may need it.
+    pub(crate) fn open_temporary(&self) -> images::Result<PathBuf> {
+        self.temporary_dir()
+            .map_err(|failure| images::Error::new(images::Kind::Os, failure.message()))
+    }
+
     /// Where files go that are gone when the command ends: beside the store, never to a small `/tmp`.
     pub(crate) fn temporary_dir(&self) -> Result<PathBuf> {
         let dir = match &self.global.tmpdir {

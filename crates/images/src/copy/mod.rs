@@ -16,9 +16,11 @@ use crate::gate::Gate;
 use crate::progress::{End, Progress, Step};
 use crate::pull::reading;
 use crate::rewrite;
-use oci::image::media_type::{Compression as Packing, Format};
+use crate::schema1::{Converted, LetThrough, OpenTemporary};
+use oci::image::media_type::{self, Compression as Packing, Format};
 use oci::image::{
     CONFIG_LIMIT_BYTES, Content, Descriptor, Document, ImageConfig, Manifest, MediaType, Wanted,
+    schema1,
 };
 use oci::{AnyDigest, Digest, Reference};
 use std::collections::BTreeMap;
@@ -100,6 +102,8 @@ pub struct CopyOptions<'a> {
     /// A directory for temporary files: layers that are packed anew are packed into one, so that those
     /// are not sent that the sink has.
     pub precompute: Option<PathBuf>,
+    /// Where other temporary files go: those of docker's schema 1.
+    pub temporary: Option<&'a OpenTemporary<'a>>,
     /// How many layers are copied at once.
     pub parallel: usize,
     /// Threads that pack one layer.
@@ -126,6 +130,7 @@ impl<'a> CopyOptions<'a> {
             origin: None,
             mount_from: Vec::new(),
             precompute: None,
+            temporary: None,
             parallel: PARALLEL,
             threads,
             gate,
@@ -147,6 +152,9 @@ pub struct Copied {
 pub fn copy(source: &dyn Source, sink: &dyn Sink, options: &CopyOptions<'_>) -> Result<Copied> {
     let copying = Copying { source, sink, options, takes: sink.takes(), origin: Mutex::new(None) };
     let root = source.manifest(None)?;
+    if let Content::Schema1(manifest) = root.content() {
+        return copying.schema1(&root, manifest);
+    }
     let Some(index) = root.index() else { return copying.only(&root, false) };
     options.gate.check(&source.scopes(), &root)?;
     let chosen = options.instances.choose(index)?;
@@ -220,6 +228,31 @@ struct Layer<'l> {
 }
 
 impl Copying<'_> {
+    /// Copies an image of docker's schema 1: converted, or as it is where its digest has to stay.
+    fn schema1(&self, root: &Document, manifest: &schema1::Manifest) -> Result<Copied> {
+        self.options.gate.check(&self.source.scopes(), root)?;
+        if self.options.preserve_digests {
+            if self.takes.format.is_some() || self.takes.plain_layers {
+                return Err(Error::new(Kind::Unsupported, "the manifest is docker's schema 1")
+                    .with_hint("without --preserve-digests it is converted"));
+            }
+            for layer in manifest.layers()? {
+                let digest = *layer.blob.verifiable()?;
+                let size = self.source.blob_size(&digest)?;
+                let descriptor = Descriptor::new(media_type::DOCKER_LAYER_GZIP, digest, size);
+                self.blob(&descriptor, "Copying blob")?;
+            }
+            self.sink.finish(root)?;
+            return Ok(Copied { root: root.clone(), changed: false });
+        }
+        let (temporary, progress) = (self.options.temporary, self.options.progress);
+        let converted = Converted::new(self.source, manifest, temporary, progress)?;
+        let options =
+            CopyOptions { gate: &LetThrough, mount_from: Vec::new(), ..self.options.clone() };
+        let copied = copy(&converted, self.sink, &options)?;
+        Ok(Copied { changed: true, ..copied })
+    }
+
     /// Copies the only image; `from_index` says that it was one of several.
     fn only(&self, document: &Document, from_index: bool) -> Result<Copied> {
         let copied = self.instance(document)?;
@@ -274,9 +307,9 @@ impl Copying<'_> {
             Content::Manifest(manifest) => manifest,
             Content::Index(_) | Content::Other => return Ok(document.clone()),
             Content::Schema1(_) => {
-                let text = "the manifest is docker's schema 1";
+                let text = "an image of an index is of docker's schema 1";
                 return Err(Error::new(Kind::Unsupported, text)
-                    .with_hint("pull it into the store, which makes a newer one of it"));
+                    .with_hint(format!("copy it alone, by its digest {}", document.digest())));
             }
         };
         let own = rewrite::format_of(manifest);

@@ -5,14 +5,13 @@ use crate::error::{Error, Kind, Result};
 use crate::pipe::{self, pipe};
 use crate::progress::{Bar, End, Step};
 use crate::rewrite;
+use crate::spool::Spool;
 use crate::unpack::digest_of;
 use archive::compression::{Codec, Encoder};
 use archive::{Limits, Sum, Sums, pass};
 use oci::image::Descriptor;
 use oci::{Algorithm, Digest};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Write};
 use std::path::Path;
 use transport::hash::Hashed;
 
@@ -107,7 +106,7 @@ impl Copying<'_> {
         let packed = hashed.finish(media_type);
         let digest = *packed.verifiable()?;
         if !self.is_there(&packed, &digest)? {
-            self.sink.put_blob(&packed, &mut spool.rewound()?)?;
+            self.sink.put_blob(&packed, &mut spool.read())?;
         }
         Ok(packed)
     }
@@ -232,34 +231,5 @@ impl Write for Counted<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.output.flush()
-    }
-}
-
-/// A file that is gone when it is closed.
-struct Spool(File);
-
-impl Spool {
-    fn create(directory: &Path) -> Result<Self> {
-        let failed = |error: io::Error| {
-            let text = format!("making a temporary file in {}: {error}", directory.display());
-            Error::new(Kind::Os, text).with_hint("--tmpdir names another directory")
-        };
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).custom_flags(sys::fs::O_TMPFILE as i32);
-        Ok(Self(options.open(directory).map_err(failed)?))
-    }
-
-    fn fill(&mut self, content: &mut dyn Read) -> Result<()> {
-        io::copy(content, &mut self.0).map(drop).map_err(|error| {
-            let text = format!("writing a layer to a temporary file: {error}");
-            Error::new(Kind::Os, text).with_hint("--tmpdir names another directory")
-        })
-    }
-
-    /// The file from its beginning.
-    fn rewound(&mut self) -> Result<&mut File> {
-        let failed = |error| Error::new(Kind::Os, format!("reading a temporary file: {error}"));
-        self.0.rewind().map_err(failed)?;
-        Ok(&mut self.0)
     }
 }

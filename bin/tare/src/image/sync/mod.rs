@@ -165,7 +165,9 @@ fn sync(settings: &Settings<'_>, arguments: &Sync) -> Result<()> {
         true => Instances::All,
         false => Instances::One(settings.wanted()),
     };
+    let temporary = || settings.open_temporary();
     let options = CopyOptions {
+        temporary: Some(&temporary),
         format: arguments.format.map(ManifestFormat::format).transpose()?,
         preserve_digests: arguments.preserve_digests,
         signatures: !arguments.remove_signatures,

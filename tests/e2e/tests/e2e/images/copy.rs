@@ -215,3 +215,58 @@ fn docker_archives_have_several_names() {
     let text = yard.fails(&["copy", more, "oci:layout:one", "dir:x"]);
     assert!(text.contains("--additional-tag: an image in a dir: has one name"), "{text}");
 }
+
+#[test]
+fn an_interrupted_copy_leaves_nothing_behind() {
+    const TEST: &str = "an_interrupted_copy_leaves_nothing_behind";
+    let yard = Yard::new();
+    let Some(registry) = DockerRegistry::start(TEST, &yard) else { return };
+    // More than what comes before the silence, and than what fits into buffers.
+    let large = Sample { packed: false, bytes: 4 << 20, ..ONE };
+    large.write(&yard.path("layout"), "large");
+    let accept = "--dest-oci-accept-uncompressed-layers";
+    yard.fine(&["copy", "-q", "--dest-decompress", "oci:layout:large", &registry.place("app:1")]);
+    yard.fine(&["copy", "-q", accept, &registry.place("app:1"), "oci:whole:x"]);
+    let stalling = Recorder::stalling(&registry, 2 << 20);
+    let slow = format!("docker://{}/app:1", stalling.host());
+    let unfinished = |directory: &str| -> Vec<String> {
+        let is_unfinished = |name: &String| name.starts_with('.');
+        yard.list(directory).into_iter().filter(is_unfinished).collect()
+    };
+    for (place, directory) in [
+        ("oci:to-layout:x", "to-layout/blobs/sha256"),
+        ("dir:to-dir", "to-dir"),
+        ("docker-archive:archives/x.tar:x:1", "archives"),
+        ("oci-archive:archives/y.tar", "archives"),
+    ] {
+        std::fs::create_dir_all(yard.path("archives")).unwrap();
+        let args = ["copy", "-q", accept, &slow, place];
+        let mut running = yard.tare_command(&args).spawn().unwrap();
+        let began = std::time::Instant::now();
+        let size = || -> u64 {
+            let _ = std::fs::create_dir_all(yard.path(directory));
+            let path = |name: &String| yard.path(&format!("{directory}/{name}"));
+            let sizes = unfinished(directory);
+            sizes.iter().map(|name| std::fs::metadata(path(name)).map_or(0, |it| it.len())).sum()
+        };
+        while size() < 1 << 20 {
+            assert!(began.elapsed().as_secs() < 60, "{place}: nothing is written");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let pid = running.id().to_string();
+        let interrupted = std::process::Command::new("kill").args(["-INT", &pid]).status();
+        assert!(interrupted.unwrap().success());
+        assert!(!running.wait().unwrap().success());
+        assert!(!unfinished(directory).is_empty(), "{place}");
+        yard.fine(&["copy", "-q", accept, &registry.place("app:1"), place]);
+        assert_eq!(unfinished(directory), [""; 0], "{place}");
+    }
+    assert_eq!(tree(&yard, "to-layout/blobs"), tree(&yard, "whole/blobs"));
+}
+
+/// The files below a directory, with what they hold.
+fn tree(yard: &Yard, directory: &str) -> Vec<(String, Vec<u8>)> {
+    let algorithms = yard.list(directory);
+    let of = |name: &String| files(yard, &format!("{directory}/{name}"));
+    algorithms.iter().flat_map(of).collect()
+}

@@ -4,6 +4,7 @@ mod copy;
 mod flags;
 mod inspect;
 mod repositories;
+mod schema1;
 mod signatures;
 mod sync;
 mod together;
