@@ -22,6 +22,7 @@ mod options;
 mod parallel;
 mod session;
 mod upload;
+mod web;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use host::{Found, Host};
 pub use image::{RegistrySink, RegistrySource};
 pub(crate) use options::tls;
 pub use options::{Options, Parallel};
+pub use web::download;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::verify_manifest;

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Most redirections of one request.
-const REDIRECTS_LIMIT: usize = 10;
+pub(super) const REDIRECTS_LIMIT: usize = 10;
 /// Largest answer of a token service.
 const TOKEN_LIMIT_BYTES: usize = 1 << 20;
 /// How long a token is good for when nobody says so, and at least: the token specification's number.
