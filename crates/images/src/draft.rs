@@ -12,6 +12,7 @@ use crate::pipe::piped;
 use crate::rewrite;
 use crate::stored::rebuild_layer;
 use crate::unpack::{Rights, Unpacked, adopt, digest_of as summed, unpack};
+use crate::view;
 use archive::index::Builder;
 use archive::pack;
 use archive::tar::Writer;
@@ -249,33 +250,35 @@ impl<'s> Draft<'s> {
         };
         let manifest = rewrite::image(&manifest, format, &layers)?;
         self.work.put_bytes(&config, id)?;
-        let media_type = manifest.media_type().to_owned();
-        put_named(&mut self.work, &manifest, &media_type, naming)?;
+        put_named(self.store, &mut self.work, &manifest, naming, Some(self.rights))?;
         self.work.finish()?;
         Ok(Made { manifest, id })
     }
 }
 
-/// Puts a manifest or index with its names: everything that it leads to is put before.
+/// Puts a manifest or index with its names: everything that it leads to is put before. With rights, what
+/// lists show of it is noted.
 pub(crate) fn put_named(
+    store: &Store,
     work: &mut Work<'_>,
     document: &Document,
-    media_type: &str,
     naming: &Naming<'_>,
+    rights: Option<Rights>,
 ) -> Result<()> {
     work.put_bytes(document.bytes(), *document.digest())?;
     work.commit()?;
+    // Lists look for themselves where nothing is noted.
+    let facts = rights.and_then(|rights| view::facts(store, document, None, rights).ok());
     let anonymous = [anonymous_name(document.digest())];
     let names = if naming.names.is_empty() { &anonymous[..] } else { naming.names };
     for name in names {
         work.tag(&NameRecord {
             reference: name.clone(),
             digest: AnyDigest::from(*document.digest()),
-            media_type: media_type.to_owned(),
+            media_type: document.media_type().to_owned(),
             source: naming.origin.to_owned(),
             time_s: naming.time_s,
-            // Whoever lists it finds them out.
-            facts: None,
+            facts: facts.clone(),
         })?;
     }
     Ok(())

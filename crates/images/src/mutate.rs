@@ -142,7 +142,7 @@ pub fn annotate(
     let mut work = store.begin()?;
     // What it names stays until the new one names it.
     work.has_blob(*document.digest())?;
-    put_named(&mut work, &new, new.media_type(), naming)?;
+    put_named(store, &mut work, &new, naming, None)?;
     work.finish()?;
     Ok(new)
 }

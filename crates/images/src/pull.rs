@@ -528,7 +528,7 @@ pub(crate) fn reading(error: &io::Error, what: &Digest) -> Error {
 
 impl Instances {
     /// Chooses from an index.
-    pub(crate) fn choose<'i>(&self, index: &'i Index) -> Result<Vec<&'i Descriptor>> {
+    pub fn choose<'i>(&self, index: &'i Index) -> Result<Vec<&'i Descriptor>> {
         match self {
             Self::All => Ok(index.manifests.iter().collect()),
             Self::IndexOnly => Ok(Vec::new()),

@@ -49,7 +49,9 @@ impl Descriptor {
 
     /// Checks what the specification demands.
     pub fn check(&self) -> Result<(), Error> {
-        if !is_media_type(&self.media_type) {
+        // podman's artifacts have parameters behind it (`text/plain; charset=utf-8`), against RFC 6838.
+        let plain = self.media_type.split(';').next().unwrap_or_default();
+        if !is_media_type(plain.trim_end()) || self.media_type.contains(char::is_control) {
             let media_type = shown(&self.media_type);
             return Err(Error::invalid(&["mediaType: `", &media_type, "` is no media type"]));
         }
