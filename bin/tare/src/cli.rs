@@ -57,6 +57,11 @@ pub(crate) enum Verb {
     #[command(hide = true)]
     GenerateSigstoreKey(image::signing::NotYet),
     Diff(image::diff::Diff),
+    Import(Box<image::import::Import>),
+    Load(image::load::Load),
+    Save(image::save::Save),
+    Artifact(crate::artifact::ArtifactVerb),
+    Manifest(crate::manifest::Manifest),
     Mutate(Box<mutate::Mutate>),
 }
 

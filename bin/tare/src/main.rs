@@ -1,9 +1,12 @@
 //! `tare`: containers without a daemon.
 
+mod artifact;
 mod caller;
 mod cli;
 mod failure;
 mod image;
+mod json_lines;
+mod manifest;
 mod mutate;
 mod output;
 mod progress;
@@ -87,7 +90,12 @@ fn verb(arguments: cli::Tare) -> failure::Result<u8> {
         Verb::Login(arguments) => remote::login::run(&global, &arguments)?,
         Verb::Logout(arguments) => remote::logout::run(&global, &arguments)?,
         Verb::Search(arguments) => remote::search::run(&global, &arguments)?,
+        Verb::Import(arguments) => image::import::run(&global, &arguments)?,
+        Verb::Load(arguments) => image::load::run(&global, &arguments)?,
+        Verb::Save(arguments) => image::save::run(&global, &arguments)?,
         Verb::Diff(arguments) => image::diff::run(&global, &arguments)?,
+        Verb::Artifact(arguments) => artifact::run(&global, &arguments)?,
+        Verb::Manifest(arguments) => return manifest::run(&global, &arguments),
         Verb::Mutate(arguments) => mutate::run(&global, &arguments)?,
     }
     Ok(0)

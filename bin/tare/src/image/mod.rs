@@ -6,18 +6,21 @@ pub(crate) mod diff;
 mod filter;
 mod from_store;
 pub(crate) mod history;
+pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod inspect_place;
 pub(crate) mod list;
 pub(crate) mod list_tags;
+pub(crate) mod load;
 pub(crate) mod manifest_digest;
 pub(crate) mod mount;
-mod packing;
+pub(crate) mod packing;
 pub(crate) mod prune;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod remove;
 pub(crate) mod rows;
+pub(crate) mod save;
 pub(crate) mod signing;
 pub(crate) mod sync;
 pub(crate) mod tag;
@@ -49,7 +52,9 @@ enum Verb {
     Diff(diff::Diff),
     Exists(tag::Exists),
     History(history::History),
+    Import(Box<import::Import>),
     Inspect(inspect::Inspect),
+    Load(load::Load),
     #[command(visible_alias = "list")]
     Ls(list::List),
     Mount(mount::Mount),
@@ -63,6 +68,7 @@ enum Verb {
     Search(Box<remote::search::Search>),
     #[command(hide = true)]
     Sign(signing::NotYet),
+    Save(save::Save),
     Tag(tag::Tag),
     Tree(tree::Tree),
     #[command(hide = true)]
@@ -78,6 +84,9 @@ pub(crate) fn run(global: &Global, arguments: &Image) -> Result<u8> {
         Verb::Diff(arguments) => diff::run(global, arguments)?,
         Verb::Exists(arguments) => return tag::exists(global, arguments),
         Verb::History(arguments) => history::run(global, arguments)?,
+        Verb::Import(arguments) => import::run(global, arguments)?,
+        Verb::Load(arguments) => load::run(global, arguments)?,
+        Verb::Save(arguments) => save::run(global, arguments)?,
         Verb::Inspect(arguments) => return inspect::run(global, arguments),
         Verb::Ls(arguments) => list::run(global, arguments)?,
         Verb::Mount(arguments) => mount::mount(global, arguments)?,
@@ -164,7 +173,7 @@ pub(crate) fn full_name(text: &str) -> Result<String> {
 
 /// Writes a value as JSON for people and scripts, as skopeo does: four blanks a level, and nothing that a
 /// web page could take for a tag. Those characters are in texts only.
-fn print_json(value: &template::Value) -> Result<()> {
+pub(crate) fn print_json(value: &template::Value) -> Result<()> {
     const INDENT: usize = 4;
     let mut text = Vec::new();
     for byte in value.json_indented(INDENT) {
@@ -186,7 +195,7 @@ fn note(text: &str) {
 }
 
 /// Writes a digest into a file, for scripts.
-fn write_digest(path: &Path, digest: &oci::Digest) -> Result<()> {
+pub(crate) fn write_digest(path: &Path, digest: &oci::Digest) -> Result<()> {
     let failed = |error| Failure::new(format!("writing {}: {error}", path.display()));
     std::fs::write(path, digest.to_string()).map_err(failed)
 }

@@ -61,7 +61,7 @@ fn push(global: &Global, arguments: &Push) -> Result<()> {
     let settings = Settings::load(global)?;
     let store = settings.store(false)?;
     let image = FromStore::open(&settings, &store, &arguments.image)?;
-    let place = destination(arguments, &image.found)?;
+    let place = destination(arguments.destination.as_deref(), &image.found)?;
     let access = arguments.registry.access()?;
     let shown = Shown::new(arguments.quiet);
     let gate = settings.gate()?;
@@ -92,8 +92,8 @@ fn push(global: &Global, arguments: &Push) -> Result<()> {
 }
 
 /// Where an image goes: as the user says, or where it is called.
-fn destination(arguments: &Push, found: &images::Found) -> Result<Place> {
-    if let Some(text) = &arguments.destination {
+pub(crate) fn destination(text: Option<&str>, found: &images::Found) -> Result<Place> {
+    if let Some(text) = text {
         return Ok(match Place::parse_unless_name(text)? {
             Some(place) => place,
             None => Place::parse(&format!("docker://{text}"))?,

@@ -48,22 +48,29 @@ impl Settings<'_> {
             Some(directory) => Certificates::read(directory)?,
             None => Certificates::find(&self.certificate_dirs(), domain)?,
         };
-        let defaults = Options::default();
-        let user_agent = format!("tare/{}", env!("CARGO_PKG_VERSION"));
+        let options = self.web_options()?;
         Ok(Options {
             credentials,
             certificates,
             insecure: access.tls_verify.map_or(place.insecure, |verify| !verify),
+            foreign_layers: self.global.foreign_layers,
+            attempts: access.attempts.unwrap_or(options.attempts),
+            backoff: access.backoff.unwrap_or(options.backoff),
+            ..options
+        })
+    }
+
+    /// How anybody is reached by HTTP.
+    fn web_options(&self) -> transport::Result<Options> {
+        let user_agent = format!("tare/{}", env!("CARGO_PKG_VERSION"));
+        Ok(Options {
             system_authorities: system_authorities(),
             proxies: Proxies::read(&|name| std::env::var(name).ok())?,
-            foreign_layers: self.global.foreign_layers,
             user_agent: match &self.global.user_agent_prefix {
                 Some(prefix) => format!("{prefix} {user_agent}"),
                 None => user_agent,
             },
-            attempts: access.attempts.unwrap_or(defaults.attempts),
-            backoff: access.backoff.unwrap_or(defaults.backoff),
-            ..defaults
+            ..Options::default()
         })
     }
 
@@ -78,6 +85,11 @@ impl Settings<'_> {
             registries::Source { reference: name.clone(), insecure: false, is_mirror: false };
         let nobody = Access { anonymous: true, ..access.clone() };
         Ok(Some(Beside { section, options: self.registry_options(&place, &nobody)? }))
+    }
+
+    /// Opens a file at an address that the user has named.
+    pub(crate) fn download(&self, url: &str) -> Result<Box<dyn std::io::Read + Send>> {
+        Ok(transport::registry::download(url, &self.web_options()?)?)
     }
 
     /// Where credentials are looked for.

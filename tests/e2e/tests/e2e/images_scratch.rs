@@ -1,9 +1,11 @@
 //! A directory with a store of its own, for tests of images.
 
 use e2e::{program, skip, stderr, stdout};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
@@ -105,4 +107,60 @@ pub(crate) fn has_program(test: &str, name: &str) -> bool {
         skip(test, &format!("needs {name}"));
     }
     there
+}
+
+/// docker's registry on a port of its own, until it is dropped.
+pub(crate) struct Registry {
+    process: Child,
+    /// Its name, with the port.
+    pub(crate) name: String,
+}
+
+impl Registry {
+    /// Starts it, with its content in a test's directory, which then knows that it has no TLS. `None`: the machine
+    /// has none; said by SKIP.
+    pub(crate) fn start(test: &str, scratch: &Scratch) -> Option<Self> {
+        const START_LIMIT: Duration = Duration::from_secs(20);
+        // A port that was free a moment ago.
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("its address").to_string();
+        drop(listener);
+        let config = format!(
+            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\n\
+             http:\n  addr: {address}\nlog:\n  level: error\n",
+            scratch.path("registry")
+        );
+        std::fs::write(scratch.path("registry.yml"), config).expect("writing its configuration");
+        let mut command = Command::new("docker-registry");
+        command.args(["serve", &scratch.path("registry.yml")]);
+        let started = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let Ok(process) = started else {
+            skip(test, "needs docker-registry");
+            return None;
+        };
+        let registry = Self { process, name: address };
+        let began = Instant::now();
+        while TcpStream::connect(&registry.name).is_err() {
+            assert!(began.elapsed() < START_LIMIT, "the registry does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let settings = scratch.path(".config/containers");
+        std::fs::create_dir_all(&settings).expect("making a directory");
+        let text = format!("[[registry]]\nlocation = \"{}\"\ninsecure = true\n", registry.name);
+        std::fs::write(format!("{settings}/registries.conf"), text).expect("writing settings");
+        Some(registry)
+    }
+
+    /// A name in it.
+    pub(crate) fn at(&self, name: &str) -> String {
+        format!("{}/{name}", self.name)
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
