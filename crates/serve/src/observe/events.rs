@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
+use transport::names;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// Who is told of events.
@@ -158,7 +159,8 @@ impl Sender {
             return Err(format!("`{}` is not an http(s) address", hook.url.escape_debug()));
         }
         let authorization = hook.token.as_ref().map(|token| format!("Bearer {token}"));
-        Ok(Self { agent: config.into(), url: hook.url.clone(), authorization })
+        let agent = transport::registry::agent(config, names::Files::default());
+        Ok(Self { agent, url: hook.url.clone(), authorization })
     }
 
     fn send(&self, text: &str) -> Result<(), String> {

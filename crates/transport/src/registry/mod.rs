@@ -34,7 +34,7 @@ pub use host::{Found, Host};
 pub use image::{RegistrySink, RegistrySource};
 pub(crate) use options::tls;
 pub use options::{Options, Parallel};
-pub use web::download;
+pub use web::{agent, download};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::verify_manifest;

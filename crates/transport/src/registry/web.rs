@@ -1,11 +1,18 @@
-//! A file at an address that a user has named. No registry is asked, and nobody is told who we are.
+//! HTTP beside registries: a file at an address that a user has named, and an agent for a crate that sends
+//! something of its own. Nobody is told who we are.
 
 use super::Options;
 use super::address::Address;
+use super::connect::{Names, connector};
 use super::http::{Http, Request};
 use super::session::REDIRECTS_LIMIT;
 use crate::error::{Error, ErrorKind, Result};
+use crate::names;
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use ureq::Agent;
+use ureq::config::Config;
 
 /// Opens the file: what is read is what comes, and its end is an error when something is missing.
 pub fn download(url: &str, options: &Options) -> Result<Box<dyn Read + Send>> {
@@ -26,4 +33,10 @@ pub fn download(url: &str, options: &Options) -> Result<Box<dyn Read + Send>> {
         return Ok(Box::new(answer.expect(&[200], "get the file")?.into_body()));
     }
     Err(Error::new(ErrorKind::Network, format!("{url}: leads from one address to the next")))
+}
+
+/// An agent that looks names up as the registry's client does, without libc.
+pub fn agent(config: Config, files: names::Files) -> Agent {
+    let here = Arc::new(AtomicBool::new(true));
+    Agent::with_parts(config.clone(), connector(config), Names { files, own: true, here })
 }
