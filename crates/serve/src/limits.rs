@@ -107,6 +107,8 @@ pub(crate) const MANIFEST_WAIT: Duration = Duration::from_secs(120);
 pub(crate) const TAKEOVER_WAIT: Duration = Duration::from_secs(10);
 /// Pause after a connection could not be accepted: descriptors are short.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long connections without a request are kept when the server is told to end.
+pub(crate) const FAREWELL: Duration = Duration::from_millis(100);
 /// Time for requests to end when the server is told to.
 pub const DRAIN: Duration = Duration::from_secs(30);
 

@@ -4,7 +4,7 @@ use super::service::Peer;
 use super::tls::Encryption;
 use super::{Held, Patience, Shared, figures, service};
 use crate::auth::common_name;
-use crate::limits::{CONNECTION_BUFFER_BYTES, HANDSHAKE_WAIT, HEADERS, HEADERS_BYTES, STREAMS};
+use crate::limits::{CONNECTION_BUFFER_BYTES, FAREWELL, HANDSHAKE_WAIT, HEADERS, HEADERS_BYTES, STREAMS};
 use crate::registry::Registry;
 use crate::uploads::race;
 use hyper::body::{Body, Bytes, Incoming};
@@ -75,7 +75,11 @@ async fn answer_all<S, F, B>(
     let stream = TokioIo::new(Guarded::new(stream, patience.silence));
     let mut connection = pin!(builder.serve_connection(stream, service_fn(answer)));
     // What goes wrong with a connection is the client's business, which has gone.
-    if race(connection.as_mut(), held.stop.changed()).await.is_none() {
+    if race(connection.as_mut(), held.stop.wait_for(|stop| *stop)).await.is_some() {
+        return;
+    }
+    // A request that is here, or on its way, would be reset with its connection.
+    if timeout(FAREWELL, connection.as_mut()).await.is_err() {
         connection.as_mut().graceful_shutdown();
         let _ = connection.await;
     }

@@ -213,13 +213,36 @@ async fn accept(
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
         match race(listener.accept(), held.stop.changed()).await {
-            None => return,
+            None => return accept_queued(listener, permit, &room, |stream, peer, permit| {
+                let task = serve(stream, peer, shared.clone(), held.clone(), purpose);
+                tokio::spawn(hold(permit, task));
+            }),
             Some(Ok((stream, peer))) => {
                 let task = serve(stream, peer, shared.clone(), held.clone(), purpose);
                 tokio::spawn(hold(permit, task));
             }
             // Descriptors are short, or the client has gone: the next one may be better.
             Some(Err(_)) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+/// Takes the connections that the kernel has accepted already: it would reset them when the listener is closed,
+/// with requests that their clients have sent. Only as many as there is room for without waiting.
+fn accept_queued(
+    listener: TcpListener,
+    permit: OwnedSemaphorePermit,
+    room: &Arc<Semaphore>,
+    take: impl Fn(TcpStream, SocketAddr, OwnedSemaphorePermit),
+) {
+    // The runtime knows of new connections when it has asked the kernel; what counts is now.
+    let Ok(listener) = listener.into_std() else { return };
+    let mut permit = Some(permit);
+    while let Some(free) = permit.take().or_else(|| room.clone().try_acquire_owned().ok()) {
+        let Ok((stream, peer)) = listener.accept() else { return };
+        let opened = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        if let Ok(stream) = opened {
+            take(stream, peer, free);
         }
     }
 }

@@ -138,6 +138,22 @@ fn a_server_that_ends_lets_requests_end() {
     stopping.join().unwrap();
 }
 
+/// Requests that were sent before the server was told to end, also on connections that it has not seen yet.
+#[test]
+fn a_server_that_ends_answers_what_was_sent() {
+    for _ in 0..5 {
+        let mut registry = Registry::with(|config| config.drain = Duration::from_secs(20));
+        let mut streams: Vec<_> = (0..100).map(|_| registry.connect()).collect();
+        for stream in &mut streams {
+            stream.write_all(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        }
+        registry.server.take().unwrap().stop();
+        for stream in &mut streams {
+            assert_eq!(super::Answer::read(stream, false).status, 200);
+        }
+    }
+}
+
 /// A client that does not go on is let go of.
 #[test]
 fn slow_clients_are_not_waited_for_for_ever() {
