@@ -18,6 +18,7 @@ mod housekeeping;
 pub mod limits;
 mod names;
 mod observe;
+mod page;
 mod pattern;
 mod references;
 mod refusal;

@@ -12,6 +12,10 @@ pub(crate) const BLOB_BYTES: u64 = 5 << 40;
 pub(crate) const TAGS_PER_PUT: usize = 64;
 /// Members of a page of tags or repositories, and the most that `n=` may ask for.
 pub(crate) const PAGE_ENTRIES: usize = 10_000;
+/// Rows of a table on a page for people.
+pub(crate) const PAGE_ROWS: usize = 200;
+/// Characters of a text there that anybody may have pushed.
+pub(crate) const PAGE_TEXT: usize = 1000;
 /// Referrers on a page.
 pub(crate) const REFERRERS_PAGE_ENTRIES: usize = 1000;
 /// Bytes of a page of referrers: clients take no larger index.

@@ -23,6 +23,8 @@ pub(crate) struct Registry {
     pub(crate) gate: Arc<Gate>,
     /// Nothing is changed.
     pub(crate) read_only: bool,
+    /// There are pages for people.
+    pub(crate) pages: bool,
     /// Time without a byte in a body.
     pub(crate) silence: Duration,
     pub(crate) metrics: Arc<Metrics>,
@@ -39,6 +41,7 @@ pub(crate) struct Parts {
     pub(crate) storage: Arc<Storage>,
     pub(crate) gate: Gate,
     pub(crate) read_only: bool,
+    pub(crate) pages: bool,
     pub(crate) silence: Duration,
     pub(crate) events: Events,
     pub(crate) faults: Sink,
@@ -46,7 +49,7 @@ pub(crate) struct Parts {
 
 impl Registry {
     pub(crate) fn new(parts: Parts) -> Result<Self, Error> {
-        let Parts { storage, gate, read_only, silence, events, faults } = parts;
+        let Parts { storage, gate, read_only, pages, silence, events, faults } = parts;
         let metrics = Arc::new(Metrics::default());
         Ok(Self {
             uploads: Arc::new(Uploads::new(storage.clone(), metrics.clone())?),
@@ -55,6 +58,7 @@ impl Registry {
             arriving: Semaphore::new(MANIFESTS_IN_FLIGHT_BYTES),
             gate: Arc::new(gate),
             read_only,
+            pages,
             silence,
             metrics,
             events,

@@ -35,6 +35,9 @@ pub(super) struct Serve {
     /// Change nothing; several such servers may run beside one that changes the registry
     #[arg(long)]
     read_only: bool,
+    /// No pages on which people see repositories and tags (`/` and below `/browse/`)
+    #[arg(long)]
+    no_pages: bool,
     /// Do not wait for the disk: what was pushed survives the server's death, not a power cut
     #[arg(long)]
     no_sync: bool,
@@ -67,6 +70,7 @@ pub(super) fn run(arguments: &Serve) -> Result<()> {
             .hint("say where with --listen ADDR:PORT, or let systemd open a socket"));
     }
     config.read_only = arguments.read_only;
+    config.pages = !arguments.no_pages;
     config.keeping = arguments.keep.keeping();
     config.collect = Some(arguments.gc_interval).filter(|interval| !interval.is_zero());
     if arguments.no_sync {

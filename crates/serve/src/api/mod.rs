@@ -6,6 +6,7 @@ mod manifests;
 mod uploads;
 
 use crate::auth::Who;
+use crate::page;
 use crate::refusal::{Code, Refusal};
 use crate::registry::Registry;
 use crate::web::body::Body;
@@ -98,6 +99,15 @@ pub(crate) async fn answer(
             response.headers_mut().insert(CONTENT_TYPE, JSON);
             Ok(response)
         }
+        (Route::Home | Route::Browse(_) | Route::BrowseManifest(..), _) if !registry.pages => {
+            let text = "there is nothing of that name";
+            Err(Refusal::new(StatusCode::NOT_FOUND, Code::Unsupported, text))
+        }
+        (Route::Home, _) if reads => page::home(registry, asked).await,
+        (Route::Browse(name), _) if reads => page::repository(registry, name, asked).await,
+        (Route::BrowseManifest(name, selector), _) if reads => {
+            page::manifest(registry, name, selector).await
+        }
         (Route::Catalog, &Method::GET) => lists::catalog(registry, asked).await,
         (Route::Tags(name), &Method::GET) => lists::tags(registry, name, asked).await,
         (Route::Referrers(name, subject), &Method::GET) => {
@@ -127,7 +137,8 @@ pub(crate) async fn answer(
 
 fn not_allowed(route: &Route) -> Refusal {
     let allowed = match route {
-        Route::Health | Route::Base => "GET, HEAD",
+        Route::Health | Route::Base | Route::Home => "GET, HEAD",
+        Route::Browse(_) | Route::BrowseManifest(..) => "GET, HEAD",
         Route::Catalog | Route::Tags(_) | Route::Referrers(..) => "GET",
         Route::Manifest(..) => "GET, HEAD, PUT, DELETE",
         Route::Blob(..) => "GET, HEAD, DELETE",
@@ -151,7 +162,7 @@ fn plain(status: StatusCode, body: Body) -> Response<Body> {
 }
 
 /// What was parsed or escaped before makes a header.
-fn header(text: &str) -> Result<HeaderValue, Refusal> {
+pub(crate) fn header(text: &str) -> Result<HeaderValue, Refusal> {
     HeaderValue::from_str(text).map_err(|_| Refusal::internal(format!("no header: {text:?}")))
 }
 

@@ -42,6 +42,8 @@ pub struct Config {
     pub durability: Durability,
     /// Nothing is changed, locked or collected.
     pub read_only: bool,
+    /// There are pages on which people see what is there.
+    pub pages: bool,
     /// Encryption.
     pub tls: Option<Tls>,
     /// Who may do what.
@@ -79,6 +81,7 @@ impl Config {
             root: root.into(),
             durability: Durability::default(),
             read_only: false,
+            pages: true,
             tls: None,
             access: Access::default(),
             open: false,

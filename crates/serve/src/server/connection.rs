@@ -4,7 +4,9 @@ use super::service::Peer;
 use super::tls::Encryption;
 use super::{Held, Patience, Shared, figures, service};
 use crate::auth::common_name;
-use crate::limits::{CONNECTION_BUFFER_BYTES, FAREWELL, HANDSHAKE_WAIT, HEADERS, HEADERS_BYTES, STREAMS};
+use crate::limits::{
+    CONNECTION_BUFFER_BYTES, FAREWELL, HANDSHAKE_WAIT, HEADERS, HEADERS_BYTES, STREAMS,
+};
 use crate::registry::Registry;
 use crate::uploads::race;
 use hyper::body::{Body, Bytes, Incoming};

@@ -167,6 +167,7 @@ fn share(config: &Config) -> Result<Shared, Error> {
         storage,
         gate,
         read_only: config.read_only,
+        pages: config.pages,
         silence: config.patience.silence,
         events: events.map_err(Error::new)?,
         faults: config.faults.clone(),
@@ -213,10 +214,12 @@ async fn accept(
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
         match race(listener.accept(), held.stop.changed()).await {
-            None => return accept_queued(listener, permit, &room, |stream, peer, permit| {
-                let task = serve(stream, peer, shared.clone(), held.clone(), purpose);
-                tokio::spawn(hold(permit, task));
-            }),
+            None => {
+                return accept_queued(listener, permit, &room, |stream, peer, permit| {
+                    let task = serve(stream, peer, shared.clone(), held.clone(), purpose);
+                    tokio::spawn(hold(permit, task));
+                });
+            }
             Some(Ok((stream, peer))) => {
                 let task = serve(stream, peer, shared.clone(), held.clone(), purpose);
                 tokio::spawn(hold(permit, task));

@@ -111,7 +111,7 @@ fn authorize(
 ) -> Result<(), Refusal> {
     match (route, route.repository()) {
         (Route::Health, _) => Ok(()),
-        (Route::Catalog, _) => registry.gate.check_catalog(who),
+        (Route::Catalog | Route::Home, _) => registry.gate.check_catalog(who),
         (_, Some(name)) => registry.gate.check(who, name, Action::of(method, route)),
         (_, None) => registry.gate.check_base(who),
     }

@@ -454,3 +454,31 @@ fn a_client_that_asks_too_often_is_told_when_to_come_again() {
     assert_eq!((answer.status, &*answer.code()), (429, "TOOMANYREQUESTS"));
     assert!(answer.header("retry-after").unwrap().parse::<u64>().unwrap() > 5);
 }
+
+#[test]
+fn pages_show_what_the_client_may_read() {
+    let registry = with_passwords(|access, dir| {
+        access.rules = Some(write(dir, "rules", RULES));
+    });
+    let ann = basic("ann", "ann");
+    for name in ["team/a", "public/b"] {
+        let path =
+            format!("/v2/{name}/blobs/uploads/?digest={}", digest_of(Algorithm::Sha256, b"x"));
+        assert_eq!(registry.ask("POST", &path, &ann, b"x").status, 201);
+    }
+    let home = |authorization: &str| registry.ask("GET", "/", authorization, b"");
+    let anonymous = home("");
+    assert_eq!(anonymous.status, 401);
+    assert!(anonymous.header("www-authenticate").is_some(), "a browser asks for a password");
+    let (of_bob, of_eve) = (home(&basic("bob", "bob")).text(), home(&basic("eve", "eve")).text());
+    assert!(of_bob.contains("team/a") && of_bob.contains("public/b"), "{of_bob}");
+    assert!(!of_eve.contains("team/a") && of_eve.contains("public/b"), "{of_eve}");
+    // What is not there is refused in the same way.
+    for path in ["/browse/team/a", "/browse/team/none", "/browse/team/a:v1"] {
+        assert_eq!(registry.status("GET", path, &basic("eve", "eve")), 403, "{path}");
+        assert_eq!(registry.status("GET", path, ""), 401, "{path}");
+    }
+    assert_eq!(registry.status("GET", "/browse/team/a", &ann), 200);
+    assert_eq!(registry.status("GET", "/browse/team/none", &ann), 404);
+    assert_eq!(registry.status("GET", "/browse/public/b", ""), 200);
+}

@@ -5,6 +5,7 @@ mod collecting;
 mod crash;
 mod life;
 mod observing;
+mod pages;
 mod requests;
 
 use crate::{Config, Server};

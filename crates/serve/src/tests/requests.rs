@@ -14,7 +14,8 @@ fn methods_and_places_that_are_not_there_are_told() {
     };
     assert_eq!(check("GET", "/v2/", 200).header("content-type"), Some("application/json"));
     check("GET", "/health", 200);
-    check("GET", "/", 404);
+    check("GET", "/index.html", 404);
+    check("POST", "/", 405);
     check("GET", "/v2/a/../b/tags/list", 400);
     check("GET", "/v2/%2e%2e/tags/list", 400);
     assert_eq!(check("DELETE", "/v2/", 405).header("allow"), Some("GET, HEAD"));

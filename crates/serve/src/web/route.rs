@@ -24,6 +24,12 @@ pub(crate) enum Route {
     Upload(Repository, UploadId),
     /// `/health`
     Health,
+    /// `/`: the repositories, for people.
+    Home,
+    /// `/browse/NAME`: its tags.
+    Browse(Repository),
+    /// `/browse/NAME:TAG` and `/browse/NAME@DIGEST`.
+    BrowseManifest(Repository, Selector),
 }
 
 impl Route {
@@ -31,6 +37,12 @@ impl Route {
     pub(crate) fn parse(path: &str) -> Result<Self, Refusal> {
         if path == "/health" {
             return Ok(Self::Health);
+        }
+        if path == "/" {
+            return Ok(Self::Home);
+        }
+        if let Some(rest) = path.strip_prefix("/browse/") {
+            return browse(&unescape(rest)?);
         }
         let Some(rest) = path.strip_prefix("/v2") else { return Err(nowhere()) };
         let rest = match rest {
@@ -75,8 +87,10 @@ impl Route {
     /// The repository that it is about.
     pub(crate) fn repository(&self) -> Option<&Repository> {
         match self {
-            Self::Base | Self::Catalog | Self::Health => None,
+            Self::Base | Self::Catalog | Self::Health | Self::Home => None,
             Self::Tags(name)
+            | Self::Browse(name)
+            | Self::BrowseManifest(name, _)
             | Self::Referrers(name, _)
             | Self::Manifest(name, _)
             | Self::Blob(name, _)
@@ -96,7 +110,20 @@ impl Route {
             Self::Blob(..) => "blob",
             Self::Uploads(_) | Self::Upload(..) => "upload",
             Self::Health => "health",
+            Self::Home | Self::Browse(_) | Self::BrowseManifest(..) => "page",
         }
+    }
+}
+
+/// Neither `:` nor `@` is in a repository's name.
+fn browse(text: &str) -> Result<Route, Refusal> {
+    let Some(at) = text.find([':', '@']) else { return repository(text).map(Route::Browse) };
+    let (name, selector) = (repository(&text[..at])?, Selector::parse(&text[at + 1..])?);
+    match (&selector, text.as_bytes()[at]) {
+        (Selector::Tag(_), b':') | (Selector::Digest(_), b'@') => {
+            Ok(Route::BrowseManifest(name, selector))
+        }
+        _ => Err(nowhere()),
     }
 }
 
@@ -145,6 +172,12 @@ mod tests {
         check(&format!("/v2/a/referrers/sha256:{hex}"), Route::Referrers(name("a"), digest));
         let selector = Selector::Digest(digest);
         check(&format!("/v2/a/b/manifests/sha256:{hex}"), Route::Manifest(name("a/b"), selector));
+        check("/", Route::Home);
+        check("/browse/a/b", Route::Browse(name("a/b")));
+        let tag = Selector::Tag(crate::names::Tag::parse("v1").unwrap());
+        check("/browse/a/b:v1", Route::BrowseManifest(name("a/b"), tag));
+        let selector = Selector::Digest(digest);
+        check(&format!("/browse/a@sha256:{hex}"), Route::BrowseManifest(name("a"), selector));
         let id = UploadId::random().unwrap();
         check(&format!("/v2/a/blobs/uploads/{id}"), Route::Upload(name("a"), id));
     }
@@ -155,7 +188,7 @@ mod tests {
             let refusal = Route::parse(path).unwrap_err();
             assert_eq!(refusal.status().as_u16(), status, "{path}");
         };
-        for path in ["/", "", "/v1/", "/v2/a", "/v2/tags", "/v2//", "/v2x/", "/v3/a/tags/list"] {
+        for path in ["", "/v1/", "/v2/a", "/v2/tags", "/v2//", "/v2x/", "/v3/a/tags/list"] {
             check(path, 404);
         }
         for path in [
@@ -172,9 +205,17 @@ mod tests {
             "/v2/a/blobs/sha256:..",
             "/v2/a/blobs/sha256:aaaa",
             "/v2/a/referrers/x",
+            "/browse/",
+            "/browse/a/",
+            "/browse/../a",
+            "/browse/a%2fb",
+            "/browse/a:b:c",
+            "/browse/a@../x",
         ] {
             check(path, 400);
         }
+        check("/browse/a@tag", 404);
+        check(&format!("/browse/a:sha256:{}", "a".repeat(64)), 404);
         check("/v2/a/blobs/uploads/../../../etc", 404);
         check("/v2/a/blobs/uploads/etc", 404);
     }
