@@ -27,13 +27,15 @@ const USAGE: &str = "usage: cargo xtask COMMAND
          distribution
   vm     run the tests in a virtual machine with cgroup v2 and systemd: [STEP...] [--only TEXT]
   docs   write the manual pages and the command line reference
+  transcript  run skopeo's examples and write what they print to docs/skopeo.md (as root)
   tidy   check the project's laws: unsafe, dependencies, advisories, lengths, libraries, words
   advisories  keep what a checkout of the RustSec database says: cargo xtask advisories FOLDER
 ";
 
 type Run = fn() -> ExitCode;
 /// The commands without arguments.
-const ALONE: [(&str, Run); 3] = [("dropin", dropin::run), ("docs", docs::run), ("tidy", tidy)];
+const ALONE: [(&str, Run); 4] =
+    [("dropin", dropin::run), ("docs", docs::run), ("tidy", tidy), ("transcript", transcript)];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(2).collect();
@@ -67,6 +69,28 @@ fn alone(command: &str, arguments: &[String]) -> Option<Run> {
 fn misused(usage: &str) -> ExitCode {
     say(usage);
     ExitCode::from(2)
+}
+
+/// The test that compares, told to write.
+fn transcript() -> ExitCode {
+    const STEPS: [&[&str]; 2] = [
+        &["build", "--locked", "--package", "tare"],
+        &[
+            "test",
+            "--locked",
+            "--package",
+            "e2e",
+            "--test",
+            "e2e",
+            "the_examples_of_skopeos_manual",
+        ],
+    ];
+    let is_done = STEPS.iter().all(|arguments| {
+        let mut command = Command::new(env!("CARGO"));
+        let status = command.args(*arguments).env("TARE_E2E_TRANSCRIPT", "write").status();
+        status.is_ok_and(|status| status.success())
+    });
+    if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn advisories(arguments: &[String]) -> ExitCode {

@@ -86,11 +86,37 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "tare: {}", self.message)?;
+        writeln!(formatter, "tare: {}", without_numbers(&self.message))?;
         match &self.hint {
             Some(hint) => writeln!(formatter, "hint: {hint}"),
             None => Ok(()),
         }
+    }
+}
+
+/// Without the numbers that the standard library gives after the kernel's words, which say it all.
+fn without_numbers(message: &str) -> String {
+    const NUMBER: &str = " (os error ";
+    let mut text = String::new();
+    let mut rest = message;
+    while let Some((before, after)) = rest.split_once(NUMBER)
+        && let Some((_, behind)) = after.split_once(')')
+    {
+        text.push_str(before);
+        rest = behind;
+    }
+    text + rest
+}
+
+#[test]
+fn numbers_of_errors_are_left_out() {
+    for (message, expected) in [
+        ("open a: No such file or directory (os error 2)", "open a: No such file or directory"),
+        ("a (os error 2): b (os error 13), c", "a: b, c"),
+        ("a (os error 2", "a (os error 2"),
+        ("", ""),
+    ] {
+        assert_eq!(without_numbers(message), expected);
     }
 }
 

@@ -30,4 +30,5 @@ mod refusals;
 mod robust;
 mod rootless;
 mod security;
+mod transcript;
 mod update;

@@ -218,10 +218,14 @@ fn tell(arguments: &Sync, plan: &Plan, counts: &Counts) {
         return;
     }
     let would = if arguments.dry_run { "would be " } else { "" };
+    let several = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    };
     let Counts { images, copied, pruned } = counts;
-    let sources = plan.groups.len();
+    let (images, sources) = (several(*images, "image"), several(plan.groups.len(), "source"));
     super::note(&format!(
-        "{images} images from {sources} sources: {copied} {would}copied, {pruned} {would}removed"
+        "{images} from {sources}: {copied} {would}copied, {pruned} {would}removed"
     ));
 }
 
