@@ -190,7 +190,9 @@ fn open_or_make(path: &Path, durability: Durability) -> Result<(Fd, StoreRecord)
         result => return Ok((root, result?)),
     }
     let names = files::list(&root, ".")?;
-    if !names.is_empty() && !names.iter().any(|name| name == lock::GATE) {
+    // Whoever makes a store makes its gate first. A list that is read meanwhile may lack it, and have
+    // what was made later: only another look is certain.
+    if !names.is_empty() && !fs::exists(&root, lock::GATE) {
         let text = format!("{}: is not a store, and not empty", path.display());
         return Err(Error::new(Kind::Invalid, text)
             .with_hint("choose an empty directory with --root, or one that is not there"));

@@ -103,9 +103,12 @@ impl Store {
         let mut dead = Vec::new();
         for name in files::list(self.root(), parent)? {
             let path = format!("{parent}/{name}");
-            match files::open_dir(self.root(), &path) {
+            let opened = files::open_dir(self.root(), &path);
+            fault::step("looked for a lock");
+            match opened {
                 Ok(dir) if !lock::try_alone(&dir)? => {}
-                // One whose owner has just removed it.
+                // One whose owner has just removed it, before or after it was opened.
+                Ok(dir) if !lock::is_at(self.root(), &path, &dir)? => {}
                 Err(_) if !sys::fs::exists(self.root(), &path) => {}
                 _ => dead.push(path),
             }
