@@ -1,4 +1,4 @@
-//! `cargo xtask crash`, `soak`, `kills` and `cuts`: tests whose short forms run with all the others, with
+//! `cargo xtask crash`, `faults`, `soak`, `kills` and `cuts`: tests whose short forms run with all the others, with
 //! as many rounds as one wants to wait for.
 
 use crate::{misused, print, say};
@@ -29,6 +29,17 @@ pub(crate) const CRASH: Long = Long {
     usual: 1_000_000,
     tests: &["robust::crash", "robust::faults"],
     counted: &["killed at ", "failed at "],
+};
+
+/// Every point there is, of every verb that writes.
+pub(crate) const FAULTS: Long = Long {
+    command: "faults",
+    place: &["--package", "e2e", "--test", "e2e"],
+    variable: "TARE_E2E_ROUNDS",
+    option: "--points",
+    usual: 1_000_000,
+    tests: &["images::faults", "images::full"],
+    counted: &["failed at ", "full at "],
 };
 
 pub(crate) const SOAK: Long = Long {
@@ -63,7 +74,7 @@ pub(crate) const CUTS: Long = Long {
     counted: &["cut off "],
 };
 
-/// Builds the runtime and runs the tests, one after the other.
+/// Builds the programs and runs the tests, one after the other.
 pub(crate) fn run(long: &Long, arguments: &[String]) -> ExitCode {
     let rounds = match arguments {
         [] => long.usual,
@@ -73,7 +84,7 @@ pub(crate) fn run(long: &Long, arguments: &[String]) -> ExitCode {
         },
         _ => return usage(long),
     };
-    let build = ["build", "--quiet", "--locked", "--package", "tare-runtime"];
+    let build = ["build", "--quiet", "--locked", "--package", "tare-runtime", "--package", "tare"];
     let built = Command::new(env!("CARGO")).args(build).status();
     if !built.is_ok_and(|status| status.success()) {
         say("the build failed\n");

@@ -76,6 +76,11 @@ impl Error {
         }
     }
 
+    /// The same error, of an object.
+    pub(crate) fn about(self, object: impl fmt::Display) -> Self {
+        Self { text: format!("{object}: {}", self.text), ..self }
+    }
+
     /// What a caller can do about it.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -104,7 +104,8 @@ impl StagedLayer {
             forms: vec![FORM_DIR.to_owned()],
         };
         // The commit's `syncfs` comes before the layer gets its name.
-        files::write_record(&self.dir, META, &meta, Durability::None)?;
+        files::write_record(&self.dir, META, &meta, Durability::None)
+            .map_err(|error| error.about(format_args!("layer {}", key.diff_id)))?;
         fault::step("layer sealed");
         Ok(self.path)
     }

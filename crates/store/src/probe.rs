@@ -1,11 +1,11 @@
 //! What the file system of a new store can do, by trying.
 
-use crate::error::Result;
+use crate::error::{During, Result};
 use crate::files;
 use crate::layout::STAGING;
 use crate::store::Abilities;
 use sys::mount::FsContext;
-use sys::{CWD, Fd, fs};
+use sys::{CWD, Errno, Fd, fs};
 
 /// Longest release of a kernel.
 const RELEASE_LIMIT_BYTES: usize = 256;
@@ -13,31 +13,42 @@ const RELEASE_LIMIT_BYTES: usize = 256;
 /// Tries everything in a directory of staging, where a killed process's is swept.
 pub(crate) fn abilities(root: &Fd) -> Result<Abilities> {
     let path = format!("{STAGING}/{}", files::make_random_dir(root, STAGING)?);
-    let dir = files::open_dir(root, &path)?;
     let kernel = fs::read_file(CWD, "/proc/sys/kernel/osrelease", RELEASE_LIMIT_BYTES);
     let kernel = String::from_utf8_lossy(&kernel.unwrap_or_default()).trim().to_owned();
-    let file = files::create(&dir, "from")?;
+    let file = files::create(root, &format!("{path}/from"))?;
     let abilities = Abilities {
         kernel,
-        reflink: can_reflink(&dir, &file)?,
-        overlay: can_overlay(&dir)?,
-        xattrs: sys::xattr::set(&file, "user.tare", b"1").is_ok(),
+        reflink: can_reflink(root, &path, &file)?,
+        overlay: can_overlay(root, &path)?,
+        xattrs: is_able(sys::xattr::set(&file, "user.tare", b"1"), "setting an attribute of")?,
     };
     files::remove_tree(root, &path)?;
     Ok(abilities)
 }
 
-fn can_reflink(dir: &Fd, from: &Fd) -> Result<bool> {
-    let to = files::create(dir, "to")?;
-    Ok(fs::write_all(from, &[1; 4096]).is_ok() && fs::clone_contents(from, &to).is_ok())
+fn can_reflink(root: &Fd, path: &str, from: &Fd) -> Result<bool> {
+    let to = files::create(root, &format!("{path}/to"))?;
+    fs::write_all(from, &[1; 4096]).during(|| "writing to a file of the new store".into())?;
+    is_able(fs::clone_contents(from, &to), "cloning")
 }
 
-fn can_overlay(dir: &Fd) -> Result<bool> {
-    for name in ["lower", "other"] {
-        files::make_dir(dir, name)?;
+/// A disk that is full or broken says nothing about what it could do otherwise.
+fn is_able(result: sys::Result<()>, what: &str) -> Result<bool> {
+    match result {
+        Err(Errno::ENOSPC | Errno::EDQUOT | Errno::EIO) => {
+            result.during(|| format!("{what} a file of the new store")).map(|()| false)
+        }
+        result => Ok(result.is_ok()),
     }
-    let lower = files::open_dir(dir, "lower")?;
-    let other = files::open_dir(dir, "other")?;
+}
+
+fn can_overlay(root: &Fd, path: &str) -> Result<bool> {
+    let make = |name: &str| {
+        let path = format!("{path}/{name}");
+        files::make_dir(root, &path)?;
+        files::open_dir(root, &path)
+    };
+    let (lower, other) = (make("lower")?, make("other")?);
     let mount = || {
         let context = FsContext::open("overlay")?;
         let lowers = format!("/proc/self/fd/{}:/proc/self/fd/{}", lower.raw(), other.raw());

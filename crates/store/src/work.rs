@@ -47,7 +47,7 @@ impl Store {
         lock::wait(&dir, Lock::TryExclusive, LOCK_WAIT_MS, || path.clone())?;
         drop(guard);
         fault::step("staging locked");
-        let needs = files::create(&dir, layout::NEEDS)?;
+        let needs = files::create(root, &format!("{path}/{}", layout::NEEDS))?;
         Ok(Work {
             store: self,
             path,

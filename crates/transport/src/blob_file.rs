@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{Hashed, Verified};
-use crate::transfer::{Blob, copy};
+use crate::transfer::{Blob, copy, pour};
 use oci::Digest;
 use oci::image::{Descriptor, SIZE_LIMIT_BYTES};
 use std::fs::{File, OpenOptions};
@@ -172,9 +172,11 @@ pub(crate) fn write_new(
     path: &dyn Fn(&Descriptor) -> Result<PathBuf>,
 ) -> Result<Descriptor> {
     let (mut file, temporary) = open_temporary(&directory.join("new"))?;
-    let unknown = Descriptor { media_type: media_type.into(), ..Descriptor::default() };
     let mut hashed = Hashed::new(content);
-    let done = copy(&unknown, &mut hashed, &mut file).and_then(|()| {
+    let copied = pour(&"a blob", &mut hashed, &mut |bytes| {
+        file.write_all(bytes).map_err(|error| Error::os("write", &temporary, &error))
+    });
+    let done = copied.and_then(|()| {
         let found = hashed.finish(media_type);
         let path = path(&found)?;
         file.sync_all().map_err(|error| Error::os("write", &temporary, &error))?;

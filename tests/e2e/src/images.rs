@@ -30,10 +30,20 @@ pub struct Yard {
 impl Yard {
     /// An empty one.
     pub fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// An empty one that no disk has to keep, for tests that go round often.
+    pub fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::below(memory) } else { Self::new() }
+    }
+
+    /// An empty one below a directory.
+    pub fn below(parent: &Path) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir =
-            std::env::temp_dir().join(format!("tare-e2e-images-{}-{number}", std::process::id()));
+        let dir = parent.join(format!("tare-e2e-images-{}-{number}", std::process::id()));
         let config = dir.join("home/.config/containers");
         std::fs::create_dir_all(&config).expect("making the yard");
         let policy = r#"{"default":[{"type":"insecureAcceptAnything"}]}"#;
@@ -72,7 +82,10 @@ impl Yard {
     }
 
     fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
+        self.complete(Command::new(program))
+    }
+
+    fn complete(&self, mut command: Command) -> Command {
         for name in ["REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
             command.env_remove(name);
         }
@@ -84,6 +97,16 @@ impl Yard {
             .env("TARE_RUNROOT", self.dir.join("run"))
             .current_dir(&self.dir)
             .stdin(Stdio::null());
+        if self.dir.join("tmp").is_dir() {
+            command.env("TMPDIR", self.dir.join("tmp"));
+        }
+        command
+    }
+
+    /// A call of `tare` in it for [`crate::watch::Watched::start`].
+    pub fn watched_command(&self, args: &[&str]) -> Command {
+        let mut command = self.complete(crate::watch::command("tare"));
+        command.args(args);
         command
     }
 
@@ -91,6 +114,14 @@ impl Yard {
     pub fn tare_command(&self, args: &[&str]) -> Command {
         let mut command = self.command(&crate::program("tare"));
         command.args(args);
+        command
+    }
+
+    /// A script in it that is not started yet; `tare` is the program.
+    pub fn shell(&self, script: &str) -> Command {
+        let mut command = self.command(Path::new("sh"));
+        let program = crate::program("tare");
+        command.args(["-ec", &format!("tare() {{ {} \"$@\"; }}\n{script}", program.display())]);
         command
     }
 

@@ -1,6 +1,7 @@
 //! Images: `tare` beside skopeo, with docker's registry and layouts that are made on the spot.
 
 mod copy;
+mod faults;
 mod flags;
 mod inspect;
 mod repositories;
@@ -8,3 +9,4 @@ mod schema1;
 mod signatures;
 mod sync;
 mod together;
+mod verbs;
