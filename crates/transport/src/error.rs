@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 /// What a caller can do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Error {
     hint: Option<String>,
     /// Whether another attempt would end in the same way.
     lasting: bool,
+    /// How long a registry wants to be left alone.
+    limited: Option<Duration>,
 }
 
 /// What most functions here return.
@@ -40,7 +43,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error without a hint.
     pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), hint: None, lasting: kind != ErrorKind::Network }
+        Self {
+            kind,
+            text: text.into(),
+            hint: None,
+            lasting: kind != ErrorKind::Network,
+            limited: None,
+        }
     }
 
     /// The same error with what the user can do.
@@ -56,6 +65,16 @@ impl Error {
     /// Whether another attempt would end in the same way.
     pub(crate) fn is_lasting(&self) -> bool {
         self.lasting
+    }
+
+    /// The same error, of a registry that limits how much is asked for.
+    pub(crate) fn limiting(self, wait: Duration) -> Self {
+        Self { limited: Some(wait), ..self }
+    }
+
+    /// How long a registry that limits how much is asked for wants to be left alone.
+    pub fn limited(&self) -> Option<Duration> {
+        self.limited
     }
 
     /// Two attempts at the same, both of which failed.

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 /// Most that is read of an error's text.
 const ERROR_LIMIT_BYTES: usize = 64 << 10;
+/// How long a registry is left alone that limits how much is asked for, and does not say for how long.
+const LIMITED_PAUSE: Duration = Duration::from_secs(60);
 /// The least speed of an answer, over the time that a registry may be silent. Less is a fault or a trick, and
 /// another connection may be better.
 const SPEED_LIMIT_BYTES_PER_SECOND: f64 = 1024.0;
@@ -106,6 +108,7 @@ impl Answer {
             return Ok(self);
         }
         let (status, address, rate) = (self.status, self.address.clone(), self.rate());
+        let wait = self.retry_after().unwrap_or(LIMITED_PAUSE);
         let text = self.read_all(ERROR_LIMIT_BYTES).unwrap_or_default();
         let errors: Errors = oci::json::read(&text).unwrap_or_default();
         let told: Vec<String> =
@@ -118,7 +121,7 @@ impl Answer {
             403 => Error::new(ErrorKind::Denied, text),
             404 => Error::new(ErrorKind::NotFound, text),
             407 => Error::new(ErrorKind::Denied, text).with_hint(PROXY_HINT),
-            429 => Error::new(ErrorKind::Network, text).with_hint(rate).lasting(),
+            429 => Error::new(ErrorKind::Network, text).with_hint(rate).lasting().limiting(wait),
             _ => Error::new(ErrorKind::Network, text),
         })
     }

@@ -10,9 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-/// Longest pause between attempts, whatever `Retry-After` says: rates are counted by minutes or hours, and
-/// nobody waits for the latter.
-const PAUSE_LIMIT: Duration = Duration::from_secs(60);
 /// How much longer an answer may take for which much is to be done.
 const SLOW_FACTOR: u32 = 10;
 /// Idle connections to one host that are kept: as many as there are downloads at once.
@@ -94,6 +91,7 @@ pub(super) struct Http {
     proxies: Proxies,
     attempts: u32,
     backoff: Duration,
+    longest_pause: Duration,
     silence: Duration,
     deadline: Option<Instant>,
     piece_bytes: usize,
@@ -133,6 +131,7 @@ impl Http {
             proxies: options.proxies.clone(),
             attempts: options.attempts.max(1),
             backoff: options.backoff,
+            longest_pause: options.longest_pause,
             silence: options.silence,
             deadline: options.deadline,
             piece_bytes: options.piece_bytes,
@@ -152,7 +151,7 @@ impl Http {
             let wait = match &sent {
                 Ok(answer) => match (answer.status, answer.retry_after()) {
                     // Nobody waits for hours: that is for the user to know.
-                    (_, Some(wait)) if is_too_long(wait) => return sent,
+                    (_, Some(wait)) if self.is_too_long(wait) => return sent,
                     (status, wait) if is_passing(status) && !last => wait,
                     _ => return sent,
                 },
@@ -167,9 +166,14 @@ impl Http {
     /// Waits before the next attempt.
     pub(super) fn pause(&self, attempt: u32, wait: Option<Duration>) {
         let backoff = self.backoff.saturating_mul(1 << attempt.saturating_sub(1).min(10));
-        let wait = wait.unwrap_or(backoff).min(PAUSE_LIMIT);
+        let wait = wait.unwrap_or(backoff).min(self.longest_pause);
         let left = self.deadline.map(|it| it.saturating_duration_since(Instant::now()));
         std::thread::sleep(left.map_or(wait, |left| wait.min(left)));
+    }
+
+    /// Whether nobody waits for so long.
+    pub(super) fn is_too_long(&self, wait: Duration) -> bool {
+        wait > self.longest_pause
     }
 
     pub(super) fn piece_bytes(&self) -> usize {
@@ -269,11 +273,6 @@ impl Http {
             error => fail(&error, ErrorKind::Network),
         }
     }
-}
-
-/// Whether nobody waits for so long.
-pub(super) fn is_too_long(wait: Duration) -> bool {
-    wait > PAUSE_LIMIT
 }
 
 const TLS_HINT: &str =

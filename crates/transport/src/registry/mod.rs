@@ -49,6 +49,8 @@ use std::sync::Arc;
 
 /// Most pages of a list. A thousand tags are on each.
 const PAGES_LIMIT: usize = 1000;
+/// All pages of a list together.
+const LIST_LIMIT_BYTES: usize = 64 << 20;
 /// Tags that a page is asked for.
 const PAGE_SIZE: &str = "1000";
 
@@ -74,6 +76,19 @@ impl Registry {
         let session = Arc::new(Session::open(reference.domain(), options)?);
         let (repository, name) = (reference.path().to_owned(), reference.name().to_owned());
         Ok(Self { session, repository, name })
+    }
+
+    /// Another repository of the same registry.
+    pub fn beside(&self, reference: &Reference) -> Result<Self> {
+        let (repository, name) = (reference.path().to_owned(), reference.name().to_owned());
+        let other = Self { session: self.session.clone(), repository, name };
+        match other.domain() == self.domain() {
+            true => Ok(other),
+            false => {
+                let text = format!("{}: is not of the registry {}", other.name, self.domain());
+                Err(Error::new(ErrorKind::Invalid, text))
+            }
+        }
     }
 
     /// The registry's name, with its port.
@@ -167,7 +182,7 @@ impl Registry {
 
     /// All tags, in the registry's order.
     pub fn tags(&self) -> Result<Vec<String>> {
-        let mut tags = Vec::new();
+        let (mut tags, mut bytes) = (Vec::new(), 0);
         let mut next = Some(self.address(&format!("tags/list?n={PAGE_SIZE}")));
         for _ in 0..PAGES_LIMIT {
             let Some(address) = next else { return Ok(tags) };
@@ -177,9 +192,13 @@ impl Registry {
             }
             let answer = answer.expect(&[200], "list the tags")?;
             next = self.session.next_page(&answer)?;
-            let page: Tags =
-                oci::json::read(&answer.read_document("list the tags", SIZE_LIMIT_BYTES)?)
-                    .map_err(|error| self.malformed("the list of tags", &error))?;
+            let text = answer.read_document("list the tags", SIZE_LIMIT_BYTES)?;
+            bytes += text.len();
+            if bytes > LIST_LIMIT_BYTES {
+                return Err(self.malformed("the list of tags", "more than 64 MiB"));
+            }
+            let page: Tags = oci::json::read(&text)
+                .map_err(|error| self.malformed("the list of tags", &error))?;
             tags.extend(page.tags);
         }
         Err(self.malformed("the list of tags", "more than 1000 pages"))
@@ -204,7 +223,7 @@ impl Registry {
 
     /// `None` when the registry has no such interface.
     fn referrers_api(&self, subject: &Digest) -> Result<Option<Vec<Descriptor>>> {
-        let mut found = Vec::new();
+        let (mut found, mut bytes) = (Vec::new(), 0);
         let mut next = Some(self.address(&format!("referrers/{subject}")));
         for _ in 0..PAGES_LIMIT {
             let Some(address) = next else { return Ok(Some(found)) };
@@ -220,8 +239,12 @@ impl Registry {
                 return Ok(None);
             }
             next = self.session.next_page(&answer)?;
-            let page =
-                verify_manifest(answer.read_all(SIZE_LIMIT_BYTES)?, media_type::OCI_INDEX, None)?;
+            let text = answer.read_all(SIZE_LIMIT_BYTES)?;
+            bytes += text.len();
+            if bytes > LIST_LIMIT_BYTES {
+                return Err(self.malformed("the list of referrers", "more than 64 MiB"));
+            }
+            let page = verify_manifest(text, media_type::OCI_INDEX, None)?;
             found.extend(page.index().map(|it| it.manifests.clone()).unwrap_or_default());
         }
         Err(self.malformed("the list of referrers", "more than 1000 pages"))

@@ -33,6 +33,8 @@ pub struct Options {
     pub attempts: u32,
     /// The pause before the second attempt; each further one is twice as long.
     pub backoff: Duration,
+    /// The longest pause between attempts: where a registry asks for a longer one, its answer is final.
+    pub longest_pause: Duration,
     /// How long a registry may be silent.
     pub silence: Duration,
     /// When everything has to be over.
@@ -88,6 +90,8 @@ impl Default for Options {
             user_agent: "tare".into(),
             attempts: 5,
             backoff: Duration::from_millis(500),
+            // Rates are counted by minutes or hours, and nobody waits for the latter.
+            longest_pause: Duration::from_secs(60),
             silence: Duration::from_secs(60),
             deadline: None,
             parallel: Parallel::default(),

@@ -4,7 +4,7 @@
 use super::Registry;
 use super::address::Address;
 use super::answer::Answer;
-use super::http::{Request, is_passing, is_too_long};
+use super::http::{Request, is_passing};
 use super::session::escape;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{Hashed, Verified};
@@ -221,7 +221,8 @@ impl Upload<'_> {
         let too_large = status == 413 && part.len() > self.least;
         // What it has is not what we think, or this is more than it takes.
         let at_once = status == 416 || too_large;
-        match at_once || is_passing(status) && !wait.is_some_and(is_too_long) {
+        let http = self.registry.session.http();
+        match at_once || is_passing(status) && !wait.is_some_and(|it| http.is_too_long(it)) {
             true => {
                 let wait = if at_once { Some(Duration::ZERO) } else { wait };
                 Ok(Some(Failed { error, wait, too_large }))
