@@ -15,6 +15,8 @@ pub struct Keeping {
     pub lease: Duration,
     /// Manifests without a tag that nothing tagged leads to; `None`: for ever.
     pub untagged: Option<Duration>,
+    /// What was copied from another registry and nobody asks for any more; `None`: for ever.
+    pub copies: Option<Duration>,
     /// Uploads that nobody goes on with.
     pub uploads: Duration,
 }
@@ -22,13 +24,13 @@ pub struct Keeping {
 impl Default for Keeping {
     fn default() -> Self {
         use crate::limits::{LEASE, UPLOAD_AGE};
-        Self { lease: LEASE, untagged: None, uploads: UPLOAD_AGE }
+        Self { lease: LEASE, untagged: None, copies: None, uploads: UPLOAD_AGE }
     }
 }
 
 impl Keeping {
     fn policy(&self) -> Policy {
-        Policy { untagged: self.untagged }
+        Policy { untagged: self.untagged, copies: self.copies }
     }
 }
 

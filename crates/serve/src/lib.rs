@@ -12,6 +12,7 @@
 
 mod api;
 mod auth;
+mod cache;
 mod error;
 mod fault;
 mod housekeeping;
@@ -33,6 +34,7 @@ mod web;
 mod tests;
 
 pub use auth::{Access, Scheme, TokenService, hash_password};
+pub use cache::{Caching, Connect, Upstream};
 pub use error::Error;
 pub use housekeeping::{Keeping, check, collect};
 pub use observe::{Hook, Observing};

@@ -30,6 +30,23 @@ pub(crate) const LISTINGS: usize = 4;
 pub(crate) const REPOSITORIES_SEARCHED: usize = 1000;
 /// Digests that a manifest may name. A manifest of 4 MiB has room for 40,000.
 pub(crate) const REFERENCES: usize = 50_000;
+/// Questions to other registries at one moment: each has one of the threads for what blocks.
+pub(crate) const ASKS: usize = 16;
+/// Blobs that come from other registries at one moment.
+pub(crate) const FETCHES: usize = 16;
+/// How often another registry is asked before it counts as away.
+pub(crate) const UPSTREAM_ATTEMPTS: u32 = 2;
+/// The longest pause between: clients wait.
+pub(crate) const UPSTREAM_PAUSE: Duration = Duration::from_secs(2);
+/// How long one may be silent: behind that, clients get what is here.
+pub(crate) const UPSTREAM_SILENCE: Duration = Duration::from_secs(15);
+/// How long a registry that is away is left alone.
+pub(crate) const AWAY_PAUSE: Duration = Duration::from_secs(20);
+/// How long one is left alone at most that limits how much is asked for.
+pub(crate) const LIMITED_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// How long a tag of another registry is taken to stand for what it stood for: a hundred machines that start at
+/// the same moment ask once.
+pub const TRUST: Duration = Duration::from_secs(60);
 /// Names that are tried for a new file before the random source counts as broken.
 pub(crate) const NAME_TRIES: usize = 16;
 

@@ -62,7 +62,7 @@ impl Code {
 }
 
 /// A request that is not done.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Refusal {
     status: StatusCode,
     code: Code,

@@ -1,6 +1,7 @@
 //! A registry that answers requests.
 
 use crate::auth::Gate;
+use crate::cache::{Cache, Caching};
 use crate::limits::{LISTINGS, MANIFESTS_IN_FLIGHT_BYTES};
 use crate::observe::events::Events;
 use crate::observe::metrics::Metrics;
@@ -21,6 +22,8 @@ pub(crate) struct Registry {
     /// Memory for manifests that are arriving, in bytes.
     pub(crate) arriving: Semaphore,
     pub(crate) gate: Arc<Gate>,
+    /// Copies of other registries.
+    pub(crate) cache: Option<Cache>,
     /// Nothing is changed.
     pub(crate) read_only: bool,
     /// There are pages for people.
@@ -40,6 +43,7 @@ pub type Sink = Arc<dyn Fn(&str) + Send + Sync>;
 pub(crate) struct Parts {
     pub(crate) storage: Arc<Storage>,
     pub(crate) gate: Gate,
+    pub(crate) caching: Option<Caching>,
     pub(crate) read_only: bool,
     pub(crate) pages: bool,
     pub(crate) silence: Duration,
@@ -49,14 +53,19 @@ pub(crate) struct Parts {
 
 impl Registry {
     pub(crate) fn new(parts: Parts) -> Result<Self, Error> {
-        let Parts { storage, gate, read_only, pages, silence, events, faults } = parts;
+        let Parts { storage, gate, caching, read_only, pages, silence, events, faults } = parts;
         let metrics = Arc::new(Metrics::default());
+        let cache = caching.map(|caching| {
+            Cache::new(&caching, storage.clone(), metrics.clone(), faults.clone())
+                .map_err(Error::new)
+        });
         Ok(Self {
             uploads: Arc::new(Uploads::new(storage.clone(), metrics.clone())?),
             storage,
             buffers: Arc::default(),
             arriving: Semaphore::new(MANIFESTS_IN_FLIGHT_BYTES),
             gate: Arc::new(gate),
+            cache: cache.transpose()?,
             read_only,
             pages,
             silence,

@@ -38,7 +38,12 @@ pub(super) struct Keep {
 
 impl Keep {
     pub(super) fn keeping(&self) -> Keeping {
-        Keeping { lease: self.lease, untagged: self.untagged, uploads: self.upload_age }
+        Keeping {
+            lease: self.lease,
+            untagged: self.untagged,
+            copies: None,
+            uploads: self.upload_age,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod age;
 mod gc;
 mod htpasswd;
 mod observe;
+mod proxy;
 mod serve;
 mod systemd;
 

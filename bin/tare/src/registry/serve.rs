@@ -4,6 +4,7 @@ use super::access::AccessArgs;
 use super::age;
 use super::gc::Keep;
 use super::observe::ObserveArgs;
+use super::proxy::ProxyArgs;
 use super::systemd;
 use crate::failure::{Failure, Result};
 use ::serve::{Config, Durability, Rate, Server};
@@ -44,6 +45,8 @@ pub(super) struct Serve {
     #[command(flatten)]
     access: AccessArgs,
     #[command(flatten)]
+    proxy: ProxyArgs,
+    #[command(flatten)]
     observe: ObserveArgs,
     #[command(flatten)]
     keep: Keep,
@@ -83,6 +86,7 @@ pub(super) fn run(arguments: &Serve) -> Result<()> {
         let _ = writeln!(std::io::stderr(), "tare: {text}");
     });
     arguments.access.apply(&mut config);
+    arguments.proxy.apply(&mut config)?;
     arguments.observe.apply(&mut config)?;
     raise_descriptors();
     let server = Server::start(&config)?;

@@ -1,6 +1,7 @@
 //! Blobs: reading and deleting.
 
-use super::{Asked, DOCKER_CONTENT_DIGEST, conditional, etag, header, plain, precondition};
+use super::{Asked, DOCKER_CONTENT_DIGEST, conditional, copied, etag, header, plain, precondition};
+use crate::cache::{Blob, Growth};
 use crate::names::Repository;
 use crate::refusal::{Code, Refusal};
 use crate::registry::Registry;
@@ -28,25 +29,65 @@ pub(super) async fn get(
     asked: &Asked,
 ) -> Result<Response<Body>, Refusal> {
     let is_head = asked.method == Method::HEAD;
+    if let Some((cache, copied)) = copied(registry, &name, asked)? {
+        match cache.blob(&copied, digest, is_head).await? {
+            Blob::Here => {}
+            Blob::There(size) => return answer(registry, asked, &digest, size, Source::Nothing),
+            Blob::Coming(flight) => {
+                let coming = flight.clone();
+                let file = registry.ask(move |storage| coming.open(storage)).await?;
+                if let Some(file) = file.filter(|_| !is_head) {
+                    let source = Source::Growing(file, flight.growth());
+                    return answer(registry, asked, &digest, flight.size, source);
+                }
+                if is_head {
+                    return answer(registry, asked, &digest, flight.size, Source::Nothing);
+                }
+            }
+        }
+    }
     let opened = registry.ask(move |storage| match is_head {
         true => Ok(storage.has_blob(&name, &digest)?.map(|size| (None, size))),
         false => Ok(storage.open_blob(&name, &digest)?.map(|(file, size)| (Some(file), size))),
     });
     let (file, size) = opened.await?.ok_or_else(unknown)?;
-    if let Some(status) = precondition(asked, &digest) {
-        return conditional(status, &digest);
+    let source = file.map_or(Source::Nothing, Source::Whole);
+    answer(registry, asked, &digest, size, source)
+}
+
+/// Where content comes from.
+enum Source {
+    /// Nobody wants it.
+    Nothing,
+    Whole(Fd),
+    /// It is still on its way.
+    Growing(Fd, Growth),
+}
+
+fn answer(
+    registry: &Registry,
+    asked: &Asked,
+    digest: &Digest,
+    size: u64,
+    source: Source,
+) -> Result<Response<Body>, Refusal> {
+    if let Some(status) = precondition(asked, digest) {
+        return conditional(status, digest);
     }
     // A range of something else is no use to the client.
-    let same = asked.header(IF_RANGE).is_none_or(|tag| tag == etag(&digest));
+    let same = asked.header(IF_RANGE).is_none_or(|tag| tag == etag(digest));
     let wanted = range::wanted(asked.header(RANGE).filter(|_| same), size);
     let (status, begin, length) = match wanted {
         Wanted::Whole => (StatusCode::OK, 0, size),
         Wanted::Part { begin, length } => (StatusCode::PARTIAL_CONTENT, begin, length),
         Wanted::Nothing => return Err(not_satisfiable(size)),
     };
-    let body = match file {
-        Some(file) => part(registry, file, begin, length)?,
-        None => Body::Empty,
+    let body = match source {
+        Source::Nothing => Body::Empty,
+        Source::Whole(file) => part(registry, file, begin, length, None)?,
+        Source::Growing(file, growth) => {
+            part(registry, file, begin, length, Some(growth.from(begin)))?
+        }
     };
     let mut response = plain(status, body);
     let headers = response.headers_mut();
@@ -54,7 +95,7 @@ pub(super) async fn get(
     headers.insert(CONTENT_TYPE, BYTES);
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(CACHE_CONTROL, FOR_EVER);
-    headers.insert(ETAG, header(&etag(&digest))?);
+    headers.insert(ETAG, header(&etag(digest))?);
     headers.insert(DOCKER_CONTENT_DIGEST, header(&digest.to_string())?);
     if status == StatusCode::PARTIAL_CONTENT {
         let text = format!("bytes {begin}-{}/{size}", begin + length - 1);
@@ -63,13 +104,19 @@ pub(super) async fn get(
     Ok(response)
 }
 
-fn part(registry: &Registry, file: Fd, begin: u64, length: u64) -> Result<Body, Refusal> {
+fn part(
+    registry: &Registry,
+    file: Fd,
+    begin: u64,
+    length: u64,
+    growth: Option<Growth>,
+) -> Result<Body, Refusal> {
     if begin > 0 {
         sys::fs::seek(&file, begin).map_err(|errno| Error::os("seeking in a blob", errno))?;
     }
     Ok(match length {
         0 => Body::Empty,
-        length => Body::file(file, length, &registry.buffers),
+        length => Body::file(file, length, growth, &registry.buffers),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Lists: repositories, tags, referrers.
 
-use super::{Asked, header, plain};
+use super::{Asked, copied, header, plain};
 use crate::auth::Action;
 use crate::limits::PAGE_ENTRIES;
 use crate::names::{Repository, parse_digest};
@@ -48,6 +48,13 @@ pub(super) async fn tags(
     asked: &Asked,
 ) -> Result<Response<Body>, Refusal> {
     let (last, count) = wanted(asked)?;
+    if let Some((cache, copied)) = copied(registry, &name, asked)?
+        && let Some(tags) = cache.tags(&copied).await?
+    {
+        let page = Page::of_tags(tags, &last, count);
+        let next = next(&format!("/v2/{name}/tags/list"), &page, count);
+        return list(&TagList { name: name.to_string(), tags: page.entries }, next, super::JSON);
+    }
     let wanted = name.clone();
     let page = registry.list(move |storage| {
         let there = storage.has_repository(&wanted)?;
@@ -70,10 +77,19 @@ pub(super) async fn referrers(
     let kind = asked.query.get("artifactType").filter(|kind| !kind.is_empty()).map(str::to_owned);
     let last = asked.query.get("last").map(parse_digest).transpose()?;
     let (wanted, filter) = (name.clone(), kind.clone());
-    let page = registry.list(move |storage| {
-        storage.referrers(&wanted, &subject, filter.as_deref(), last.as_ref())
-    });
-    let page = page.await?;
+    let elsewhere = match copied(registry, &name, asked)? {
+        Some((cache, copied)) => cache.referrers(&copied, subject).await?,
+        None => None,
+    };
+    let page = match elsewhere {
+        Some(all) => Page::of_referrers(all, filter.as_deref(), last.as_ref()),
+        None => {
+            let page = registry.list(move |storage| {
+                storage.referrers(&wanted, &subject, filter.as_deref(), last.as_ref())
+            });
+            page.await?
+        }
+    };
     let next = page.next.map(|last| {
         let kind = kind
             .as_deref()

@@ -1,7 +1,8 @@
 //! Manifests: reading, putting, deleting.
 
 use super::blobs::FOR_EVER;
-use super::{Asked, DOCKER_CONTENT_DIGEST, conditional, etag, header, plain, precondition};
+use super::{Asked, DOCKER_CONTENT_DIGEST, conditional, copied, etag, header, plain, precondition};
+use crate::cache::Found;
 use crate::limits::{MANIFEST_BYTES, MANIFEST_WAIT, REFERENCES, TAGS_PER_PUT};
 use crate::names::{Repository, Selector, Tag, parse_digest};
 use crate::observe::events::{Event, What};
@@ -16,8 +17,8 @@ use hyper::header::{
     LOCATION,
 };
 use hyper::{Method, Response, StatusCode};
-use oci::Algorithm;
 use oci::image::{Content, Document, media_type};
+use oci::{Algorithm, Digest};
 use transport::hash::digest_of;
 
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
@@ -32,7 +33,13 @@ pub(super) async fn get(
 ) -> Result<Response<Body>, Refusal> {
     let is_head = asked.method == Method::HEAD;
     let by_digest = matches!(selector, Selector::Digest(_));
-    let found = registry.ask(move |storage| {
+    if let Some((cache, copied)) = copied(registry, &name, asked)?
+        && let Found::There(there) = cache.manifest(&copied, &selector, is_head).await?
+    {
+        let digest = *there.verifiable().map_err(|error| Refusal::internal(error.text()))?;
+        return found(asked, &digest, &there.media_type, there.size, Vec::new(), by_digest);
+    }
+    let stored = registry.ask(move |storage| {
         if !is_head {
             let found = storage.manifest(&name, &selector)?;
             return Ok(found.map(|it| (it.digest, it.media_type, it.bytes.len() as u64, it.bytes)));
@@ -40,15 +47,26 @@ pub(super) async fn get(
         let found = storage.manifest_head(&name, &selector)?;
         Ok(found.map(|(digest, record)| (digest, record.media_type, record.size, Vec::new())))
     });
-    let (digest, media_type, size, bytes) = found.await?.ok_or_else(unknown)?;
-    if let Some(status) = precondition(asked, &digest) {
-        return conditional(status, &digest);
+    let (digest, media_type, size, bytes) = stored.await?.ok_or_else(unknown)?;
+    found(asked, &digest, &media_type, size, bytes, by_digest)
+}
+
+fn found(
+    asked: &Asked,
+    digest: &Digest,
+    media_type: &str,
+    size: u64,
+    bytes: Vec<u8>,
+    by_digest: bool,
+) -> Result<Response<Body>, Refusal> {
+    if let Some(status) = precondition(asked, digest) {
+        return conditional(status, digest);
     }
     let mut response = plain(StatusCode::OK, Body::text(bytes));
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, size.into());
-    headers.insert(CONTENT_TYPE, header(&media_type)?);
-    headers.insert(ETAG, header(&etag(&digest))?);
+    headers.insert(CONTENT_TYPE, header(media_type)?);
+    headers.insert(ETAG, header(&etag(digest))?);
     headers.insert(DOCKER_CONTENT_DIGEST, header(&digest.to_string())?);
     if by_digest {
         headers.insert(CACHE_CONTROL, FOR_EVER);
@@ -221,7 +239,7 @@ fn read(bytes: Vec<u8>, claimed: &str, selector: &Selector) -> Result<Document, 
 }
 
 /// What a manifest needs and refers to.
-fn understand(
+pub(crate) fn understand(
     document: &Document,
     tags: Vec<Tag>,
     condition: Condition,
@@ -241,6 +259,7 @@ fn understand(
         bytes: document.bytes(),
         blobs: found.blobs,
         children: found.children,
+        partial: false,
         referrer: found.referrer,
         tags,
         condition,

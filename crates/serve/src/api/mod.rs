@@ -2,10 +2,12 @@
 
 mod blobs;
 mod lists;
-mod manifests;
+pub(crate) mod manifests;
 mod uploads;
 
-use crate::auth::Who;
+use crate::auth::{Action, Who};
+use crate::cache::{Cache, Copied};
+use crate::names::Repository;
 use crate::page;
 use crate::refusal::{Code, Refusal};
 use crate::registry::Registry;
@@ -16,7 +18,7 @@ use crate::web::stream::Arrival;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{
     ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH,
-    IF_NONE_MATCH,
+    IF_NONE_MATCH, USER_AGENT,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
@@ -84,6 +86,34 @@ impl Asked {
     }
 }
 
+/// What a repository is a copy of, if it is one.
+fn copied<'a>(
+    registry: &'a Registry,
+    name: &Repository,
+    asked: &Asked,
+) -> Result<Option<(&'a Cache, Copied)>, Refusal> {
+    let Some(cache) = &registry.cache else { return Ok(None) };
+    let Some(copied) = cache.find(name) else { return Ok(None) };
+    match asked.header(USER_AGENT).is_some_and(|agent| cache.is_own(agent)) {
+        true => {
+            let text = "this registry is a copy of itself";
+            Err(Refusal::new(StatusCode::LOOP_DETECTED, Code::Unsupported, text))
+        }
+        false => Ok(Some((cache, copied))),
+    }
+}
+
+/// Refuses to put something where it would be mixed with what another registry has.
+fn check_own(registry: &Registry, name: &Repository) -> Result<(), Refusal> {
+    match registry.cache.as_ref().and_then(|cache| cache.find(name)) {
+        None => Ok(()),
+        Some(_) => {
+            let text = "the repository is a copy of another registry's: push there";
+            Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, text))
+        }
+    }
+}
+
 /// Answers a request that is allowed.
 pub(crate) async fn answer(
     registry: &Registry,
@@ -92,6 +122,9 @@ pub(crate) async fn answer(
 ) -> Result<Response<Body>, Refusal> {
     let method = asked.method.clone();
     let reads = method == Method::GET || method == Method::HEAD;
+    if let Some(name) = route.repository().filter(|_| Action::of(&method, &route) == Action::Push) {
+        check_own(registry, name)?;
+    }
     match (route, &method) {
         (Route::Health, _) if reads => Ok(plain(StatusCode::OK, Body::text("ok\n"))),
         (Route::Base, _) if reads => {

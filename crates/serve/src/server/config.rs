@@ -2,6 +2,7 @@
 
 use super::{Rate, Tls};
 use crate::auth::{Access, Scheme};
+use crate::cache::Caching;
 use crate::error::Error;
 use crate::housekeeping::Keeping;
 use crate::limits::{COLLECT_INTERVAL, CONNECTIONS, DRAIN, HEADERS_WAIT, SILENCE};
@@ -55,6 +56,8 @@ pub struct Config {
     pub plain: bool,
     /// How often a client may ask.
     pub rate: Option<Rate>,
+    /// Which repositories are those of other registries.
+    pub caching: Option<Caching>,
     /// What is told of requests.
     pub observing: Observing,
     /// What is kept for how long.
@@ -87,6 +90,7 @@ impl Config {
             open: false,
             plain: false,
             rate: None,
+            caching: None,
             observing: Observing::default(),
             keeping: Keeping::default(),
             collect: Some(COLLECT_INTERVAL),
@@ -106,6 +110,10 @@ impl Config {
             && self.tls.as_ref().is_none_or(|tls| tls.client_authorities.is_none())
         {
             return Err(Error::new("clients' certificates need TLS and an authority"));
+        }
+        if self.read_only && self.caching.is_some() {
+            let text = "a registry that changes nothing cannot keep what others have";
+            return Err(Error::new(text).with_hint("leave out --read-only or --proxy"));
         }
         let Some(outside) = outside else { return Ok(()) };
         match &self.access.scheme {

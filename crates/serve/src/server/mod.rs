@@ -166,6 +166,7 @@ fn share(config: &Config) -> Result<Shared, Error> {
     let registry = Registry::new(Parts {
         storage,
         gate,
+        caching: config.caching.clone(),
         read_only: config.read_only,
         pages: config.pages,
         silence: config.patience.silence,

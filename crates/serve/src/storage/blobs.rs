@@ -70,7 +70,7 @@ impl Storage {
     }
 
     /// Gives a repository content that is there; says whether it is.
-    fn link_blob(&self, name: &Repository, digest: &Digest) -> Result<bool> {
+    pub(super) fn link_blob(&self, name: &Repository, digest: &Digest) -> Result<bool> {
         // It stays until the entry is there, whatever the collector has thought of it.
         if self.directory.touch(&Key::content(digest), self.touch_age())?.is_none() {
             return Ok(false);
@@ -96,16 +96,29 @@ impl Storage {
         name: &Repository,
         digest: &Digest,
     ) -> Result<()> {
+        self.place_blob(&Key::upload(id), file, size, name, digest)?;
+        self.remove_upload(id)
+    }
+
+    /// Makes a file, whose digest was compared, a blob, unless there is one already.
+    pub(super) fn place_blob(
+        &self,
+        from: &Key,
+        file: &Fd,
+        size: u64,
+        name: &Repository,
+        digest: &Digest,
+    ) -> Result<()> {
         let content = Key::content(digest);
         let there = self.directory.touch(&content, self.touch_age())?;
         // One of another size is damaged, and replaced.
         if there.is_none_or(|stat| stat.size != size) {
-            self.directory.place(&Key::upload(id), file, &content)?;
+            self.directory.place(from, file, &content)?;
         }
-        if !self.link_blob(name, digest)? {
-            return Err(Error::new(format!("{digest}: was removed by somebody else")));
+        match self.link_blob(name, digest)? {
+            true => Ok(()),
+            false => Err(Error::new(format!("{digest}: was removed by somebody else"))),
         }
-        self.remove_upload(id)
     }
 
     /// Opens an upload at its end: whose it is, and how much of it there is.

@@ -145,7 +145,10 @@ impl Storage {
                     continue;
                 }
             };
-            self.check_references(name, &key, &found, checked)?;
+            // A copy has what was asked for.
+            if self.origin(name)?.is_none() {
+                self.check_references(name, &key, &found, checked)?;
+            }
             if let Some((subject, _)) = &found.referrer {
                 let entry = Key::referrer(name, subject, &digest);
                 if self.directory.stat(&entry)?.is_none() {

@@ -29,6 +29,8 @@ use std::time::Duration;
 pub(crate) struct Policy {
     /// Manifests without a tag go at this age.
     pub(crate) untagged: Option<Duration>,
+    /// What was copied from elsewhere goes when nobody has asked for it for so long.
+    pub(crate) copies: Option<Duration>,
 }
 
 /// What was taken away.
@@ -52,8 +54,12 @@ impl Storage {
         let mut known = HashSet::new();
         for directory in self.directory.list(&Key::repositories())? {
             let Some(name) = Repository::from_directory(&directory) else { continue };
-            if let Some(age) = policy.untagged {
+            let is_copy = self.origin(&name)?.is_some();
+            if let Some(age) = if is_copy { policy.copies } else { policy.untagged } {
                 let old_s = cutoff_s.min(now_s().saturating_sub(age.as_secs()));
+                if is_copy {
+                    self.collect_tags(&name, old_s)?;
+                }
                 collected.manifests += self.collect_manifests(&name, old_s, tell)?;
             }
             collected.entries += self.collect_entries(&name, cutoff_s, tell)?;
@@ -101,6 +107,15 @@ impl Storage {
             tell(&format!("{name} is not collected: its manifest {digest} cannot be read"));
         }
         named
+    }
+
+    /// Removes tags of a copy that nobody has asked for since.
+    fn collect_tags(&self, name: &Repository, old_s: u64) -> Result<()> {
+        for tag in self.directory.list(&Key::tags(name))? {
+            let Some(tag) = Tag::parse(&tag) else { continue };
+            self.directory.remove_if_older(&Key::tag(name, &tag), old_s)?;
+        }
+        self.directory.sync_entries(&Key::tags(name))
     }
 
     /// Removes manifests that no tag leads to and that are older.
@@ -228,6 +243,10 @@ impl Storage {
                 self.remove_dangling(name, &subject)?;
                 self.directory.remove_directory(&Key::referrers(name, &subject))?;
             }
+        }
+        let is_empty = |key: &Key| self.directory.list(key).map(|names| names.is_empty());
+        if is_empty(&Key::manifests(name))? && is_empty(&Key::blobs(name))? {
+            self.directory.remove(&Key::origin(name))?;
         }
         for key in [
             Key::subjects(name),

@@ -178,7 +178,7 @@ impl Directory {
     }
 
     /// Makes a file that has no name yet.
-    fn stage(&self) -> Result<(Key, Fd)> {
+    pub(super) fn stage(&self) -> Result<(Key, Fd)> {
         for _ in 0..NAME_TRIES {
             let id = UploadId::random().during(|| "asking for a random number".into())?;
             let key = Key::staged(&id);

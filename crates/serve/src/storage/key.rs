@@ -43,6 +43,11 @@ impl Key {
         Self(format!("repositories/{}", name.directory()))
     }
 
+    /// Says what a repository is a copy of.
+    pub(crate) fn origin(name: &Repository) -> Self {
+        Self(format!("repositories/{}/origin", name.directory()))
+    }
+
     pub(crate) fn blobs(name: &Repository) -> Self {
         Self(format!("repositories/{}/blobs", name.directory()))
     }

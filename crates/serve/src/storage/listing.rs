@@ -16,6 +16,46 @@ pub(crate) struct Page<T> {
     pub(crate) next: Option<String>,
 }
 
+impl Page<String> {
+    /// A page of tags from elsewhere, whatever their order was.
+    pub(crate) fn of_tags(mut tags: Vec<String>, last: &str, count: usize) -> Self {
+        tags.retain(|tag| Tag::parse(tag).is_some());
+        tags.sort_unstable();
+        tags.dedup();
+        page(tags, last, count)
+    }
+}
+
+impl Page<Descriptor> {
+    /// A page of referrers from elsewhere.
+    pub(crate) fn of_referrers(
+        all: Vec<Descriptor>,
+        artifact_type: Option<&str>,
+        last: Option<&Digest>,
+    ) -> Self {
+        let digest = |it: Descriptor| Some((*it.verifiable().ok()?, it));
+        let mut all: Vec<(Digest, Descriptor)> = all
+            .into_iter()
+            .filter(|it| artifact_type.is_none_or(|wanted| it.artifact_type == wanted))
+            .filter_map(digest)
+            .filter(|(digest, _)| last.is_none_or(|last| digest > last))
+            .collect();
+        all.sort_by_key(|(digest, _)| *digest);
+        all.dedup_by_key(|(digest, _)| *digest);
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        let mut previous = None;
+        for (digest, descriptor) in all {
+            if entries.len() >= REFERRERS_PAGE_ENTRIES || bytes >= REFERRERS_PAGE_BYTES {
+                return Self { entries, next: previous };
+            }
+            previous = Some(digest.to_string());
+            bytes += oci::json::write(&descriptor).len();
+            entries.push(descriptor);
+        }
+        Self { entries, next: None }
+    }
+}
+
 impl Storage {
     /// Whether anything was ever put into a repository.
     pub(crate) fn has_repository(&self, name: &Repository) -> Result<bool> {

@@ -39,6 +39,8 @@ pub(crate) struct Put<'a> {
     pub(crate) blobs: Vec<Digest>,
     /// Manifests of the repository that it needs. Caches of builds have blobs among them.
     pub(crate) children: Vec<Digest>,
+    /// The repository is a copy: it need not have them yet.
+    pub(crate) partial: bool,
     /// What it refers to, and what the list of referrers says of it.
     pub(crate) referrer: Option<(Digest, Descriptor)>,
     pub(crate) tags: Vec<Tag>,
@@ -108,13 +110,13 @@ impl Storage {
 
     /// Puts a manifest, and gives it tags.
     pub(crate) fn put_manifest(&self, name: &Repository, put: &Put<'_>) -> Result<PutDone> {
-        for blob in &put.blobs {
+        for blob in put.blobs.iter().filter(|_| !put.partial) {
             if self.has_blob(name, blob)?.is_none() {
                 return Ok(PutDone::Lacks(*blob));
             }
         }
         let _guard = self.lock(name);
-        for child in &put.children {
+        for child in put.children.iter().filter(|_| !put.partial) {
             let manifest = self.directory.stat(&Key::manifest(name, child))?;
             if manifest.is_none() && self.has_blob(name, child)?.is_none() {
                 return Ok(PutDone::Lacks(*child));

@@ -6,6 +6,7 @@
 //! ROOT/blobs/ALGORITHM/HH/HEX
 //!                      content, manifests too: the bytes as they came
 //! ROOT/repositories/NAME/      NAME has `+` for `/`
+//!     origin                   record: what it is a copy of, if it is one
 //!     blobs/ALGORITHM-HEX      empty: the repository has the blob; its time is that of the lease
 //!     manifests/ALGORITHM-HEX  record: media type, size, subject, time
 //!     tags/TAG                 record: digest, time
@@ -30,6 +31,7 @@
 mod blobs;
 mod check;
 mod collector;
+mod copies;
 mod directory;
 mod error;
 mod key;
@@ -40,6 +42,7 @@ mod record;
 pub use check::{Checked, Problem};
 pub use collector::Collected;
 pub(crate) use collector::Policy;
+pub(crate) use copies::Incoming;
 pub use directory::{Access, Durability};
 pub(crate) use directory::{Directory, now_s};
 pub use error::Error;

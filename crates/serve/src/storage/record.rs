@@ -46,6 +46,12 @@ oci::document! {
         time_s: u64 => always,
     }
 
+    /// What a repository is a copy of, which need not be whole.
+    OriginRecord(snake) {
+        /// The repository's name with that of its registry.
+        name: String => required,
+    }
+
     /// An upload in flight.
     UploadRecord(snake) {
         repository: String => required,

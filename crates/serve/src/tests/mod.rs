@@ -1,6 +1,7 @@
 //! A server on a directory of its own, and a client that sends just what it is told to.
 
 mod access;
+mod caching;
 mod collecting;
 mod crash;
 mod life;
@@ -151,14 +152,16 @@ impl Registry {
 
     fn collect(&self, untagged: Option<u64>) -> crate::Collected {
         let registry = &self.server.as_ref().unwrap().registry;
-        let policy = crate::storage::Policy { untagged: untagged.map(Duration::from_secs) };
+        let untagged = untagged.map(Duration::from_secs);
+        let policy = crate::storage::Policy { untagged, copies: untagged };
         let tell = |text: &str| self.faults.lock().unwrap().push(text.into());
         registry.storage.collect(&policy, &tell).unwrap()
     }
 
     /// Digests of all content.
     fn content(&self) -> Vec<String> {
-        let files = files(&self.root().join("blobs"));
+        let place = self.root().join("blobs");
+        let files = if place.exists() { files(&place) } else { Vec::new() };
         files.into_iter().map(|(name, _)| name.rsplit('/').next().unwrap().to_owned()).collect()
     }
 

@@ -1,5 +1,6 @@
 //! Bodies of answers: nothing, some bytes, or a part of a file that is read as the client takes it.
 
+use crate::cache::Growth;
 use crate::limits::{READ_BUFFERS, READ_BYTES, READ_SMALL_BYTES};
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use std::io;
@@ -22,8 +23,17 @@ impl Body {
     }
 
     /// A part of a file, from where it stands.
-    pub(crate) fn file(file: Fd, length: u64, buffers: &Arc<Buffers>) -> Self {
+    ///
+    /// With `growth` it is waited for what has not arrived.
+    pub(crate) fn file(
+        file: Fd,
+        length: u64,
+        growth: Option<Growth>,
+        buffers: &Arc<Buffers>,
+    ) -> Self {
         Self::File(Box::new(FileBody {
+            growth,
+            waiting: None,
             file: Some(file),
             left: length,
             buffers: buffers.clone(),
@@ -80,6 +90,9 @@ pub(crate) struct FileBody {
     /// Not there while it is read.
     file: Option<Fd>,
     left: u64,
+    /// How far the file is, if it is not whole yet. Not there while it is waited for.
+    growth: Option<Growth>,
+    waiting: Option<Pin<Box<dyn Future<Output = Growth> + Send>>>,
     buffers: Arc<Buffers>,
     reading: Option<JoinHandle<Read>>,
     /// The file system cannot tell what is in memory.
@@ -87,28 +100,61 @@ pub(crate) struct FileBody {
 }
 
 impl FileBody {
+    fn advance(&mut self, count: u64) {
+        self.left -= count;
+        if let Some(growth) = &mut self.growth {
+            growth.advance(count);
+        }
+    }
+
+    /// How much may be read.
+    fn poll_growth(&mut self, context: &mut Context<'_>) -> Poll<io::Result<u64>> {
+        loop {
+            if let Some(waiting) = &mut self.waiting {
+                self.growth = Some(ready!(waiting.as_mut().poll(context)));
+                self.waiting = None;
+            }
+            let Some(growth) = self.growth.take() else { return Poll::Ready(Ok(self.left)) };
+            match growth.ready() {
+                Ok(0) => self.waiting = Some(Box::pin(growth.more())),
+                ready => {
+                    self.growth = Some(growth);
+                    return Poll::Ready(ready);
+                }
+            }
+        }
+    }
+
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
+        // What was read before is no matter of the file's growth.
+        let ready = match self.reading.is_some() {
+            true => self.left,
+            false => match ready!(self.poll_growth(context)) {
+                Ok(ready) => ready.min(self.left),
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            },
+        };
         if let Some(file) = self.file.take() {
             // What is in memory needs no thread that may wait for the disk.
             if !self.may_wait {
                 match self
                     .buffers
-                    .read(&file, self.left, |file, buffer| sys::fs::read_cached(file, buffer))
+                    .read(&file, ready, |file, buffer| sys::fs::read_cached(file, buffer))
                 {
                     Ok(bytes) => {
-                        self.left -= bytes.len() as u64;
+                        self.advance(bytes.len() as u64);
                         self.file = Some(file);
                         return Poll::Ready(Some(Ok(bytes)));
                     }
                     Err(error) => self.may_wait = error.kind() != io::ErrorKind::WouldBlock,
                 }
             }
-            let (buffers, left) = (self.buffers.clone(), self.left);
+            let buffers = self.buffers.clone();
             self.reading = Some(tokio::task::spawn_blocking(move || {
-                let read = buffers.read(&file, left, |file, buffer| sys::fs::read(file, buffer));
+                let read = buffers.read(&file, ready, |file, buffer| sys::fs::read(file, buffer));
                 (file, read)
             }));
         }
@@ -121,7 +167,7 @@ impl FileBody {
         };
         self.reading = None;
         self.file = Some(file);
-        Poll::Ready(Some(read.inspect(|bytes| self.left -= bytes.len() as u64)))
+        Poll::Ready(Some(read.inspect(|bytes| self.advance(bytes.len() as u64))))
     }
 }
 

@@ -27,6 +27,7 @@ mod options;
 mod pidfd;
 mod rdt;
 mod refusals;
+mod registry;
 mod robust;
 mod rootless;
 mod security;
