@@ -44,6 +44,9 @@ pub(crate) enum Verb {
     Gc(system::gc::Collect),
     History(image::history::History),
     Mount(image::mount::Mount),
+    /// buildah's word for `image prune`
+    #[command(hide = true)]
+    Prune(image::prune::Prune),
     Rmi(image::remove::Remove),
     System(system::System),
     Tag(image::tag::Tag),

@@ -79,6 +79,7 @@ fn verb(arguments: cli::Tare) -> failure::Result<u8> {
         Verb::Gc(arguments) => system::gc::run(&global, &arguments)?,
         Verb::History(arguments) => image::history::run(&global, &arguments)?,
         Verb::Mount(arguments) => image::mount::mount(&global, &arguments)?,
+        Verb::Prune(arguments) => image::prune::run(&global, &arguments)?,
         Verb::Rmi(arguments) => return image::remove::run(&global, &arguments),
         Verb::System(arguments) => return system::run(&global, &arguments),
         Verb::Tag(arguments) => image::tag::tag(&global, &arguments)?,

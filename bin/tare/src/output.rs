@@ -10,6 +10,14 @@ use template::{Time, Value, Zone, units};
 const INDENT: usize = 4;
 const ZONES: &str = "/usr/share/zoneinfo";
 
+/// How many of something there are, in words.
+pub(crate) fn several(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
 /// Now, and the zone in which times are shown.
 pub(crate) struct Clock {
     now: i64,

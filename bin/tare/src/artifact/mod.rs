@@ -94,7 +94,7 @@ fn annotations(pairs: &[String]) -> Result<oci::Map> {
 }
 
 /// `FILE[:TYPE]`: a media type has a slash, and there may be a file of the whole name.
-fn part(text: &str) -> Part {
+pub(crate) fn part(text: &str) -> Part {
     let (path, media_type) = match text.rsplit_once(':') {
         Some((path, kind)) if oci::image::media_type::is_media_type(kind) && !is_file(text) => {
             (path, kind)

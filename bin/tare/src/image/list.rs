@@ -37,6 +37,9 @@ pub(crate) struct List {
     /// Not here: names that images had before are not kept
     #[arg(long, hide = true)]
     history: bool,
+    /// buildah's word for --format json
+    #[arg(long, hide = true, conflicts_with = "format")]
+    json: bool,
     /// Show IDs in full
     #[arg(long)]
     no_trunc: bool,
@@ -113,7 +116,7 @@ pub(crate) fn run(global: &Global, arguments: &List) -> Result<()> {
 }
 
 fn show(arguments: &List, rows: &[Row], maker: &Maker) -> Result<()> {
-    let format = arguments.format.as_deref();
+    let format = if arguments.json { Some("json") } else { arguments.format.as_deref() };
     let with_labels = format.is_some_and(|format| format.contains("Labels"));
     let values = match output::shows_rows(format) {
         false => Vec::new(),

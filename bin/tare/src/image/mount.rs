@@ -29,6 +29,9 @@ pub(crate) struct Mount {
     /// json, table TEMPLATE, or a Go template for each mount, of the list
     #[arg(long, value_name = "FORMAT", conflicts_with = "images")]
     format: Option<String>,
+    /// buildah's word for --format json
+    #[arg(long, hide = true, conflicts_with_all = ["format", "images"])]
+    json: bool,
     /// Show IDs in full
     #[arg(long)]
     no_trunc: bool,
@@ -153,7 +156,8 @@ fn list(settings: &Settings<'_>, arguments: &Mount) -> Result<()> {
         with_headings: false,
         columns: Columns::DOCKER,
     };
-    output::list(arguments.format.as_deref(), &listing, || rows.clone())
+    let format = if arguments.json { Some("json") } else { arguments.format.as_deref() };
+    output::list(format, &listing, || rows.clone())
 }
 
 /// Every image, with the names of its layers.

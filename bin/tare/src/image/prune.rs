@@ -11,6 +11,7 @@ use crate::settings::{Global, Settings};
 use clap::Args;
 use images::Listed;
 use std::io::{BufRead, IsTerminal};
+use store::Store;
 use template::units;
 
 /// Remove images that nobody needs: those without a name
@@ -43,53 +44,77 @@ pub(crate) fn run(global: &Global, arguments: &Prune) -> Result<()> {
             )));
         }
     }
-    if !arguments.force && !confirm(arguments.all)? {
+    let what = match arguments.all {
+        true => "all images without at least one container",
+        false => "all images without a name",
+    };
+    if !arguments.force && !confirm(what)? {
         return Ok(());
     }
     let settings = Settings::load(global)?;
     let store = settings.store(false)?;
+    let bytes = remove(global, &settings, &store, arguments.all, &arguments.filter)?;
+    tell_reclaimed(bytes)
+}
+
+/// Removes the images without a name.
+pub(super) fn nameless(global: &Global, settings: &Settings<'_>, store: &Store) -> Result<()> {
+    tell_reclaimed(remove(global, settings, store, false, &[])?)
+}
+
+/// Removes images that nobody uses: with `all` also those that have names. Says how many bytes that frees.
+pub(crate) fn remove(
+    global: &Global,
+    settings: &Settings<'_>,
+    store: &Store,
+    all: bool,
+    filters: &[String],
+) -> Result<u64> {
     let (wanted, rights) = (settings.wanted(), settings.caller.rights());
-    let (listed, _) = images::list(&store, &wanted, rights)?;
-    let users = Users::of(&store)?;
+    let (listed, _) = images::list(store, &wanted, rights)?;
+    let users = Users::of(store)?;
     let surroundings = Surroundings {
         now: now(),
         created_of: &|name| {
-            let found = images::find(&store, name)?;
+            let found = images::find(store, name)?;
             Ok(listed.iter().find(|image| image.root == found.digest).and_then(created))
         },
-        config: &|image| config_of(&store, image),
+        config: &|image| config_of(store, image),
         is_used: &|image| !users.containers_of(image).is_empty(),
     };
-    let filters = Filters::read(&arguments.filter, &surroundings)?;
+    let filters = Filters::read(filters, &surroundings)?;
     let is_chosen = |image: &&Listed| {
         let dangling = image.given_names().next().is_none();
-        (dangling || arguments.all)
-            && !(surroundings.is_used)(image)
-            && filters.choose(image, &surroundings)
+        (dangling || all) && !(surroundings.is_used)(image) && filters.choose(image, &surroundings)
     };
-    let mut removal = Removal::new(&settings, &store, false)?;
+    let mut removal = Removal::new(settings, store, false)?;
     for image in listed.iter().filter(is_chosen) {
         match removal.remove_image(&image.root) {
             Err(failure) if failure.is_in_use() || failure.is_missing() => {}
             result => result?,
         }
     }
-    let bytes = removal.collect(global)?;
+    removal.collect(global)
+}
+
+/// docker's last line.
+pub(crate) fn tell_reclaimed(bytes: u64) -> Result<()> {
     let size = units::decimal_size(bytes, 4);
     output::write(format!("Total reclaimed space: {size}\n").as_bytes())
 }
 
-/// Asks on a terminal; whoever is not there to answer has to say `--force`.
-fn confirm(all: bool) -> Result<bool> {
+/// Asks whether something is to be removed, or takes the answer that standard input has; whoever is not there
+/// to answer has to say `--force`.
+pub(crate) fn confirm(what: &str) -> Result<bool> {
     use std::io::Write;
     let input = std::io::stdin();
-    if !input.is_terminal() {
+    if input.is_terminal() {
+        let question = format!("This removes {what}. Go on? [y/N] ");
+        std::io::stderr().write_all(question.as_bytes())?;
+    }
+    let mut answer = String::new();
+    if input.lock().read_line(&mut answer)? == 0 {
         return Err(Failure::new("nobody is there to be asked").hint("--force does not ask"));
     }
-    let what = if all { "images without at least one container" } else { "images without a name" };
-    let question = format!("This removes all {what}. Go on? [y/N] ");
-    std::io::stderr().write_all(question.as_bytes())?;
-    let mut answer = String::new();
-    input.lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -1,5 +1,6 @@
 //! `tare pull`.
 
+use super::signing::DecryptionArgs;
 use super::{now, print};
 use crate::failure::{Failure, Result};
 use crate::progress::Shown;
@@ -39,6 +40,11 @@ pub(crate) struct Pull {
     /// Accepted for docker's sake: signatures are the policy's business
     #[arg(long, num_args = 0..=1, default_missing_value = "true", hide = true)]
     disable_content_trust: Option<bool>,
+    #[command(flatten)]
+    decryption: DecryptionArgs,
+    /// Accepted: the store keeps no signatures
+    #[arg(long, hide = true)]
+    remove_signatures: bool,
     /// Images
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
@@ -58,6 +64,9 @@ enum Policy {
 }
 
 pub(crate) fn run(global: &Global, arguments: &Pull) -> Result<()> {
+    arguments
+        .decryption
+        .refuse("decrypt the image on its way to a registry by skopeo, and pull it from there")?;
     let settings = Settings::load(global)?;
     let store = settings.store(false)?;
     let shown = Shown::new(arguments.quiet);

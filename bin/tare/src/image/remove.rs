@@ -1,5 +1,6 @@
 //! `tare rmi`.
 
+use super::prune;
 use super::users::Users;
 use crate::failure::{Failure, Result};
 use crate::settings::{Global, Settings, store_paths, warn};
@@ -42,8 +43,11 @@ pub(crate) struct Remove {
     /// Not here: a platform's image cannot be taken out of an index
     #[arg(long, hide = true)]
     platform: Vec<String>,
+    /// Remove the images without a name, as `tare image prune` does
+    #[arg(short, long, conflicts_with_all = ["names", "all"])]
+    prune: bool,
     /// Names, IDs or digests
-    #[arg(required_unless_present = "all", value_name = "IMAGE")]
+    #[arg(required_unless_present_any = ["all", "prune"], value_name = "IMAGE")]
     names: Vec<String>,
 }
 
@@ -55,6 +59,9 @@ pub(crate) fn run(global: &Global, arguments: &Remove) -> Result<u8> {
     }
     let settings = Settings::load(global)?;
     let store = settings.store(false)?;
+    if arguments.prune {
+        return prune::nameless(global, &settings, &store).map(|()| 0);
+    }
     let mut removal = Removal::new(&settings, &store, arguments.force)?;
     let mut failures: Vec<Failure> = Vec::new();
     let results = match arguments.all {
@@ -78,7 +85,7 @@ pub(crate) fn run(global: &Global, arguments: &Remove) -> Result<u8> {
 }
 
 /// Images on their way out.
-pub(super) struct Removal<'r> {
+pub(crate) struct Removal<'r> {
     settings: &'r Settings<'r>,
     store: &'r Store,
     users: Users,
@@ -89,13 +96,13 @@ pub(super) struct Removal<'r> {
 }
 
 impl<'r> Removal<'r> {
-    pub(super) fn new(settings: &'r Settings<'r>, store: &'r Store, force: bool) -> Result<Self> {
+    pub(crate) fn new(settings: &'r Settings<'r>, store: &'r Store, force: bool) -> Result<Self> {
         let (names, _) = store.names()?;
         let users = Users::of(store)?;
         Ok(Self { settings, store, users, force, names, removed: Vec::new() })
     }
 
-    fn digests(&self) -> Vec<Digest> {
+    pub(crate) fn digests(&self) -> Vec<Digest> {
         let all: BTreeSet<Digest> =
             self.names.iter().filter_map(|name| name.target().ok().copied()).collect();
         all.into_iter().collect()
@@ -125,7 +132,7 @@ impl<'r> Removal<'r> {
     }
 
     /// Takes all names of what they name.
-    pub(super) fn remove_image(&mut self, digest: &Digest) -> Result<()> {
+    pub(crate) fn remove_image(&mut self, digest: &Digest) -> Result<()> {
         let name = self.names.iter().find(|name| name.digest == AnyDigest::from(*digest));
         let media_type = name.map(|name| name.media_type.clone()).unwrap_or_default();
         self.take(&digest.to_string(), digest, &media_type)
@@ -208,7 +215,7 @@ impl<'r> Removal<'r> {
     }
 
     /// The same, where the caller waits for the collection: bytes whose space will be free.
-    pub(super) fn collect(self, global: &Global) -> Result<u64> {
+    pub(crate) fn collect(self, global: &Global) -> Result<u64> {
         if self.removed.is_empty() {
             return Ok(0);
         }

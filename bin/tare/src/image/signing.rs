@@ -47,32 +47,64 @@ impl SigningArgs {
     }
 }
 
-/// How layers are encrypted and decrypted.
+const ENCRYPTION: &str = "Encryption (not yet)";
+const NO_KEYS: &str = "layers can be neither encrypted nor decrypted yet";
+const AS_THEY_ARE: &str = "without keys, encrypted layers are copied as they are";
+
+/// How layers are encrypted.
 #[derive(Debug, Default, Args)]
-#[command(next_help_heading = "Encryption (not yet)")]
-pub(crate) struct EncryptionArgs {
+#[command(next_help_heading = ENCRYPTION)]
+pub(crate) struct KeysArgs {
     /// Encrypt layers for a key
     #[arg(long, value_name = "PROTOCOL:KEYFILE")]
     encryption_key: Vec<String>,
     /// Which layers, counted from 0; from the last one with a minus sign
     #[arg(long, value_name = "NUMBER", value_delimiter = ',', allow_negative_numbers = true)]
     encrypt_layer: Vec<i64>,
-    /// Decrypt layers with a key
-    #[arg(long, value_name = "KEY[:PASSPHRASE]")]
-    decryption_key: Vec<String>,
 }
 
-impl EncryptionArgs {
+impl KeysArgs {
     /// Refuses what cannot be done.
     pub(crate) fn refuse(&self) -> Result<()> {
         let given = [
             ("encryption-key", !self.encryption_key.is_empty()),
             ("encrypt-layer", !self.encrypt_layer.is_empty()),
-            ("decryption-key", !self.decryption_key.is_empty()),
         ];
-        refuse(&given, "layers can be neither encrypted nor decrypted yet").map_err(|failure| {
-            failure.hint("without keys, encrypted layers are copied as they are")
-        })
+        refuse(&given, NO_KEYS).map_err(|failure| failure.hint(AS_THEY_ARE))
+    }
+}
+
+/// How layers are decrypted.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = ENCRYPTION)]
+pub(crate) struct DecryptionArgs {
+    /// Decrypt layers with a key
+    #[arg(long, value_name = "KEY[:PASSPHRASE]")]
+    decryption_key: Vec<String>,
+}
+
+impl DecryptionArgs {
+    /// Refuses what cannot be done; `hint` says what goes without.
+    pub(crate) fn refuse(&self, hint: &str) -> Result<()> {
+        let given = [("decryption-key", !self.decryption_key.is_empty())];
+        refuse(&given, NO_KEYS).map_err(|failure| failure.hint(hint))
+    }
+}
+
+/// How layers are encrypted and decrypted.
+#[derive(Debug, Default, Args)]
+pub(crate) struct EncryptionArgs {
+    #[command(flatten)]
+    keys: KeysArgs,
+    #[command(flatten)]
+    decryption: DecryptionArgs,
+}
+
+impl EncryptionArgs {
+    /// Refuses what cannot be done.
+    pub(crate) fn refuse(&self) -> Result<()> {
+        self.keys.refuse()?;
+        self.decryption.refuse(AS_THEY_ARE)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `tare manifest add`.
 
+use super::artifact::ArtifactArgs;
 use super::{Images, SaidArgs, find_list};
 use crate::failure::{Failure, Result};
 use crate::image::{now, print};
@@ -13,16 +14,18 @@ use images::List;
 #[derive(Debug, Args)]
 pub(crate) struct Add {
     /// Add every image of an index
-    #[arg(long)]
+    #[arg(long, conflicts_with = "artifact")]
     all: bool,
     #[command(flatten)]
     said: SaidArgs,
     #[command(flatten)]
     registry: RegistryArgs,
+    #[command(flatten)]
+    artifact: ArtifactArgs,
     /// The index
     #[arg(value_name = "LIST")]
     list: String,
-    /// Images: of the store, or of a registry, or a place of another kind
+    /// Images: of the store, or of a registry, or a place of another kind; with --artifact files
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<String>,
 }
@@ -41,8 +44,17 @@ fn add(global: &Global, arguments: &Add) -> Result<()> {
     let images = Images::new(&settings, &store, &access)?;
     let said = arguments.said.said()?;
     let mut temporary = Vec::new();
-    for image in &arguments.images {
-        temporary.extend(images.add(&mut list, image, arguments.all, &said)?);
+    match arguments.artifact.artifact {
+        true => {
+            let (name, is_known) = arguments.artifact.put(&images, &arguments.images)?;
+            images.add_stored(&mut list, &name, &said)?;
+            temporary.extend((!is_known).then_some(name));
+        }
+        false => {
+            for image in &arguments.images {
+                temporary.extend(images.add(&mut list, image, arguments.all, &said)?);
+            }
+        }
     }
     let made = list.finish(&record.reference, now())?;
     images.forget(temporary)?;

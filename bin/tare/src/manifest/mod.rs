@@ -2,6 +2,7 @@
 
 mod add;
 mod annotate;
+mod artifact;
 mod create;
 mod inspect;
 mod push;
@@ -164,6 +165,13 @@ impl<'s> Images<'s> {
         let opened = self.open(name, &instances)?;
         list.add(&*opened.source, &instances, said, &opened.origins, &*self.gate)?;
         Ok(opened.temporary)
+    }
+
+    /// Adds what is in the store.
+    fn add_stored(&self, list: &mut List<'_>, name: &str, said: &Said) -> Result<()> {
+        let opened = self.stored(name, images::find(self.store, name)?)?;
+        list.add(&*opened.source, &Instances::All, said, &[], &*self.gate)?;
+        Ok(())
     }
 
     fn instances(&self, all: bool, said: &Said) -> Instances {

@@ -26,12 +26,25 @@ pub(crate) struct Check {
     /// Take what is damaged out of the way; a pull fetches it again
     #[arg(short, long)]
     repair: bool,
+    /// podman's word for --repair that does not stop at containers
+    #[arg(short, long, hide = true)]
+    force: bool,
+    /// Refused: layers that nothing refers to are no mistake
+    #[arg(short, long, value_name = "TIME", hide = true)]
+    max: Option<String>,
     /// json, or a Go template for each finding
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
 }
 
 pub(crate) fn run(global: &Global, arguments: &Check) -> Result<u8> {
+    if arguments.max.is_some() {
+        return Err(Failure::new(
+            "--max: layers that nothing refers to are no mistake, however old",
+        )
+        .hint("`tare gc` removes them"));
+    }
+    let repair = arguments.repair || arguments.force;
     let settings = Settings::load(global)?;
     let store = settings.store(false)?;
     let mut rebuild = |layer: &store::Layer| {
@@ -43,7 +56,7 @@ pub(crate) fn run(global: &Global, arguments: &Check) -> Result<u8> {
         false => store::Check::default(),
     };
     let findings = store.fsck(check)?;
-    let (taken, left) = match arguments.repair && !findings.is_empty() {
+    let (taken, left) = match repair && !findings.is_empty() {
         // What is out of the way is missing now, and has names that lead to it.
         true => (store.repair(&findings)?, store.fsck(store::Check::default())?),
         false => (Vec::new(), findings.clone()),
@@ -92,7 +105,7 @@ fn tell(
     let names: Vec<&str> = names.into_iter().collect();
     if !left.is_empty() {
         let failure = Failure::new(format!("{} objects of the store are not in order", left.len()));
-        match (arguments.repair, names.is_empty()) {
+        match (arguments.repair || arguments.force, names.is_empty()) {
             (false, _) => failure.hint("`tare fsck --repair` takes what is damaged out of the way"),
             (true, false) => {
                 failure.hint(format!("`tare pull {}` fetches them again", names.join(" ")))

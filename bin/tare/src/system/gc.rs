@@ -51,9 +51,9 @@ pub(crate) fn run(global: &Global, arguments: &Collect) -> Result<()> {
         };
     }
     let text = format!(
-        "Deleted: {} layers, {} blobs\nTotal reclaimed space: {}\n",
-        collected.layers.len(),
-        collected.blobs.len(),
+        "Deleted: {}, {}\nTotal reclaimed space: {}\n",
+        output::several(collected.layers.len(), "layer"),
+        output::several(collected.blobs.len(), "blob"),
         units::decimal_size(collected.bytes, 4)
     );
     output::write(text.as_bytes())

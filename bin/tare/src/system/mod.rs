@@ -3,8 +3,10 @@
 pub(crate) mod df;
 pub(crate) mod fsck;
 pub(crate) mod gc;
+mod prune;
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
+use crate::image::signing::NotYet;
 use crate::settings::Global;
 use clap::{Args, Subcommand};
 
@@ -21,6 +23,12 @@ enum Verb {
     #[command(alias = "check")]
     Fsck(fsck::Check),
     Gc(gc::Collect),
+    Prune(prune::Prune),
+    Reset(prune::Reset),
+    #[command(hide = true)]
+    Migrate(NotYet),
+    #[command(hide = true)]
+    Renumber(NotYet),
 }
 
 pub(crate) fn run(global: &Global, arguments: &System) -> Result<u8> {
@@ -28,5 +36,16 @@ pub(crate) fn run(global: &Global, arguments: &System) -> Result<u8> {
         Verb::Df(arguments) => df::run(global, arguments).map(|()| 0),
         Verb::Fsck(arguments) => fsck::run(global, arguments),
         Verb::Gc(arguments) => gc::run(global, arguments).map(|()| 0),
+        Verb::Prune(arguments) => prune::prune(global, arguments).map(|()| 0),
+        Verb::Reset(arguments) => prune::reset(global, arguments).map(|()| 0),
+        Verb::Migrate(_) => {
+            needless("migrate", "the store says its format itself, and there is one so far")
+        }
+        Verb::Renumber(_) => needless("renumber", "locks are files, and have no numbers"),
     }
+}
+
+/// A verb of podman's that has nothing to do here.
+fn needless(verb: &str, why: &str) -> Result<u8> {
+    Err(Failure::new(format!("system {verb}: {why}")).hint("leave it out"))
 }

@@ -7,6 +7,7 @@ mod prune;
 use super::packing::ManifestFormat;
 use super::signing::SigningArgs;
 use crate::failure::{Failure, Result};
+use crate::output;
 use crate::progress::Shown;
 use crate::settings::{Access, DestinationArgs, Global, RetryArgs, Settings, SourceArgs};
 use carry::{Carried, Carrier};
@@ -218,12 +219,9 @@ fn tell(arguments: &Sync, plan: &Plan, counts: &Counts) {
         return;
     }
     let would = if arguments.dry_run { "would be " } else { "" };
-    let several = |count: usize, what: &str| match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    };
     let Counts { images, copied, pruned } = counts;
-    let (images, sources) = (several(*images, "image"), several(plan.groups.len(), "source"));
+    let (images, sources) =
+        (output::several(*images, "image"), output::several(plan.groups.len(), "source"));
     super::note(&format!(
         "{images} from {sources}: {copied} {would}copied, {pruned} {would}removed"
     ));
