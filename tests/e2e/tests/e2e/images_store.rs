@@ -5,7 +5,6 @@ use e2e::images::{Sample, Yard, put, sha256};
 use e2e::{is_root, skip, stderr, stdout};
 use oci::image::{ContainerConfig, History, ImageConfig, Manifest, RootFs, media_type};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -556,66 +555,4 @@ fn space_is_counted_and_freed() {
     assert_eq!(yard.listed(&[]), BASES);
     let collected = yard.json(&["gc", "--format", "json"]);
     assert_eq!(collected["Layers"], json!([]));
-}
-
-/// What clap says of an option that it does not know, or that is used in another way.
-const COMPLAINTS: [&str; 4] =
-    ["unexpected argument", "unexpected value", "a value is required", "unrecognized subcommand"];
-
-#[test]
-fn every_option_of_docker_and_podman_is_known() {
-    let yard = Yard::new();
-    let mut count = 0;
-    for table in [include_str!("../data/cli/docker.json"), include_str!("../data/cli/podman.json")]
-    {
-        let verbs: BTreeMap<String, Value> = serde_json::from_str(table).unwrap();
-        for (verb, about) in &verbs {
-            for (name, flag) in about["flags"].as_object().unwrap() {
-                let value = flag["value"].is_string().then_some(match name.as_str() {
-                    "--sort" => "size",
-                    "--filter" => "dangling=true",
-                    "--platform" => "linux/amd64",
-                    _ => "x",
-                });
-                let long = match value {
-                    Some(value) => vec![format!("{name}={value}")],
-                    None => vec![name.clone()],
-                };
-                let short = flag["short"].as_str().map(|short| {
-                    [short.to_owned()].into_iter().chain(value.map(str::to_owned)).collect()
-                });
-                for form in [Some(long), short].into_iter().flatten() {
-                    let mut args: Vec<&str> = verb.split(' ').collect();
-                    args.extend(form.iter().map(String::as_str));
-                    let text = stderr(&yard.tare(&args));
-                    for complaint in COMPLAINTS {
-                        assert!(!text.contains(complaint), "{args:?}: {text}");
-                    }
-                    count += 1;
-                }
-            }
-        }
-    }
-    assert!(count > 60, "{count} options");
-}
-
-#[test]
-fn what_lists_do_not_have_is_refused_with_the_reason() {
-    let yard = Yard::new();
-    for (args, expected) in [
-        (&["images", "--history"][..], "--history: names that images had before are not kept"),
-        (&["images", "--tree"], "--tree: not in lists"),
-        (&["rmi", "--platform=linux/amd64", "x"], "--platform: an index keeps its digest"),
-        (&["image", "prune", "--build-cache"], "--build-cache: there is nothing of this kind"),
-        (&["image", "prune", "--external"], "--external: there is nothing of this kind"),
-        (&["mount", "--latest"], "--latest: there are no containers yet"),
-        (&["unmount", "--latest"], "--latest: there are no containers yet"),
-        (&["image", "build", "."], "image build: not there yet"),
-        (&["image", "scp", "a", "b"], "image scp: not there yet"),
-        (&["image", "sign", "--sign-by", "x", "a"], "image sign: not there yet"),
-        (&["image", "trust", "show"], "image trust: not there yet"),
-    ] {
-        let text = yard.fails(args);
-        assert!(text.starts_with(&format!("tare: {expected}")), "{args:?}: {text}");
-    }
 }

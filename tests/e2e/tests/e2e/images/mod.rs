@@ -2,7 +2,6 @@
 
 mod copy;
 mod faults;
-mod flags;
 mod inspect;
 mod repositories;
 mod schema1;

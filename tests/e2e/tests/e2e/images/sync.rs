@@ -133,7 +133,7 @@ fn what_is_there_is_not_fetched_again() {
     yard.fine(&["copy", "-q", "oci:layout:three", &registry.place("src/app:1.0")]);
     let to = yard.path("usb");
     let output = yard.tare(&["sync", "--src=docker", "--dest=dir", "--all", &source, &to]);
-    assert!(e2e::stderr(&output).contains("4 images from 1 sources: 1 copied"));
+    assert!(e2e::stderr(&output).contains("4 images from 1 source: 1 copied"));
 }
 
 #[test]
@@ -278,4 +278,17 @@ fn signatures_and_referrers_come_along() {
     let output = sync(&["--all", "--tags=^2", "--remove-signatures"], "without");
     assert!(output.status.success(), "{output:?}");
     assert_eq!(tags(&yard, &registry.place("without/app")), ["2.0-rc"]);
+}
+
+#[test]
+fn a_digest_that_would_change_is_not_mirrored() {
+    let yard = Yard::new();
+    let Some(registry) = filled("a_digest_that_would_change_is_not_mirrored", &yard) else {
+        return;
+    };
+    let source = format!("{}/src/other:1", registry.host());
+    let sync = ["sync", "--src", "docker", "--dest", "dir", "--format", "v2s2"];
+    let text = yard.fails(&[&sync[..], &["--preserve-digests", &source, "kept"]].concat());
+    assert!(text.contains("would change"), "{text}");
+    yard.fine(&[&sync[..], &["-q", &source, "changed"]].concat());
 }
