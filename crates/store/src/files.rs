@@ -200,7 +200,7 @@ pub(crate) fn remove_tree(dir: &Fd, name: &str) -> Result<()> {
 
 /// Empties a directory. Not recursive: a layer's depth is not the stack's.
 fn empty(top: Fd) -> sys::Result<()> {
-    let mut stack = vec![Level { entries: fs::read_dir(top.borrow())?, dir: top, opened: false }];
+    let mut stack = vec![Level::new(top)?];
     while let Some(level) = stack.last_mut() {
         let Some(entry) = level.entries.last() else {
             stack.pop();
@@ -214,12 +214,17 @@ fn empty(top: Fd) -> sys::Result<()> {
         match fs::unlink(&level.dir, &entry.name, if entry.is_dir() { AT_REMOVEDIR } else { 0 }) {
             Ok(()) | Err(Errno::ENOENT) => drop(level.entries.pop()),
             Err(Errno::EISDIR | Errno::ENOTEMPTY | Errno::EEXIST) => {
-                let dir = open_any_dir(&level.dir, &entry.name)?;
-                let entries = fs::read_dir(dir.borrow())?;
+                let below = match open_any_dir(&level.dir, &entry.name) {
+                    Err(Errno::ENOENT) => {
+                        level.entries.pop();
+                        continue;
+                    }
+                    result => Level::new(result?)?,
+                };
                 if stack.len() >= TREE_DEPTH as usize {
                     return Err(Errno::ELOOP);
                 }
-                stack.push(Level { entries, dir, opened: false });
+                stack.push(below);
             }
             // Unprivileged: a directory that its owner may not write to.
             Err(Errno::EACCES) if !level.opened => {
@@ -237,6 +242,17 @@ struct Level {
     dir: Fd,
     /// Its mode was changed so that entries can be removed.
     opened: bool,
+}
+
+impl Level {
+    fn new(dir: Fd) -> sys::Result<Self> {
+        let entries = match fs::read_dir(dir.borrow()) {
+            // Somebody else has removed it since it was opened.
+            Err(Errno::ENOENT) => Vec::new(),
+            result => result?,
+        };
+        Ok(Self { entries, dir, opened: false })
+    }
 }
 
 fn gone(result: sys::Result<()>) -> sys::Result<()> {

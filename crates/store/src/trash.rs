@@ -2,14 +2,14 @@
 //!
 //! Things are renamed into a directory of `trash` under the store's lock, and unlinked without it.
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::layout::{STAGING, TRASH};
 use crate::limits::{LOCK_WAIT_MS, NAME_TRIES};
 use crate::store::Store;
 use crate::{claim, fault, files, lock};
 use std::collections::BTreeSet;
-use sys::Fd;
 use sys::fs::Lock;
+use sys::{Errno, Fd};
 
 /// Things that nobody can find any more, and that take space until they are removed. A program that
 /// has to answer first may drop this: the next command does the rest.
@@ -17,10 +17,11 @@ use sys::fs::Lock;
 #[must_use = "it takes space until it is removed"]
 pub struct Garbage<'s> {
     store: &'s Store,
-    /// `trash/NAME`
-    path: String,
-    /// The directory, locked: a sweeper leaves it to its owner.
-    dir: Fd,
+    /// `trash/NAME/`, or `trash/NAME-` where there was no room for a directory.
+    prefix: String,
+    /// The directory, locked: a sweeper leaves it to its owner. Without one, sweepers do the same work
+    /// at the same time.
+    dir: Option<Fd>,
     /// Directories that things were taken from.
     changed: BTreeSet<String>,
     count: u32,
@@ -30,22 +31,32 @@ impl<'s> Garbage<'s> {
     pub(crate) fn open(store: &'s Store) -> Result<Self> {
         let root = store.root();
         for _ in 0..NAME_TRIES {
-            let path = format!("{TRASH}/{}", files::make_random_dir(root, TRASH)?);
+            let name = match files::make_random_dir(root, TRASH) {
+                // Who has no room for one more directory needs to remove something most of all.
+                Err(error) if is_full(&error) => {
+                    let prefix = format!("{TRASH}/{}-", files::random_name()?);
+                    let changed = BTreeSet::from([TRASH.to_owned()]);
+                    return Ok(Self { store, prefix, dir: None, changed, count: 0 });
+                }
+                name => name?,
+            };
+            let path = format!("{TRASH}/{name}");
             fault::step("trash made");
             // A sweeper may have seen it before it had a lock.
             let Ok(dir) = files::open_dir(root, &path) else { continue };
             lock::wait(&dir, Lock::TryExclusive, LOCK_WAIT_MS, || path.clone())?;
             if lock::is_at(root, &path, &dir)? {
-                return Ok(Self { store, path, dir, changed: BTreeSet::new(), count: 0 });
+                let (prefix, dir) = (format!("{path}/"), Some(dir));
+                return Ok(Self { store, prefix, dir, changed: BTreeSet::new(), count: 0 });
             }
         }
-        Err(crate::Error::new(crate::Kind::Busy, "making a directory for what is taken away"))
+        Err(Error::new(Kind::Busy, "making a directory for what is taken away"))
     }
 
     /// Takes something out of the store.
     pub(crate) fn take(&mut self, path: &str) -> Result<()> {
         self.count += 1;
-        files::rename(self.store.root(), path, &format!("{}/{}", self.path, self.count))?;
+        files::rename(self.store.root(), path, &format!("{}{}", self.prefix, self.count))?;
         fault::step("taken away");
         if let Some((parent, _)) = path.rsplit_once('/') {
             self.changed.insert(parent.to_owned());
@@ -57,13 +68,24 @@ impl<'s> Garbage<'s> {
     pub fn remove(self) -> Result<()> {
         let (root, durability) = (self.store.root(), self.store.durability());
         // A power cut must not bring back half of a layer where others look for layers.
-        durability.sync(&self.dir, &self.path)?;
+        if let Some(dir) = &self.dir {
+            durability.sync(dir, &self.prefix)?;
+        }
         for dir in &self.changed {
             durability.sync_dir(root, dir)?;
         }
         fault::step("trash synced");
-        files::remove_tree(root, &self.path)
+        match &self.dir {
+            Some(_) => files::remove_tree(root, self.prefix.trim_end_matches('/')),
+            None => (1..=self.count).try_for_each(|number| {
+                files::remove_tree(root, &format!("{}{number}", self.prefix))
+            }),
+        }
     }
+}
+
+fn is_full(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Os(Errno::ENOSPC | Errno::EDQUOT))
 }
 
 impl Store {

@@ -57,3 +57,36 @@ fn a_disk_without_inodes_is_told_and_leaves_nothing_in_the_store() {
     let test = "a_disk_without_inodes_is_told_and_leaves_nothing_in_the_store";
     fill(test, |step| format!("nr_inodes={}", step + 1), 30);
 }
+
+#[test]
+fn what_nobody_needs_goes_from_a_disk_without_a_free_inode() {
+    let test = "what_nobody_needs_goes_from_a_disk_without_a_free_inode";
+    let Some(outer) = mounts::private(test) else { return };
+    let disk = outer.0.join("disk");
+    let path = disk.to_str().unwrap();
+    std::fs::create_dir(&disk).unwrap();
+    sys::mount::mount("none", path, "tmpfs", 0, "").unwrap();
+    let store = open(&disk).unwrap();
+    Image::new(&[1, 2]).pull(&store, "example.com/a:1").unwrap();
+    Image::new(&[2, 3]).pull(&store, "example.com/b:1").unwrap();
+    store.untag("example.com/a:1", None).unwrap();
+    let stat = sys::fs::statfs(sys::fs::open_read(path).unwrap()).unwrap();
+    let none = format!("nr_inodes={}", stat.f_files - stat.f_ffree);
+    sys::mount::mount("none", path, "tmpfs", sys::mount::MS_REMOUNT, none).unwrap();
+    assert_eq!(store.begin().unwrap_err().kind(), Kind::Os(Errno::ENOSPC));
+    // Somebody who is killed before the space is free leaves it to the next command.
+    let (collected, garbage) = store.gc().unwrap();
+    assert_eq!((collected.layers, collected.blobs.len()), (vec![key(1)], 2));
+    drop(garbage);
+    assert_eq!(leftovers(&disk.join("root")).len(), 3);
+    drop(store);
+    let store = open(&disk).unwrap();
+    assert_eq!(leftovers(&disk.join("root")), Vec::<PathBuf>::new());
+    assert_eq!(findings(&store), []);
+    store.untag("example.com/b:1", None).unwrap();
+    store.collect().unwrap();
+    assert!(store.layers().unwrap().is_empty() && store.blobs().unwrap().is_empty());
+    assert_eq!(leftovers(&disk.join("root")), Vec::<PathBuf>::new());
+    drop(store);
+    sys::mount::unmount(path, 0).unwrap();
+}

@@ -2,6 +2,7 @@
 
 mod copy;
 mod faults;
+mod full;
 mod inspect;
 mod repositories;
 mod schema1;

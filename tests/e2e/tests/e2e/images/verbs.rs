@@ -3,6 +3,7 @@
 use e2e::images::{DockerRegistry, Sample, Yard};
 use std::cell::RefCell;
 use std::path::Path;
+use std::process::Output;
 
 /// Two layers of some blocks, so that each is written in several calls.
 const SMALL: Sample =
@@ -49,7 +50,7 @@ impl Verb {
 const LIST: &str =
     "tare images --no-trunc --digests --format '{{.Repository}} {{.ID}} {{.Digest}}'";
 
-static VERBS: [Verb; 21] = [
+pub(super) static VERBS: [Verb; 21] = [
     Verb::new("pull", "pull -q oci:kinds:kinds", "", LIST),
     Verb::new("pull a registry's", "pull -q docker://REGISTRY/a/kinds", "", LIST),
     Verb::new("load", "load -q -i kinds.tar", SAVED, LIST),
@@ -118,7 +119,10 @@ pub(super) struct Case {
 impl Case {
     /// `None`: the machine lacks something; said by SKIP.
     pub(super) fn new(verb: &'static Verb, test: &str) -> Option<Self> {
-        let yard = Yard::in_memory();
+        Self::new_in(Yard::in_memory(), verb, test)
+    }
+
+    pub(super) fn new_in(yard: Yard, verb: &'static Verb, test: &str) -> Option<Self> {
         let registry = match verb.words.contains("REGISTRY") {
             true => Some(DockerRegistry::start(test, &yard)?),
             false => None,
@@ -158,6 +162,13 @@ impl Case {
 
     fn collect(&self) {
         self.yard.fine(&["gc", "-q"]);
+    }
+
+    /// Runs the verb.
+    pub(super) fn run(&self) -> Output {
+        let words = self.words();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.yard.tare_command(&words).env(EPOCH.0, EPOCH.1).output().unwrap()
     }
 
     /// The words of the command line.
@@ -208,9 +219,7 @@ impl Case {
                 .push(format!("the store has neither what it had nor what it should: {store:?}"));
         }
         // The same again, as its user would.
-        let words = self.words();
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let output = self.yard.tare_command(&words).env(EPOCH.0, EPOCH.1).output().unwrap();
+        let output = self.run();
         self.check(&mut problems);
         self.collect();
         if let Some(difference) = self.what_differs(after, look) {
