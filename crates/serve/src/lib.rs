@@ -40,4 +40,4 @@ pub use housekeeping::{Keeping, check, collect};
 pub use observe::{Hook, Observing};
 pub use registry::Sink;
 pub use server::{Config, Patience, Rate, Server, Tls};
-pub use storage::{Checked, Collected, Durability, Problem};
+pub use storage::{Checked, Collected, Durability, Problem, Quota};

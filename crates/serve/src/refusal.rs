@@ -106,6 +106,11 @@ impl Refusal {
         self.status
     }
 
+    /// Whether a quota is used up.
+    pub(crate) fn is_over(&self) -> bool {
+        self.status == StatusCode::FORBIDDEN && self.code == Code::Denied
+    }
+
     /// What the operator has to know.
     pub fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
@@ -130,6 +135,10 @@ impl Refusal {
 
 impl From<crate::storage::Error> for Refusal {
     fn from(error: crate::storage::Error) -> Self {
+        if error.is_over() {
+            // As other registries do: clients try again what was answered with 5xx.
+            return Self::new(StatusCode::FORBIDDEN, Code::Denied, error.to_string());
+        }
         let full = error.is_full();
         let refusal = Self::internal(error.to_string());
         match full {

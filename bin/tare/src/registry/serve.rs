@@ -7,7 +7,7 @@ use super::observe::ObserveArgs;
 use super::proxy::ProxyArgs;
 use super::systemd;
 use crate::failure::{Failure, Result};
-use ::serve::{Config, Durability, Rate, Server};
+use ::serve::{Config, Durability, Quota, Rate, Server};
 use clap::Args;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -53,6 +53,10 @@ pub(super) struct Serve {
     /// Time between two looks for what nothing refers to; 0 for none
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = age::parse)]
     gc_interval: Duration,
+    /// Take no more than so many bytes (`500M`, `2T`): in the registry, which counts content once, or in the repository
+    /// NAME with those below it, which counts what each has (repeated)
+    #[arg(long, value_name = "[NAME=]SIZE", value_parser = parse_quota)]
+    quota: Vec<Quota>,
     /// How many requests a second a client may send in the long run, and how many at once
     #[arg(long, value_name = "NUMBER[:BURST]", value_parser = parse_rate)]
     rate: Option<Rate>,
@@ -80,6 +84,7 @@ pub(super) fn run(arguments: &Serve) -> Result<()> {
         config.durability = Durability::None;
     }
     config.rate = arguments.rate;
+    config.quotas = arguments.quota.clone();
     config.connections = arguments.max_connections;
     config.drain = arguments.drain;
     config.faults = Arc::new(|text| {
@@ -125,9 +130,51 @@ fn parse_rate(text: &str) -> std::result::Result<Rate, String> {
     Ok(Rate { per_second, burst: burst.max(1.0) })
 }
 
+/// `10G`, `team=500M`. Units are powers of 1000, and with an `i` of 1024.
+fn parse_quota(text: &str) -> std::result::Result<Quota, String> {
+    let (prefix, size) = match text.split_once('=') {
+        Some((prefix, size)) => (Some(prefix.to_owned()), size),
+        None => (None, text),
+    };
+    let digits = size.trim_end_matches(|character: char| character.is_ascii_alphabetic());
+    let unit = size[digits.len()..].trim_end_matches(['B', 'b']);
+    let (letter, base) = match unit.strip_suffix('i') {
+        Some(letter) if !letter.is_empty() => (letter, 1024_u64),
+        Some(_) => return Err(format!("`{size}` is not a size")),
+        None => (unit, 1000),
+    };
+    let power = match letter {
+        "" => 0,
+        "K" | "k" => 1,
+        "M" => 2,
+        "G" => 3,
+        "T" => 4,
+        _ => return Err(format!("unit `{unit}` is none of K, M, G, T, Ki, Mi, Gi, Ti")),
+    };
+    let count: u64 = digits.parse().map_err(|_| format!("`{size}` is not a size"))?;
+    let bytes = count.checked_mul(base.pow(power)).ok_or("is too large")?;
+    Ok(Quota { prefix, bytes })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse_rate;
+    use super::{parse_quota, parse_rate};
+
+    #[test]
+    fn quotas_have_a_size_and_perhaps_a_name() {
+        let check = |text: &str, prefix: Option<&str>, bytes: u64| {
+            let quota = parse_quota(text).unwrap();
+            assert_eq!((quota.prefix.as_deref(), quota.bytes), (prefix, bytes), "{text}");
+        };
+        check("10", None, 10);
+        check("10G", None, 10_000_000_000);
+        check("2TB", None, 2_000_000_000_000);
+        check("team/a=5Mi", Some("team/a"), 5 << 20);
+        check("0", None, 0);
+        for bad in ["", "x", "1X", "-1", "1.5G", "i", "1i", "a=", "99999999999T"] {
+            assert!(parse_quota(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn rates_have_one_or_two_numbers() {

@@ -6,7 +6,7 @@ use crate::names::Repository;
 use crate::observe::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::registry::Sink;
-use crate::storage::{Incoming, Storage};
+use crate::storage::{Hold, Incoming, Storage};
 use crate::uploads::blocking;
 use oci::Digest;
 use oci::image::Descriptor;
@@ -122,6 +122,8 @@ impl Flights {
     ) -> Result<Arc<Flight>, Refusal> {
         let permit = self.room.clone().acquire_owned().await;
         let permit = permit.map_err(|_| Refusal::internal("the registry ends"))?;
+        let mut hold = self.storage.hold(&copied.name);
+        hold.grow(size)?;
         let storage = self.storage.clone();
         let incoming = blocking(move || storage.receive()).await?;
         let progress = watch::Sender::new(Progress::default());
@@ -133,7 +135,7 @@ impl Flights {
         let (copied, coming) = (copied.clone(), flight.clone());
         tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let fetched = fetch(&storage, &metrics, &copied, &digest, &coming);
+            let fetched = fetch(&storage, &metrics, &copied, (&digest, &mut hold), &coming);
             // Whoever comes now finds the blob itself.
             lock(&known).remove(&key);
             match fetched {
@@ -155,7 +157,7 @@ fn fetch(
     storage: &Storage,
     metrics: &Metrics,
     copied: &Copied,
-    digest: &Digest,
+    (digest, hold): (&Digest, &mut Hold),
     flight: &Flight,
 ) -> Result<(), String> {
     let size = flight.size;
@@ -183,6 +185,6 @@ fn fetch(
         flight.progress.send_modify(|it| it.arrived = written.min(size.saturating_sub(1)));
     }
     // The end of what is read says that the digest is right.
-    let kept = storage.keep(&flight.incoming, size, &copied.name, digest);
+    let kept = storage.keep(&flight.incoming, size, &copied.name, digest, hold);
     kept.map_err(|error| error.to_string())
 }

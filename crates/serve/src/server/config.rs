@@ -8,7 +8,7 @@ use crate::housekeeping::Keeping;
 use crate::limits::{COLLECT_INTERVAL, CONNECTIONS, DRAIN, HEADERS_WAIT, SILENCE};
 use crate::observe::Observing;
 use crate::registry::Sink;
-use crate::storage::Durability;
+use crate::storage::{Durability, Quota};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,6 +56,8 @@ pub struct Config {
     pub plain: bool,
     /// How often a client may ask.
     pub rate: Option<Rate>,
+    /// How much there may be.
+    pub quotas: Vec<Quota>,
     /// Which repositories are those of other registries.
     pub caching: Option<Caching>,
     /// What is told of requests.
@@ -90,6 +92,7 @@ impl Config {
             open: false,
             plain: false,
             rate: None,
+            quotas: Vec::new(),
             caching: None,
             observing: Observing::default(),
             keeping: Keeping::default(),

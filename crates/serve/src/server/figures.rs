@@ -34,7 +34,8 @@ fn figures(shared: &Shared) -> String {
     let dropped = |queue: &Option<super::Log>| {
         queue.as_ref().map_or(0, |queue| queue.dropped.load(Ordering::Relaxed))
     };
-    registry.metrics.render(&[
+    let mut text = quotas(shared);
+    text.push_str(&registry.metrics.render(&[
         ("registry_uploads", "gauge", "Uploads that are not finished.", registry.uploads.count()),
         (
             "registry_log_dropped_total",
@@ -48,5 +49,27 @@ fn figures(shared: &Shared) -> String {
             "Events that nobody got.",
             registry.events.lost(),
         ),
-    ])
+    ]));
+    text
+}
+
+/// Each limit with what is used of it. Prefixes are names of repositories: nothing of them ends a label.
+fn quotas(shared: &Shared) -> String {
+    let quotas = shared.registry.storage.quotas();
+    let mut text = String::new();
+    for (name, help) in [
+        ("registry_quota_bytes", "How much there may be."),
+        ("registry_used_bytes", "How much there is, with what is on its way."),
+    ] {
+        if quotas.is_empty() {
+            break;
+        }
+        text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} gauge\n"));
+        for (quota, used) in &quotas {
+            let value = if name == "registry_used_bytes" { *used } else { quota.bytes };
+            let prefix = quota.prefix.as_deref().unwrap_or_default();
+            text.push_str(&format!("{name}{{prefix=\"{prefix}\"}} {value}\n"));
+        }
+    }
+    text
 }

@@ -16,10 +16,11 @@ use crate::auth::Gate;
 use crate::error::Error;
 use crate::housekeeping::collect_always;
 use crate::limits::{ACCEPT_PAUSE, BLOCKING_THREADS, FAILURES, LOG_LINES};
+use crate::names::Repository;
 use crate::observe::Queue;
 use crate::observe::events::Events;
 use crate::registry::{Parts, Registry};
-use crate::storage::{Access, Storage};
+use crate::storage::{Access, Quota, Storage};
 use crate::uploads::race;
 use rate::Meter;
 use std::net::SocketAddr;
@@ -160,7 +161,8 @@ impl Server {
 fn share(config: &Config) -> Result<Shared, Error> {
     let access = if config.read_only { Access::Read } else { Access::Change };
     let storage = Storage::open(&config.root, access, config.durability, config.keeping.lease)?;
-    let storage = Arc::new(storage);
+    check_quotas(&config.quotas)?;
+    let storage = Arc::new(storage.with_quotas(config.quotas.clone())?);
     let gate = Gate::new(&config.access, config.faults.clone()).map_err(Error::new)?;
     let events = Events::new(&config.observing.hooks, storage.uuid(), &config.faults);
     let registry = Registry::new(Parts {
@@ -186,6 +188,20 @@ fn share(config: &Config) -> Result<Shared, Error> {
         log: log.transpose()?,
         patience: config.patience,
     })
+}
+
+fn check_quotas(quotas: &[Quota]) -> Result<(), Error> {
+    for (at, quota) in quotas.iter().enumerate() {
+        let prefix = quota.prefix.as_deref();
+        if let Some(text) = prefix.filter(|text| Repository::parse(text).is_none()) {
+            let text = text.escape_debug();
+            return Err(Error::new(format!("quota: `{text}` is not the name of a repository")));
+        }
+        if quotas[..at].iter().any(|other| other.prefix == quota.prefix) {
+            return Err(Error::new(format!("quota: {} is there twice", prefix.unwrap_or("it"))));
+        }
+    }
+    Ok(())
 }
 
 type Serving = (Arc<Shared>, Arc<Semaphore>, Held);

@@ -1,9 +1,9 @@
 //! Blobs of repositories.
 
-use super::Storage;
 use super::error::{Error, Result};
 use super::key::Key;
 use super::record::{self, UploadRecord};
+use super::{Hold, Storage};
 use crate::limits::REPOSITORIES_SEARCHED;
 use crate::names::{Repository, UploadId};
 use oci::Digest;
@@ -47,7 +47,18 @@ impl Storage {
         if self.has_blob(from, digest)?.is_none() {
             return Ok(false);
         }
-        self.link_blob(name, digest)
+        self.link_held(name, digest)
+    }
+
+    /// Gives a repository content that is there, if it may have more; says whether it is there.
+    pub(super) fn link_held(&self, name: &Repository, digest: &Digest) -> Result<bool> {
+        let mut hold = self.hold(name).of_entry();
+        if self.directory.stat(&Key::blob(name, digest))?.is_none() {
+            hold.grow(self.content_size(digest)?)?;
+        }
+        let linked = self.link_blob(name, digest)?;
+        hold.settle(false, linked == Some(true));
+        Ok(linked.is_some())
     }
 
     /// A repository that has a blob, among those that `allowed` lets through.
@@ -69,34 +80,46 @@ impl Storage {
         Ok(None)
     }
 
-    /// Gives a repository content that is there; says whether it is.
-    pub(super) fn link_blob(&self, name: &Repository, digest: &Digest) -> Result<bool> {
+    /// Gives a repository content; says whether that is new to it. `None`: the content is not there.
+    fn link_blob(&self, name: &Repository, digest: &Digest) -> Result<Option<bool>> {
         // It stays until the entry is there, whatever the collector has thought of it.
         if self.directory.touch(&Key::content(digest), self.touch_age())?.is_none() {
-            return Ok(false);
+            return Ok(None);
         }
         let key = Key::blob(name, digest);
-        if self.directory.touch(&key, self.touch_age())?.is_none() {
-            self.directory.write_empty(&key)?;
+        match self.directory.touch(&key, self.touch_age())? {
+            Some(_) => Ok(Some(false)),
+            None => self.directory.write_empty(&key).map(Some),
         }
-        Ok(true)
     }
 
     /// Takes a blob from a repository; says whether it had it. Others keep it.
     pub(crate) fn delete_blob(&self, name: &Repository, digest: &Digest) -> Result<bool> {
-        self.directory.remove(&Key::blob(name, digest))
+        let removed = self.directory.remove(&Key::blob(name, digest))?;
+        if removed {
+            self.release_entry(name, digest)?;
+        }
+        Ok(removed)
+    }
+
+    /// Counts that a repository has something no more.
+    pub(super) fn release_entry(&self, name: &Repository, digest: &Digest) -> Result<()> {
+        if self.usage.is_limited() {
+            self.usage.release(Some(name), self.content_size(digest)?);
+        }
+        Ok(())
     }
 
     /// Makes a finished upload, whose digest was compared, a blob.
     pub(crate) fn finish_upload(
         &self,
         id: &UploadId,
-        file: &Fd,
-        size: u64,
+        content: (&Fd, u64),
         name: &Repository,
         digest: &Digest,
+        hold: &mut Hold,
     ) -> Result<()> {
-        self.place_blob(&Key::upload(id), file, size, name, digest)?;
+        self.place_blob(&Key::upload(id), content, name, digest, hold)?;
         self.remove_upload(id)
     }
 
@@ -104,11 +127,12 @@ impl Storage {
     pub(super) fn place_blob(
         &self,
         from: &Key,
-        file: &Fd,
-        size: u64,
+        (file, size): (&Fd, u64),
         name: &Repository,
         digest: &Digest,
+        hold: &mut Hold,
     ) -> Result<()> {
+        let _place = self.usage.place(digest.hash());
         let content = Key::content(digest);
         let there = self.directory.touch(&content, self.touch_age())?;
         // One of another size is damaged, and replaced.
@@ -116,8 +140,11 @@ impl Storage {
             self.directory.place(from, file, &content)?;
         }
         match self.link_blob(name, digest)? {
-            true => Ok(()),
-            false => Err(Error::new(format!("{digest}: was removed by somebody else"))),
+            Some(new) => {
+                hold.settle(there.is_none(), new);
+                Ok(())
+            }
+            None => Err(Error::new(format!("{digest}: was removed by somebody else"))),
         }
     }
 
@@ -138,12 +165,15 @@ impl Storage {
     }
 
     /// Puts small content, whose digest was made from it.
-    pub(super) fn put_content(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
+    ///
+    /// Says whether it is new.
+    pub(super) fn put_content(&self, digest: &Digest, bytes: &[u8]) -> Result<bool> {
+        let _place = self.usage.place(digest.hash());
         let key = Key::content(digest);
         let there = self.directory.touch(&key, self.touch_age())?;
         match there.is_some_and(|stat| stat.size == bytes.len() as u64) {
-            true => Ok(()),
-            false => self.directory.write(&key, bytes),
+            true => Ok(false),
+            false => self.directory.write(&key, bytes).map(|()| there.is_none()),
         }
     }
 }

@@ -151,6 +151,7 @@ impl Storage {
         for (digest, record) in records.iter().filter(|(digest, _)| !kept.contains(*digest)) {
             // Unless somebody asks for it at this moment.
             if self.directory.remove_if_older(&Key::manifest(name, digest), old_s)?.is_some() {
+                self.release_entry(name, digest)?;
                 self.remove_referrer(name, digest, record)?;
                 count += 1;
             }
@@ -182,7 +183,10 @@ impl Storage {
             if !needed.contains(&digest) {
                 let removed =
                     self.directory.remove_if_older(&Key::blob(name, &digest), cutoff_s)?;
-                count += u64::from(removed.is_some());
+                if removed.is_some() {
+                    self.release_entry(name, &digest)?;
+                    count += 1;
+                }
             }
         }
         Ok(count)
@@ -211,6 +215,7 @@ impl Storage {
                 if let Some(stat) =
                     self.directory.remove_if_older(&Key::content(&digest), cutoff_s)?
                 {
+                    self.usage.release(None, stat.size);
                     collected.blobs += 1;
                     collected.bytes += stat.size;
                 }

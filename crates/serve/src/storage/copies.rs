@@ -3,7 +3,7 @@
 use super::error::{Error, Result};
 use super::key::Key;
 use super::record::{self, OriginRecord, TagRecord};
-use super::{Storage, now_s};
+use super::{Hold, Storage, now_s};
 use crate::names::{Repository, Tag};
 use oci::Digest;
 use sys::Fd;
@@ -85,8 +85,9 @@ impl Storage {
         size: u64,
         name: &Repository,
         digest: &Digest,
+        hold: &mut Hold,
     ) -> Result<()> {
-        self.place_blob(&incoming.key, &incoming.file, size, name, digest)?;
+        self.place_blob(&incoming.key, (&incoming.file, size), name, digest, hold)?;
         self.drop_incoming(incoming)
     }
 
@@ -99,7 +100,7 @@ impl Storage {
     pub(crate) fn adopt(&self, name: &Repository, digest: &Digest, size: u64) -> Result<bool> {
         let there = self.directory.stat(&Key::content(digest))?;
         match there.is_some_and(|stat| stat.size == size) {
-            true => self.link_blob(name, digest),
+            true => self.link_held(name, digest),
             false => Ok(false),
         }
     }

@@ -139,13 +139,17 @@ impl Directory {
         placed
     }
 
-    /// Makes an empty file, which may be there.
-    pub(crate) fn write_empty(&self, key: &Key) -> Result<()> {
-        let flags = O_RDWR | O_CREAT | O_NOFOLLOW;
-        self.below(key, || fs::open_at(&self.root, key.as_str(), flags, 0o600))
-            .during(|| format!("making {key}"))?;
+    /// Makes an empty file, which may be there; says whether it was not.
+    pub(crate) fn write_empty(&self, key: &Key) -> Result<bool> {
+        let flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
+        let made = self.below(key, || fs::open_at(&self.root, key.as_str(), flags, 0o600));
+        let is_new = !matches!(made, Err(Errno::EEXIST));
+        if is_new {
+            made.during(|| format!("making {key}"))?;
+        }
         fault::step("empty file made");
-        self.sync_parent(key)
+        // Whoever else has made it may not have come so far yet.
+        self.sync_parent(key).map(|()| is_new)
     }
 
     /// Gives a file of this directory its name, when its contents are on the disk.

@@ -11,15 +11,27 @@ pub struct Error {
     text: String,
     hint: Option<&'static str>,
     errno: Option<Errno>,
+    /// A quota is used up.
+    over: bool,
 }
 
 impl Error {
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), hint: None, errno: None }
+        Self { text: text.into(), hint: None, errno: None, over: false }
     }
 
     pub(crate) fn os(what: impl fmt::Display, errno: Errno) -> Self {
-        Self { text: format!("{what}: {errno}"), hint: None, errno: Some(errno) }
+        Self { text: format!("{what}: {errno}"), hint: None, errno: Some(errno), over: false }
+    }
+
+    /// A quota is used up: the client is told.
+    pub(super) fn over(text: impl Into<String>) -> Self {
+        Self { over: true, ..Self::new(text) }
+    }
+
+    /// Whether a quota is used up.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
     }
 
     pub(crate) fn with_hint(self, hint: &'static str) -> Self {

@@ -125,12 +125,17 @@ impl Storage {
         if !self.holds(name, put)? {
             return Ok(PutDone::ConditionFailed);
         }
-        self.put_content(&put.digest, put.bytes)?;
-        if let Some((subject, descriptor)) = &put.referrer {
-            let key = Key::referrer(name, subject, &put.digest);
-            record::write(&self.directory, &key, descriptor)?;
-        }
         let key = Key::manifest(name, &put.digest);
+        let mut hold = self.hold(name);
+        let is_new = self.directory.stat(&key)?.is_none();
+        if is_new {
+            hold.grow(put.bytes.len() as u64)?;
+        }
+        let new_content = self.put_content(&put.digest, put.bytes)?;
+        if let Some((subject, descriptor)) = &put.referrer {
+            let entry = Key::referrer(name, subject, &put.digest);
+            record::write(&self.directory, &entry, descriptor)?;
+        }
         self.directory.touch(&key, self.touch_age())?;
         let known = self.manifest_record(name, &put.digest)?;
         if known.is_none_or(|known| known.media_type != put.media_type) {
@@ -142,6 +147,7 @@ impl Storage {
             };
             record::write(&self.directory, &key, &record)?;
         }
+        hold.settle(new_content, is_new);
         for tag in &put.tags {
             let record = TagRecord { digest: put.digest.to_string(), time_s: now_s() };
             record::write(&self.directory, &Key::tag(name, tag), &record)?;
@@ -183,7 +189,9 @@ impl Storage {
                 self.directory.remove(&Key::tag(name, &tag))?;
             }
         }
-        self.directory.remove(&Key::manifest(name, digest))?;
+        if self.directory.remove(&Key::manifest(name, digest))? {
+            self.release_entry(name, digest)?;
+        }
         self.remove_referrer(name, digest, &known)?;
         Ok(true)
     }

@@ -38,6 +38,7 @@ mod key;
 mod listing;
 mod manifests;
 mod record;
+mod usage;
 
 pub use check::{Checked, Problem};
 pub use collector::Collected;
@@ -51,11 +52,15 @@ pub(crate) use key::Key;
 pub(crate) use listing::Page;
 pub(crate) use manifests::{Condition, Put, PutDone};
 pub(crate) use record::UploadRecord;
+pub(crate) use usage::Hold;
+pub use usage::Quota;
+use usage::Usage;
 
-use crate::names::Repository;
+use crate::names::{Repository, file_digest};
+use oci::{Algorithm, Digest};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Locks for all repositories: two that share one wait for each other for some milliseconds.
@@ -67,6 +72,7 @@ pub(crate) struct Storage {
     directory: Directory,
     uuid: String,
     lease: Duration,
+    usage: Arc<Usage>,
     /// Held by what changes manifests and tags of a repository.
     locks: [Mutex<()>; LOCKS],
 }
@@ -84,7 +90,51 @@ impl Storage {
         if access == Access::Change {
             directory.sweep()?;
         }
-        Ok(Self { directory, uuid, lease, locks: std::array::from_fn(|_| Mutex::new(())) })
+        let usage = Usage::new(Vec::new());
+        let locks = std::array::from_fn(|_| Mutex::new(()));
+        Ok(Self { directory, uuid, lease, usage, locks })
+    }
+
+    /// The same with limits to how much is in it.
+    pub(crate) fn with_quotas(mut self, quotas: Vec<Quota>) -> Result<Self> {
+        self.usage = Usage::new(quotas);
+        if self.usage.is_limited() {
+            self.count()?;
+        }
+        Ok(self)
+    }
+
+    /// Room in a repository for what a client is about to put.
+    pub(crate) fn hold(&self, name: &Repository) -> Hold {
+        Hold::new(&self.usage, name)
+    }
+
+    /// Each limit, and what is used of it.
+    pub(crate) fn quotas(&self) -> Vec<(Quota, u64)> {
+        self.usage.list()
+    }
+
+    /// Counts what is there.
+    fn count(&self) -> Result<()> {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            for digest in self.contents(algorithm)? {
+                self.usage.count(None, self.content_size(&digest?)?);
+            }
+        }
+        for directory in self.directory.list(&Key::repositories())? {
+            let Some(name) = Repository::from_directory(&directory) else { continue };
+            for key in [Key::blobs(&name), Key::manifests(&name)] {
+                for digest in self.directory.list(&key)?.iter().filter_map(|it| file_digest(it)) {
+                    self.usage.count(Some(&name), self.content_size(&digest)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Size of content; that of what is not there is 0.
+    fn content_size(&self, digest: &Digest) -> Result<u64> {
+        Ok(self.directory.stat(&Key::content(digest))?.map_or(0, |stat| stat.size))
     }
 
     /// What tells this registry from others.

@@ -7,6 +7,7 @@ mod crash;
 mod life;
 mod observing;
 mod pages;
+mod quotas;
 mod requests;
 
 use crate::{Config, Server};

@@ -42,7 +42,10 @@ fn every_request_is_a_line_of_json() {
 
 #[test]
 fn figures_are_told_elsewhere() {
-    let registry = Registry::with(|config| config.figures = vec!["127.0.0.1:0".parse().unwrap()]);
+    let registry = Registry::with(|config| {
+        config.figures = vec!["127.0.0.1:0".parse().unwrap()];
+        config.quotas = vec![crate::Quota { prefix: Some("a".into()), bytes: 5000 }];
+    });
     registry.put_image("a", "v", b"layer");
     registry.get("/v2/a/manifests/v");
     registry.get("/v2/a/manifests/w");
@@ -62,6 +65,8 @@ fn figures_are_told_elsewhere() {
         "registry_requests_total{method=\"POST\",route=\"upload\",code=\"201\"} 2",
         "registry_received_bytes_total 7",
         "registry_uploads 0",
+        "registry_quota_bytes{prefix=\"a\"} 5000",
+        "# TYPE registry_used_bytes gauge",
     ] {
         assert!(text.contains(&format!("\n{line}\n")), "{line}\n{text}");
     }

@@ -4,7 +4,7 @@
 //! What has arrived waits only for what came before it, never for a client, so the memory that all
 //! uploads share is always given back.
 
-use super::{Uploads, Writer, blocking};
+use super::{Session, Uploads, Writer, blocking};
 use crate::limits::{BLOB_BYTES, CONNECTION_BUFFER_BYTES, ROOM_UNIT_BYTES, WRITE_BYTES};
 use crate::refusal::{Code, Refusal};
 use crate::storage::Error;
@@ -73,6 +73,7 @@ type Writing = Pin<Box<dyn Future<Output = Result<Writer, Refusal>> + Send>>;
 
 pub(super) struct Intake<'a> {
     uploads: &'a Uploads,
+    session: Arc<Session>,
     arrival: Arrival,
     taken_over: watch::Receiver<u64>,
     batch: Batch,
@@ -96,6 +97,7 @@ impl<'a> Intake<'a> {
     pub(super) fn new(uploads: &'a Uploads, writer: Writer, arrival: Arrival) -> Self {
         Self {
             uploads,
+            session: writer.session.clone(),
             arrival,
             taken_over: writer.taken_over(),
             batch: Batch::default(),
@@ -147,6 +149,10 @@ impl<'a> Intake<'a> {
         if self.size > BLOB_BYTES {
             let (status, text) = (StatusCode::PAYLOAD_TOO_LARGE, "the blob is too large");
             self.ended = Some(Err(Refusal::new(status, Code::SizeInvalid, text)));
+            return;
+        }
+        if let Err(error) = self.session.grow(length) {
+            self.ended = Some(Err(error.into()));
             return;
         }
         self.batch.add(piece, room);

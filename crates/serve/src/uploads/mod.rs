@@ -16,7 +16,7 @@ use crate::limits::{
 use crate::names::{Repository, UploadId};
 use crate::observe::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
-use crate::storage::{Error, Key, Storage, UploadRecord, now_s};
+use crate::storage::{Error, Hold, Key, Storage, UploadRecord, now_s};
 use crate::web::stream::Arrival;
 use hyper::StatusCode;
 use hyper::body::Bytes;
@@ -57,6 +57,8 @@ pub(crate) struct Session {
     id: UploadId,
     repository: Repository,
     size: AtomicU64,
+    /// Room for what it has.
+    hold: Mutex<Hold>,
     /// Counts the requests that wanted to write: the last one may.
     writers: watch::Sender<u64>,
     state: Arc<tokio::sync::Mutex<State>>,
@@ -72,6 +74,15 @@ struct State {
 }
 
 impl Session {
+    /// Sees that there is room for more of it.
+    fn grow(&self, bytes: u64) -> Result<(), Error> {
+        self.hold().grow(bytes)
+    }
+
+    fn hold(&self) -> std::sync::MutexGuard<'_, Hold> {
+        self.hold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How many bytes it has.
     pub(crate) fn size(&self) -> u64 {
         self.size.load(Ordering::Acquire)
@@ -137,7 +148,8 @@ impl Uploads {
         })?;
         let hasher = Some(Hasher::new(algorithm));
         let state = State { file, size: 0, hasher, ended: false };
-        let session = Arc::new(Session::new(id, repository.clone(), state));
+        let hold = self.storage.hold(repository);
+        let session = Arc::new(Session::new(id, repository.clone(), state, hold));
         self.keep(&session);
         Ok(session)
     }
@@ -174,7 +186,10 @@ impl Uploads {
         // What it has is hashed when somebody writes to it.
         let hasher = (size == 0).then(|| Hasher::new(Algorithm::Sha256));
         let state = State { file, size, hasher, ended: false };
-        let session = Arc::new(Session::new(id, repository, state));
+        // Since it was begun the room may have become less.
+        let mut hold = self.storage.hold(&repository);
+        hold.grow(size)?;
+        let session = Arc::new(Session::new(id, repository, state, hold));
         // Another request may have done the same in between: one session is that of all.
         let mut sessions = self.sessions();
         let entry = sessions.entry(id).or_insert(Entry { session, used: Instant::now() });
@@ -246,8 +261,34 @@ impl Uploads {
         }
     }
 
-    /// Adds a body, hashed by `algorithm`. What was written stays, however this ends.
+    /// Adds a body, hashed by `algorithm`. What was written stays, however this ends, unless there is no room for
+    /// the rest: nobody goes on with that, and the room is for others.
     pub(crate) async fn append(
+        self: &Arc<Self>,
+        writer: Writer,
+        arrival: Arrival,
+        algorithm: Algorithm,
+    ) -> Result<Writer, Refusal> {
+        let session = writer.session.clone();
+        let announced = arrival.announced().unwrap_or(0);
+        let fits = session.hold().check(announced).map_err(Refusal::from);
+        let appended = match fits {
+            Ok(()) => self.take(writer, arrival, algorithm).await,
+            Err(refusal) => {
+                tokio::spawn(arrival.discard());
+                drop(writer);
+                Err(refusal)
+            }
+        };
+        if appended.as_ref().is_err_and(Refusal::is_over)
+            && let Ok(writer) = self.write_to(&session).await
+        {
+            self.cancel(writer).await?;
+        }
+        appended
+    }
+
+    async fn take(
         &self,
         mut writer: Writer,
         arrival: Arrival,
@@ -275,9 +316,9 @@ impl Uploads {
                 uploads.end(writer)?;
                 return Ok(false);
             }
-            let (session, state) = (&writer.session, &writer.state);
-            let (id, name) = (&session.id, &session.repository);
-            uploads.storage.finish_upload(id, &state.file, state.size, name, &digest)?;
+            let (session, state) = (writer.session.clone(), &writer.state);
+            let (id, name, hold) = (&session.id, &session.repository, &mut *session.hold());
+            uploads.storage.finish_upload(id, (&state.file, state.size), name, &digest, hold)?;
             uploads.end(writer).map(|()| true)
         };
         match owned(writer, finished).await?.1 {
@@ -381,11 +422,12 @@ async fn owning(
 }
 
 impl Session {
-    fn new(id: UploadId, repository: Repository, state: State) -> Self {
+    fn new(id: UploadId, repository: Repository, state: State, hold: Hold) -> Self {
         Self {
             id,
             repository,
             size: AtomicU64::new(state.size),
+            hold: Mutex::new(hold),
             writers: watch::Sender::new(0),
             state: Arc::new(tokio::sync::Mutex::new(state)),
         }

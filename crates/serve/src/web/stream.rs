@@ -23,6 +23,11 @@ impl Arrival {
         Self { body, window: (Instant::now(), 0), silence }
     }
 
+    /// How much is to come, if that was said.
+    pub(crate) fn announced(&self) -> Option<u64> {
+        self.body.size_hint().exact()
+    }
+
     /// How long it may be silent.
     pub(crate) fn silence(&self) -> Duration {
         self.silence
