@@ -5,6 +5,7 @@ mod caller;
 mod cli;
 mod failure;
 mod image;
+mod interrupt;
 mod json_lines;
 mod manifest;
 mod mutate;

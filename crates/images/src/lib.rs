@@ -23,6 +23,7 @@ mod extract;
 mod find;
 mod flatten;
 mod gate;
+mod instances;
 mod keys;
 mod list;
 mod merged;
@@ -35,6 +36,7 @@ mod referrers;
 mod rewrite;
 mod scattered;
 mod schema1;
+mod similar;
 mod spool;
 mod stored;
 #[cfg(test)]
@@ -46,15 +48,14 @@ mod view;
 pub use artifact::{Artifact, NewArtifact, Part, TITLE, UNKNOWN_ARTIFACT, UNKNOWN_CONFIG};
 pub use change::{Change, apply_changes};
 pub use configuration::Configuration;
-pub use copy::{
-    Compression, Copied, CopyOptions, Instances, Layers, OpenOrigin, copy, copy_beside,
-};
+pub use copy::{Compression, Copied, CopyOptions, Layers, OpenOrigin, copy, copy_beside};
 pub use diff::{ChangeKind, Differing, Times, diff};
 pub use draft::{Draft, Made, Naming};
 pub use error::{Error, Kind, Result};
 pub use extract::{ArtifactFile, Existing, Which, artifact_files, extract, extract_to};
 pub use find::{By, Found, anonymous_name, find};
 pub use gate::Gate;
+pub use instances::Instances;
 pub use keys::layer_keys;
 pub use list::{List, Said};
 pub use mutate::{

@@ -4,10 +4,10 @@
 //! of an image elsewhere nothing is fetched: the name's record says where it is, and whoever pushes the
 //! index takes it from there ([`crate::Scattered`]).
 
-use crate::copy::Instances;
 use crate::draft::{Naming, put_named, read_document};
 use crate::error::{Error, Kind, Result};
 use crate::gate::Gate;
+use crate::instances::Instances;
 use crate::pull::reading;
 use oci::image::media_type::{self, Format};
 use oci::image::{

@@ -1,11 +1,11 @@
 //! Images made of others: on another base, with one layer, with other annotations.
 
 use crate::configuration::{Configuration, is_empty_layer};
-use crate::copy::Instances;
 use crate::draft::{Draft, DraftLayer, Naming, put_named, read_document, read_image};
 use crate::error::{Error, Kind, Result};
 use crate::find::Found;
 use crate::flatten::flatten;
+use crate::instances::Instances;
 use crate::keys::layer_keys;
 use crate::pipe::piped;
 use crate::rewrite;

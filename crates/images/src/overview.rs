@@ -1,7 +1,7 @@
 //! What is known of an image anywhere, without its layers.
 
-use crate::copy::Instances;
 use crate::error::{Error, Kind, Result};
+use crate::instances::Instances;
 use crate::pull::reading;
 use oci::image::{
     CONFIG_LIMIT_BYTES, Content, Descriptor, Document, ImageConfig, MediaType, Wanted, schema1,

@@ -4,23 +4,23 @@
 //! so that of several processes one fetches it, and each layer goes through one pass: hash, unpack, hash,
 //! make the tree and the index. Whole layers come into the store while others are still on their way.
 
-use crate::copy::Instances;
 use crate::draft::place;
 use crate::error::{Error, Kind, Result};
 use crate::gate::Gate;
+use crate::instances::Instances;
 use crate::keys::{self, layer_keys};
 use crate::progress::{Bar, End, Progress, Step, Told};
 use crate::schema1::{Converted, LetThrough, OpenTemporary};
 use crate::unpack::{Rights, Unpacked, unpack};
 use crate::view;
+use oci::image::SIZE_LIMIT_BYTES;
 use oci::image::{CONFIG_LIMIT_BYTES, Content, Descriptor, Document, ImageConfig, MediaType};
-use oci::image::{Index, SIZE_LIMIT_BYTES};
 use oci::{AnyDigest, Digest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use store::{LayerKey, NameRecord, StagedLayer, Store, Work};
 use transport::Source;
@@ -35,6 +35,8 @@ const PARALLEL: usize = 3;
 /// How long whole layers wait for others before they come into the store: a killed pull is repeated with
 /// what it has missed since, and each time costs a `syncfs`.
 const PART: Duration = Duration::from_secs(5);
+/// How long nothing is looked at while layers are fetched.
+const LOOK: Duration = Duration::from_millis(250);
 /// Rounds in which layers are fetched. The second one is for a layer that two images of an index have
 /// upon others, and take other attributes from.
 const ROUNDS: usize = 3;
@@ -50,11 +52,17 @@ pub struct PullOptions<'a> {
     pub temporary: Option<&'a OpenTemporary<'a>>,
     /// How many layers are fetched at once.
     pub parallel: usize,
+    /// Set while the pull goes on, it ends it: whole layers come into the store, so that the next pull goes
+    /// on there.
+    pub stop: &'a AtomicBool,
     /// Who is asked whether an image may be used.
     pub gate: &'a dyn Gate,
     /// Who is told.
     pub progress: &'a dyn Progress,
 }
+
+/// Nobody ever sets it.
+static NEVER: AtomicBool = AtomicBool::new(false);
 
 impl<'a> PullOptions<'a> {
     /// What users get without options.
@@ -64,6 +72,7 @@ impl<'a> PullOptions<'a> {
             rights: Rights::ROOT,
             temporary: None,
             parallel: PARALLEL,
+            stop: &NEVER,
             gate,
             progress,
         }
@@ -157,6 +166,9 @@ struct Job {
     diff_id: Digest,
     staged: StagedLayer,
 }
+
+/// A layer that was fetched, or why it was not.
+type Fetched = (Digest, Result<Unpacked>);
 
 struct Pull<'p, 's> {
     store: &'s Store,
@@ -311,8 +323,8 @@ impl Pull<'_, '_> {
         Ok(missing)
     }
 
-    fn fetch_layers(&mut self, parts: &Parts, missing: BTreeMap<Digest, Descriptor>) -> Result<()> {
-        // In the images' order: the lowest ones are mostly the largest.
+    /// The layers that are missing, the last one first.
+    fn jobs(&mut self, parts: &Parts, missing: &BTreeMap<Digest, Descriptor>) -> Result<Vec<Job>> {
         let mut jobs = Vec::new();
         let mut taken = BTreeSet::new();
         for (config, _) in &parts.configs {
@@ -328,6 +340,12 @@ impl Pull<'_, '_> {
             }
         }
         jobs.reverse();
+        Ok(jobs)
+    }
+
+    fn fetch_layers(&mut self, parts: &Parts, missing: BTreeMap<Digest, Descriptor>) -> Result<()> {
+        // In the images' order: the lowest ones are mostly the largest.
+        let jobs = self.jobs(parts, &missing)?;
         let count = jobs.len();
         let threads = self.options.parallel.clamp(1, count.max(1));
         let jobs = Mutex::new(jobs);
@@ -344,19 +362,20 @@ impl Pull<'_, '_> {
             }
             drop(sender);
             let mut last = Instant::now();
-            for (diff_id, result) in results {
-                let taken = result.and_then(|unpacked: Unpacked| {
-                    if !unpacked.implied.is_empty() {
-                        waiting.insert(diff_id, unpacked);
-                        return Ok(());
-                    }
-                    self.work.put_layer(unpacked.staged, diff_id.into(), unpacked.facts)?;
-                    self.placed.insert(diff_id);
-                    if last.elapsed() > PART {
-                        self.work.commit_part()?;
+            while let Some(result) = next_of(&results) {
+                let taken = match result {
+                    Some((diff_id, result)) => result
+                        .and_then(|unpacked: Unpacked| self.take(diff_id, unpacked, &mut waiting)),
+                    // Others may wait for a registry that says nothing, until the process ends.
+                    None if is_set(&[options.stop]) => self.work.commit_part().map_err(Error::from),
+                    None => Ok(()),
+                };
+                let taken = taken.and_then(|()| match last.elapsed() > PART {
+                    false => Ok(()),
+                    true => {
                         last = Instant::now();
+                        Ok(self.work.commit_part()?)
                     }
-                    Ok(())
                 });
                 if let Err(error) = taken {
                     stopped.store(true, Ordering::Relaxed);
@@ -364,10 +383,32 @@ impl Pull<'_, '_> {
                 }
             }
         });
-        match failed {
-            Some(error) => Err(error),
-            None => self.place_upon_others(parts, waiting),
+        if options.stop.load(Ordering::Relaxed) {
+            failed.get_or_insert(Error::new(Kind::Os, "the pull was ended"));
         }
+        let Some(error) = failed else { return self.place_upon_others(parts, waiting) };
+        // What is whole stays for the next pull, unless the image is not what it says. If that fails, too, the
+        // first reason is the better one.
+        if error.kind() == Kind::Network || is_set(&[options.stop]) {
+            let _ = self.work.commit_part();
+        }
+        Err(error)
+    }
+
+    /// A layer that is whole.
+    fn take(
+        &mut self,
+        diff_id: Digest,
+        unpacked: Unpacked,
+        waiting: &mut BTreeMap<Digest, Unpacked>,
+    ) -> Result<()> {
+        if !unpacked.implied.is_empty() {
+            waiting.insert(diff_id, unpacked);
+            return Ok(());
+        }
+        self.work.put_layer(unpacked.staged, diff_id.into(), unpacked.facts)?;
+        self.placed.insert(diff_id);
+        Ok(())
     }
 
     /// Layers that take attributes from below: when everything below is there.
@@ -454,11 +495,11 @@ fn fetch_some(
     options: &PullOptions<'_>,
     jobs: &Mutex<Vec<Job>>,
     stopped: &AtomicBool,
-    results: &Sender<(Digest, Result<Unpacked>)>,
+    results: &Sender<Fetched>,
 ) {
     loop {
         let job = match jobs.lock() {
-            Ok(mut jobs) if !stopped.load(Ordering::Relaxed) => jobs.pop(),
+            Ok(mut jobs) if !is_set(&[stopped, options.stop]) => jobs.pop(),
             _ => return,
         };
         let Some(job) = job else { return };
@@ -470,6 +511,15 @@ fn fetch_some(
         if results.send((diff_id, result)).is_err() {
             return;
         }
+    }
+}
+
+/// The next layer, or `None` for a look at what else there is to do; nothing when no more come.
+fn next_of(results: &Receiver<Fetched>) -> Option<Option<Fetched>> {
+    match results.recv_timeout(LOOK) {
+        Ok(fetched) => Some(Some(fetched)),
+        Err(RecvTimeoutError::Timeout) => Some(None),
+        Err(RecvTimeoutError::Disconnected) => None,
     }
 }
 
@@ -485,7 +535,8 @@ fn fetch_layer(
     let bar = options.progress.begin(&step);
     let fetch = || -> Result<Unpacked> {
         let blob = source.blob(&job.descriptor)?;
-        let input = Stoppable { inner: Told { inner: blob, bar: &*bar }, stopped };
+        let told = Told { inner: blob, bar: &*bar };
+        let input = Stoppable { inner: told, stopped: [stopped, options.stop] };
         let algorithm = job.diff_id.algorithm();
         let unpacked = unpack(job.staged, input, algorithm, options.rights)
             .map_err(|error| error.during(format_args!("layer {digest}")))?;
@@ -503,15 +554,19 @@ fn fetch_layer(
     fetched
 }
 
-/// Content that ends with an error when something else has failed.
+fn is_set(flags: &[&AtomicBool]) -> bool {
+    flags.iter().any(|flag| flag.load(Ordering::Relaxed))
+}
+
+/// Content that ends with an error when something else has failed, or the caller does not want it any more.
 struct Stoppable<'a, R> {
     inner: R,
-    stopped: &'a AtomicBool,
+    stopped: [&'a AtomicBool; 2],
 }
 
 impl<R: Read> Read for Stoppable<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.stopped.load(Ordering::Relaxed) {
+        match is_set(&self.stopped) {
             true => Err(io::Error::other("another layer has failed")),
             false => self.inner.read(buffer),
         }
@@ -524,35 +579,4 @@ pub(crate) fn reading(error: &io::Error, what: &Digest) -> Error {
         _ => Kind::Network,
     };
     Error::new(kind, format!("reading {what}: {error}"))
-}
-
-impl Instances {
-    /// Chooses from an index.
-    pub fn choose<'i>(&self, index: &'i Index) -> Result<Vec<&'i Descriptor>> {
-        match self {
-            Self::All => Ok(index.manifests.iter().collect()),
-            Self::IndexOnly => Ok(Vec::new()),
-            Self::One(wanted) => {
-                let found = index.choose(wanted);
-                found.map(|found| vec![found]).ok_or_else(|| {
-                    let variant = match wanted.variant.is_empty() {
-                        true => String::new(),
-                        false => format!("/{}", wanted.variant),
-                    };
-                    let text = format!(
-                        "there is no image for {}/{}{variant}",
-                        wanted.os, wanted.architecture
-                    );
-                    let platforms = index.manifests.iter().filter_map(|it| it.platform.as_ref());
-                    let there: BTreeSet<String> = platforms
-                        .map(|it| format!("{}/{}", it.os, it.architecture))
-                        .filter(|it| it != "unknown/unknown")
-                        .collect();
-                    let there: Vec<String> = there.into_iter().collect();
-                    Error::new(Kind::NotFound, text)
-                        .with_hint(format!("there are {}: choose by --platform", there.join(", ")))
-                })
-            }
-        }
-    }
 }

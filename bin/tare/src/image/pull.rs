@@ -3,6 +3,7 @@
 use super::signing::DecryptionArgs;
 use super::{now, print};
 use crate::failure::{Failure, Result};
+use crate::interrupt;
 use crate::progress::Shown;
 use crate::settings::{Global, PlatformArgs, RegistryArgs, Settings, ask_registry, open_source};
 use clap::{Args, ValueEnum};
@@ -79,11 +80,13 @@ pub(crate) fn run(global: &Global, arguments: &Pull) -> Result<()> {
     let options = PullOptions {
         rights: settings.caller.rights(),
         temporary: Some(&temporary),
+        stop: interrupt::watch(),
         ..PullOptions::new(instances, &*gate, &shown)
     };
     let pulling = Pulling { settings: &settings, store: &store, arguments, options: &options };
     for name in &arguments.names {
-        pulling.one(name).map_err(|failure| failure.during(format_args!("pulling {name}")))?;
+        let what = format!("pulling {name}");
+        pulling.one(name).map_err(|failure| interrupt::told(failure.during(&what), &what))?;
     }
     Ok(())
 }

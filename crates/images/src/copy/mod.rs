@@ -13,14 +13,14 @@ use beside::Moved;
 
 use crate::error::{Error, Kind, Result};
 use crate::gate::Gate;
+use crate::instances::Instances;
 use crate::progress::{End, Progress, Step};
 use crate::pull::reading;
 use crate::rewrite;
 use crate::schema1::{Converted, LetThrough, OpenTemporary};
 use oci::image::media_type::{self, Compression as Packing, Format};
 use oci::image::{
-    CONFIG_LIMIT_BYTES, Content, Descriptor, Document, ImageConfig, Manifest, MediaType, Wanted,
-    schema1,
+    CONFIG_LIMIT_BYTES, Content, Descriptor, Document, ImageConfig, Manifest, MediaType, schema1,
 };
 use oci::{AnyDigest, Digest, Reference};
 use std::collections::BTreeMap;
@@ -28,17 +28,6 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use transport::{Sink, Source};
-
-/// Which images of an index.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Instances {
-    /// The one for a platform.
-    One(Wanted),
-    /// All.
-    All,
-    /// None: the index alone.
-    IndexOnly,
-}
 
 /// How layers are packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Many processes at one store: what they share, and what is left of those that are killed.
 
-use e2e::images::{DockerRegistry, Sample, Yard};
-use std::process::{Child, Stdio};
+use e2e::images::{DockerRegistry, Recorder, Sample, Yard, tar};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 const THREE: Sample =
@@ -71,4 +72,35 @@ fn pulls_that_are_killed_leave_nothing_and_are_repeated() {
     yard.fine(&["push", "-q", "--preserve-digests", "localhost/large", "oci:back:large"]);
     let index = String::from_utf8(yard.read("back/index.json")).unwrap();
     assert!(index.contains(&digest.to_string()), "{index}");
+}
+
+/// The registry stops in the middle of the second layer; the first one has come.
+#[test]
+fn a_pull_that_is_interrupted_goes_on_with_what_is_missing() {
+    const TEST: &str = "a_pull_that_is_interrupted_goes_on_with_what_is_missing";
+    const SIGINT: &str = "-INT";
+    let yard = Yard::new();
+    let Some(registry) = DockerRegistry::start(TEST, &yard) else { return };
+    let place = registry.place("team/two:1");
+    for (name, bytes) in [("small", 1000), ("large", 3_000_000)] {
+        yard.write(name, &tar(name, bytes));
+    }
+    yard.fine(&["mutate", "append", "-f", "small", "-f", "large", "-t", "two"]);
+    yard.fine(&["push", "-q", "two", &place]);
+    yard.fine(&["rmi", "-af"]);
+    let recorder = Recorder::stalling(&registry, 200_000);
+    let config = format!("[[registry]]\nlocation = \"{}\"\ninsecure = true\n", recorder.host());
+    yard.write("home/.config/containers/registries.conf", config.as_bytes());
+    let mut pull = start(&yard, &["pull", &format!("{}/team/two:1", recorder.host())]);
+    let mut lines = BufReader::new(pull.stderr.take().unwrap()).lines();
+    let first = lines.find(|line| line.as_ref().unwrap().starts_with("Copying blob ")).unwrap();
+    let pid = pull.id().to_string();
+    assert!(Command::new("kill").args([SIGINT, &pid]).status().unwrap().success());
+    assert_eq!(pull.wait().unwrap().code(), Some(130));
+    let output = yard.tare(&["pull", &place]);
+    let text = e2e::stderr(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(!text.contains(&first.unwrap()), "{text}");
+    assert_eq!(text.matches("Copying blob ").count(), 1, "{text}");
+    assert_eq!(yard.fine(&["fsck"]), "the store is in order\n");
 }
