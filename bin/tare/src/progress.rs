@@ -15,9 +15,28 @@ pub(crate) enum Shown {
     Quiet,
     /// A line for each thing.
     Lines,
-    /// Bars.
-    Bars(MultiProgress),
+    /// Bars, on a terminal that is so wide.
+    Bars(MultiProgress, u16),
 }
+
+/// What a terminal has room for beside the name of a step, from so many columns on: of steps whose length is
+/// known, and of others. A line that is too long would be two, and stay behind when it is drawn again.
+const LAYOUTS: [(u16, &str, &str); 4] = [
+    (
+        95,
+        "{msg} [{bar:30}] {bytes:>10} / {total_bytes:<10} {bytes_per_sec}",
+        "{msg} {spinner} {bytes:>10} {bytes_per_sec}",
+    ),
+    (
+        75,
+        "{msg} [{wide_bar}] {bytes:>10} / {total_bytes:<10} {bytes_per_sec:>13}",
+        "{msg} {spinner} {bytes:>10} {bytes_per_sec}",
+    ),
+    (52, "{msg} {bytes:>10} / {total_bytes}", "{msg} {spinner} {bytes:>10}"),
+    (0, "{msg}", "{msg}"),
+];
+/// What a terminal is taken for that does not say how wide it is.
+const COLUMNS: u16 = 80;
 
 impl Shown {
     /// What fits to where standard error goes.
@@ -26,7 +45,9 @@ impl Shown {
             true => Self::Quiet,
             false if std::io::stderr().is_terminal() => {
                 let target = ProgressDrawTarget::stderr_with_hz(RATE);
-                Self::Bars(MultiProgress::with_draw_target(target))
+                let size = sys::tty::size(sys::BorrowedFd::from_raw(2)).ok();
+                let columns = size.map(|size| size.columns).filter(|columns| *columns > 0);
+                Self::Bars(MultiProgress::with_draw_target(target), columns.unwrap_or(COLUMNS))
             }
             false => Self::Lines,
         }
@@ -49,13 +70,13 @@ impl Progress for Shown {
         match self {
             Self::Quiet => Box::new(images::Silent),
             Self::Lines => Box::new(Line(format!("{} {}", step.what, step.digest))),
-            Self::Bars(bars) => {
+            Self::Bars(bars, columns) => {
                 let bar = match step.bytes {
                     Some(bytes) => ProgressBar::new(bytes),
                     None => ProgressBar::no_length(),
                 };
-                let known = "{msg} [{bar:30}] {bytes:>10} / {total_bytes:<10} {bytes_per_sec}";
-                let unknown = "{msg} {spinner} {bytes:>10} {bytes_per_sec}";
+                let fits = |(least, ..): &&(u16, &str, &str)| columns >= least;
+                let (_, known, unknown) = LAYOUTS.iter().find(fits).unwrap_or(&LAYOUTS[0]);
                 let template = if step.bytes.is_some() { known } else { unknown };
                 let style = ProgressStyle::with_template(template);
                 let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -70,7 +91,7 @@ impl Progress for Shown {
         match self {
             // What changes is told in any case.
             Self::Quiet | Self::Lines => line(text),
-            Self::Bars(bars) => drop(bars.println(text)),
+            Self::Bars(bars, _) => drop(bars.println(text)),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How users name images of the store.
 
 use crate::error::{Error, Kind, Result};
+use crate::similar::similar;
 use oci::image::{Document, SIZE_LIMIT_BYTES};
 use oci::reference::Parts;
 use oci::{AnyDigest, Digest, Reference};
@@ -135,8 +136,11 @@ fn by_id(store: &Store, names: &[NameRecord], text: &str) -> Result<Found> {
     let hex = text.strip_prefix("sha256:").unwrap_or(text);
     let is_hex = hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     let missing = || {
-        Error::new(Kind::NotFound, format!("{text}: no such image"))
-            .with_hint("`tare images` lists what is here, `tare pull` fetches")
+        let hint = match similar(names, text) {
+            Some(name) => format!("did you mean `{name}`? `tare images` lists what is here"),
+            None => "`tare images` lists what is here, `tare pull` fetches".to_owned(),
+        };
+        Error::new(Kind::NotFound, format!("{text}: no such image")).with_hint(hint)
     };
     if !is_hex || hex.len() < PREFIX_MIN {
         return Err(missing());

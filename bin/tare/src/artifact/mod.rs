@@ -30,6 +30,7 @@ use store::{NameRecord, Store};
                   tare artifact discover registry.example.com/app:1\n  \
                   tare artifact pull --output files registry.example.com/app:sbom"
 )]
+#[command(arg_required_else_help = true)]
 pub(crate) struct ArtifactVerb {
     #[command(subcommand)]
     what: What,

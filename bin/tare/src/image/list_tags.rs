@@ -10,7 +10,7 @@ use transport::place::Place;
 
 /// List the tags of a repository
 ///
-/// SOURCE is docker://REPOSITORY without a tag, or docker-archive:FILE. The tags come as JSON; images of an
+/// SOURCE is a repository without a tag, with docker:// or without, or docker-archive:FILE. The tags come as JSON; images of an
 /// archive that have none are called @ and their number.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  tare list-tags docker://registry.example.com/team/app")]
@@ -32,8 +32,9 @@ pub(crate) fn run(global: &Global, arguments: &ListTags) -> Result<()> {
 }
 
 fn fields(settings: &Settings<'_>, arguments: &ListTags) -> Result<Vec<Field>> {
-    match Place::parse(&arguments.source)? {
-        Place::Registry(_) => {
+    match Place::parse_unless_name(&arguments.source)? {
+        // There is nothing else that a name could be.
+        None | Some(Place::Registry(_)) => {
             let name = arguments.source.trim_start_matches("docker://");
             let repository = oci::Reference::parse(name)?;
             if repository.tag().is_some() || repository.digest().is_some() {
@@ -47,7 +48,7 @@ fn fields(settings: &Settings<'_>, arguments: &ListTags) -> Result<Vec<Field>> {
                 Field::new("Tags", Value::texts(tags)),
             ])
         }
-        Place::DockerArchive(place) => {
+        Some(Place::DockerArchive(place)) => {
             let archive = Archive::open(&place.path, &settings.temporary_dir()?)?;
             let mut names = Vec::new();
             for image in archive.images() {
@@ -58,7 +59,7 @@ fn fields(settings: &Settings<'_>, arguments: &ListTags) -> Result<Vec<Field>> {
             }
             Ok(vec![Field::new("Tags", Value::texts(names))])
         }
-        other => {
+        Some(other) => {
             let text = format!("images of {}: have no list of tags", other.transport());
             Err(Failure::new(text).hint("docker://REPOSITORY and docker-archive:FILE have one"))
         }

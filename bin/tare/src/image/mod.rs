@@ -40,6 +40,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Manage images
 #[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
 pub(crate) struct Image {
     #[command(subcommand)]
     verb: Verb,

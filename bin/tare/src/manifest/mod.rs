@@ -26,6 +26,7 @@ use transport::place::Place;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  tare manifest create app:1 registry.example.com/app:1-amd64 \
                   registry.example.com/app:1-arm64\n  tare manifest push app:1 registry.example.com/app:1")]
+#[command(arg_required_else_help = true)]
 pub(crate) struct Manifest {
     #[command(subcommand)]
     what: What,

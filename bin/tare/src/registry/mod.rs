@@ -14,6 +14,7 @@ use clap::{Args, Subcommand};
 
 /// Serve and look after a registry of images
 #[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
 pub(crate) struct Registry {
     #[command(subcommand)]
     verb: Verb,

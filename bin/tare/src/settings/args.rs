@@ -14,10 +14,10 @@ const STORE: &str = "Store";
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// The store [default: /var/lib/tare, of a user ~/.local/share/tare]
-    #[arg(long, global = true, value_name = "DIR", env = "TARE_ROOT", hide_env = true, help_heading = STORE)]
+    #[arg(long, global = true, value_name = "DIR", help_heading = STORE)]
     pub(crate) root: Option<PathBuf>,
     /// Where the store's mounts are recorded, lost at a restart
-    #[arg(long, global = true, value_name = "DIR", env = "TARE_RUNROOT", hide_env = true, help_heading = STORE)]
+    #[arg(long, global = true, value_name = "DIR", help_heading = STORE)]
     pub(crate) runroot: Option<PathBuf>,
     /// Which images are accepted [default: ~/.config/containers/policy.json, /etc/containers/policy.json]
     #[arg(long, value_name = "FILE", hide_short_help = true)]

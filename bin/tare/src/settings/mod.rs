@@ -165,8 +165,13 @@ pub(crate) fn open_store(global: &Global, caller: &Caller, read_only: bool) -> R
 
 /// The store that the options name, and where its mounts are recorded.
 pub(crate) fn store_paths(global: &Global, caller: &Caller) -> (PathBuf, PathBuf) {
-    let root = global.root.clone().unwrap_or_else(|| caller.data_root());
-    let runroot = global.runroot.clone().unwrap_or_else(|| caller.state_root().join("store"));
+    let said = |option: &Option<PathBuf>, name: &str| {
+        let variable = || std::env::var_os(name).filter(|value| !value.is_empty());
+        option.clone().or_else(|| variable().map(PathBuf::from))
+    };
+    let root = said(&global.root, "TARE_ROOT").unwrap_or_else(|| caller.data_root());
+    let runroot =
+        said(&global.runroot, "TARE_RUNROOT").unwrap_or_else(|| caller.state_root().join("store"));
     (root, runroot)
 }
 

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 
 /// Look after the store
 #[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
 pub(crate) struct System {
     #[command(subcommand)]
     verb: Verb,

@@ -25,6 +25,7 @@ mod tests;
 
 pub(crate) use docker::read_position;
 pub use docker::{ArchiveSelect, DaemonImage, DockerArchive, RegistryImage};
+pub use spelling::distance;
 pub use storage::{ABBREVIATION_MINIMUM, StorageImage, StorePlace};
 
 use crate::error::{Error, ErrorKind, Result};

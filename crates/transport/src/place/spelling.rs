@@ -96,7 +96,7 @@ fn nearest(name: &str) -> Option<&'static str> {
 }
 
 /// How many letters are wrong, missing or too many (Levenshtein).
-fn distance(left: &str, right: &str) -> usize {
+pub fn distance(left: &str, right: &str) -> usize {
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (line, a) in left.bytes().enumerate() {
         let mut diagonal = row[0];
