@@ -27,6 +27,7 @@ mod instances;
 mod keys;
 mod list;
 mod merged;
+mod mount;
 mod mutate;
 mod overview;
 mod pipe;
@@ -58,6 +59,7 @@ pub use gate::Gate;
 pub use instances::Instances;
 pub use keys::layer_keys;
 pub use list::{List, Said};
+pub use mount::mount;
 pub use mutate::{
     BASE_DIGEST, BASE_NAME, annotate, flatten_layers, open_document, open_image, rebase,
 };

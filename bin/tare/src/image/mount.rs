@@ -95,8 +95,8 @@ pub(crate) fn mount(global: &Global, arguments: &Mount) -> Result<()> {
     for name in &names {
         let (image, view) = look_at(&settings, &store, name, &arguments.platform)?;
         let layers = view.all_layers()?;
-        let mounted = store
-            .mount(store::View::Layers(&layers), arguments.target.as_deref())
+        let rights = settings.caller.rights();
+        let mounted = images::mount(&store, &layers, arguments.target.as_deref(), rights)
             .map_err(|error| Failure::from(error).during(format_args!("mounting {name}")))?;
         let place = mounted.target.display().to_string();
         let line = match several {

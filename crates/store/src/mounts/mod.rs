@@ -40,6 +40,13 @@ use sys::{CWD, Errno, Fd};
 pub enum View<'a> {
     /// Layers, the lowest first; nothing can be written.
     Layers(&'a [LayerKey]),
+    /// The same by a layer that has all that they come to: without overlayfs.
+    Copy {
+        /// The layers, the lowest first.
+        layers: &'a [LayerKey],
+        /// The copy.
+        copy: LayerKey,
+    },
     /// A container's root directory: its layers, and what it changes.
     Container(&'a Container),
 }
@@ -162,7 +169,7 @@ impl Store {
         record::remove(&run, id)
     }
 
-    /// The mounts that there are.
+    /// The mounts that there are, the oldest first.
     pub fn mounts(&self) -> Result<Vec<MountRecord>> {
         live(self)
     }
@@ -175,6 +182,7 @@ struct Begun {
     id: String,
     dir: Fd,
     layers: Vec<Layer>,
+    copy: Option<Layer>,
     is_kept: bool,
     _guard: lock::Guard,
 }
@@ -194,18 +202,27 @@ impl Begun {
         let guard = store.share()?;
         let keys = match view {
             View::Layers(keys) => keys.to_vec(),
+            View::Copy { layers, .. } => layers.to_vec(),
             View::Container(container) => container.record.keys()?,
         };
         let layers = store.open_layers(&keys)?;
+        let copy = match view {
+            View::Copy { copy, .. } => store.open_layers(&[copy])?.pop(),
+            _ => None,
+        };
         let id = files::make_random_dir(&run, MOUNTS)?;
         fault::step("mount begun");
         let dir = files::open_dir(&run, &format!("{MOUNTS}/{id}"))?;
         lock::wait(&dir, Lock::TryExclusive, LOCK_WAIT_MS, || format!("mount {id}"))?;
         let run_path = store.run_path().to_path_buf();
-        Ok(Self { run, run_path, id, dir, layers, is_kept: false, _guard: guard })
+        Ok(Self { run, run_path, id, dir, layers, copy, is_kept: false, _guard: guard })
     }
 
     fn make(&self, view: View<'_>, attributes: u32, form: Form) -> Result<(Fd, Form)> {
+        if let Some(copy) = &self.copy {
+            let bound = overlay::bind(&copy.diff_dir()?, attributes);
+            return Ok((bound.during(|| format!("mounting layer {}", copy.key))?, Form::Bind));
+        }
         // The topmost first, as overlayfs counts.
         let lowers: Result<Vec<Fd>> = self.layers.iter().rev().map(Layer::diff_dir).collect();
         let mut stack = overlay::Stack { lowers: lowers?, upper: None, name: self.name() };
@@ -214,7 +231,7 @@ impl Begun {
             View::Container(container) => {
                 stack.upper = Some((container.upper_dir()?, container.work_dir()?));
             }
-            View::Layers(_) => attributes |= MOUNT_ATTR_RDONLY,
+            View::Layers(_) | View::Copy { .. } => attributes |= MOUNT_ATTR_RDONLY,
         }
         if stack.lowers.len() < 2 {
             files::make_dir(&self.run, "empty")?;
@@ -234,7 +251,7 @@ impl Begun {
 
     fn write(&self, view: View<'_>, target: &Path) -> Result<()> {
         let container = match view {
-            View::Layers(_) => String::new(),
+            View::Layers(_) | View::Copy { .. } => String::new(),
             View::Container(container) => container.record.id.clone(),
         };
         let Some(target) = target.to_str() else {
@@ -245,9 +262,11 @@ impl Begun {
             id: self.id.clone(),
             layers: self.layers.iter().map(|layer| layer.key.to_string()).collect(),
             container,
+            copy: self.copy.as_ref().map(|copy| copy.key.to_string()).unwrap_or_default(),
             target: target.to_owned(),
             boot: record::boot_id()?,
             namespace: record::mount_namespace()?,
+            made_ms: sys::time::monotonic_ms(),
         };
         // A mount does not survive a power cut, so its record need not.
         files::write_record(&self.dir, "record.tmp", &record, Durability::None)?;

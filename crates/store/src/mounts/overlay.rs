@@ -15,7 +15,7 @@ pub enum Form {
     Overlay,
     /// Overlayfs by `mount(2)`: as many layers as one page has room for.
     OverlayClassic,
-    /// A view of a single layer, without overlayfs.
+    /// A view of a single layer, or of a copy of several, without overlayfs.
     Bind,
 }
 
@@ -58,7 +58,12 @@ pub(super) fn mount(
             .map_err(|errno| Error::os("mounting a layer", errno))?;
         return Ok((bound, Form::Bind));
     }
-    let error = Error::new(Kind::Os(failed), format!("stacking {layers} layers: {failed}"));
+    let kind = match failed {
+        // No overlayfs, or none on this file system.
+        Errno::ENODEV | Errno::EINVAL | Errno::ELOOP | Errno::ENOTSUP => Kind::Unsupported,
+        failed => Kind::Os(failed),
+    };
+    let error = Error::new(kind, format!("stacking {layers} layers: {failed}"));
     Err(match failed {
         Errno::ENODEV => error.with_hint("the kernel has no overlayfs: `modprobe overlay`"),
         Errno::EPERM => {
@@ -139,7 +144,8 @@ fn by_path(stack: &Stack, attributes: u32, scratch: &Path) -> sys::Result<Fd> {
     Ok(tree)
 }
 
-fn bind(layer: &Fd, attributes: u32) -> sys::Result<Fd> {
+/// A view of one directory, as it is.
+pub(super) fn bind(layer: &Fd, attributes: u32) -> sys::Result<Fd> {
     let tree = mount::clone_tree(layer, "", false)?;
     set(&tree, attributes | MOUNT_ATTR_RDONLY)?;
     Ok(tree)

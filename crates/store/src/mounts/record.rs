@@ -25,19 +25,29 @@ oci::document! {
         layers: Vec<String> => always,
         /// The container whose upper directory it has; empty for a view that cannot be written to.
         container: String,
+        /// The layer that is a copy of all of them, where there is no overlayfs.
+        copy: String,
         /// Where it is; empty while only a descriptor of it is held.
         target: String,
         /// The boot that it belongs to.
         boot: String => always,
         /// The mount namespace that it was attached in.
         namespace: u64 => always,
+        /// When it was made, in milliseconds since the machine was started.
+        made_ms: u64 => always,
         }
 }
 
 impl MountRecord {
-    /// The layers, the lowest first.
+    /// The layers that it keeps: the lowest first, and the copy of them.
     pub(crate) fn keys(&self) -> impl Iterator<Item = LayerKey> {
-        self.layers.iter().filter_map(|name| LayerKey::parse(name))
+        self.layers.iter().chain([&self.copy]).filter_map(|name| LayerKey::parse(name))
+    }
+
+    /// The copy of its layers, if these are the ones.
+    pub fn copy_of(&self, layers: &[LayerKey]) -> Option<LayerKey> {
+        let names = layers.iter().map(ToString::to_string);
+        self.layers.iter().cloned().eq(names).then(|| LayerKey::parse(&self.copy)).flatten()
     }
 
     /// Whether it belongs to this boot, but to another mount namespace: nobody here can look at it.
@@ -85,7 +95,7 @@ pub(super) fn open_run(store: &Store) -> Result<Option<Fd>> {
     }
 }
 
-/// The mounts that are there: attached ones, and those that a process holds.
+/// The mounts that are there, the oldest first: attached ones, and those that a process holds.
 pub(crate) fn live(store: &Store) -> Result<Vec<MountRecord>> {
     let Some(run) = open_run(store)? else { return Ok(Vec::new()) };
     let mut live = Vec::new();
@@ -94,6 +104,7 @@ pub(crate) fn live(store: &Store) -> Result<Vec<MountRecord>> {
             live.push(record);
         }
     }
+    live.sort_by_key(|record| record.made_ms);
     Ok(live)
 }
 
