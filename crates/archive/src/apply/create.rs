@@ -1,6 +1,5 @@
 //! Making files, directories, links and nodes.
 
-use super::stack::is_whiteout;
 use super::{DEFAULT_ACL, Extractor, Form, Owners};
 use crate::error::{Error, Result};
 use crate::limits::REMEMBERED_NAMES;
@@ -96,7 +95,7 @@ impl Extractor<'_> {
                 self.report.implied.remove(path);
             }
             Err(Errno::EEXIST) => {
-                let hidden = is_whiteout(&self.stat(name)?);
+                let hidden = self.is_whiteout(&self.stack.top().fd, name)?;
                 self.clear(name, path)?;
                 let top = &self.stack.top().fd;
                 sys::fs::mkdir(top, name, 0o700)
@@ -157,7 +156,7 @@ impl Extractor<'_> {
         let from = sys::fs::open_at2(self.stack.root(), to_parent, PARENT, 0, INSIDE)
             .map_err(|_| missing())?;
         let stat = sys::fs::stat_at(&from, to_name, AT_SYMLINK_NOFOLLOW).map_err(|_| missing())?;
-        if Self::is_directory(&stat) || is_whiteout(&stat) {
+        if Self::is_directory(&stat) || self.is_whiteout(&from, to_name)? {
             return Err(missing());
         }
         self.made(name, &entry.path, "linking", |top| {

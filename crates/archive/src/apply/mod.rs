@@ -42,6 +42,14 @@ impl Notes {
         }
     }
 
+    /// The attribute of a file that is a whiteout (Linux 6.7).
+    fn whiteout(self) -> &'static [u8] {
+        match self {
+            Self::Trusted => b"trusted.overlay.whiteout",
+            Self::User => b"user.overlay.whiteout",
+        }
+    }
+
     pub(crate) fn opaque(self) -> &'static [u8] {
         self.opaque_attribute().as_bytes()
     }
@@ -50,8 +58,8 @@ impl Notes {
 /// What a layer becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// A layer of overlayfs in an empty directory of its own: a whiteout is a character device 0/0,
-    /// an opaque directory has a note.
+    /// A layer of overlayfs in an empty directory of its own: a whiteout is a character device 0/0, or an
+    /// empty file with a note where there are no such devices; an opaque directory has a note.
     Overlay(Notes),
     /// A change to the tree that is there: what a whiteout names is removed.
     Plain,
@@ -144,6 +152,8 @@ pub struct Extractor<'a> {
     detoured: HashMap<u64, TreePath>,
     /// Lists for the files of a directory: set last, because files that are made take them.
     default_acls: Vec<(TreePath, Vec<u8>)>,
+    /// Some whiteouts are files with a note.
+    has_noted_whiteouts: bool,
     /// Bytes of what is remembered, against [`REMEMBERED_BYTES`].
     remembered: usize,
 }
@@ -171,6 +181,7 @@ impl<'a> Extractor<'a> {
             linked: HashSet::new(),
             detoured: HashMap::new(),
             default_acls: Vec::new(),
+            has_noted_whiteouts: false,
             remembered: 0,
         })
     }

@@ -8,7 +8,7 @@ use super::{Extractor, Form};
 use crate::error::{Error, Result};
 use sys::fs::{
     O_DIRECTORY, O_NOFOLLOW, O_RDONLY, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS,
-    RESOLVE_NO_SYMLINKS, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, Stat,
+    RESOLVE_NO_SYMLINKS, S_IFDIR, S_IFLNK, S_IFMT, Stat,
 };
 use sys::time::Time;
 use sys::{BorrowedFd, Errno, Fd};
@@ -125,10 +125,6 @@ impl<'a> Stack<'a> {
     }
 }
 
-pub(super) fn is_whiteout(stat: &Stat) -> bool {
-    stat.st_mode & S_IFMT == S_IFCHR && stat.st_rdev == 0
-}
-
 impl Extractor<'_> {
     /// Makes the directory `path` the top of the stack, and makes it where there is none.
     pub(super) fn enter(&mut self, path: &[u8]) -> Result<()> {
@@ -164,7 +160,7 @@ impl Extractor<'_> {
             Err(Errno::ELOOP | Errno::ENOTDIR) => {
                 let stat = self.stat(name)?;
                 let link = stat.st_mode & S_IFMT == S_IFLNK;
-                if is_whiteout(&stat) || !self.is_own(path) {
+                if self.is_whiteout(top, name)? || !self.is_own(path) {
                     let top = &self.stack.top().fd;
                     sys::fs::unlink(top, name, 0).map_err(|e| Error::os(e, "replacing a file"))?;
                     self.make_implied(name, path, self.options.form != Form::Plain)?
