@@ -23,6 +23,17 @@ enum Scarce {
     Files,
 }
 
+/// Lets the test's thread, and what it starts, have mounts that nobody else sees. `false`: this machine
+/// does not; said by SKIP.
+pub(super) fn private_mounts(test: &str) -> bool {
+    if let Err(errno) = sys::process::unshare(CLONE_NEWNS) {
+        skip(test, &format!("no mount namespace can be made: {errno}"));
+        return false;
+    }
+    sys::mount::mount("", "/", "", sys::mount::MS_REC | sys::mount::MS_PRIVATE, "").unwrap();
+    true
+}
+
 /// A tmpfs that only the test's thread sees.
 struct Disk {
     place: std::path::PathBuf,
@@ -30,11 +41,9 @@ struct Disk {
 
 impl Disk {
     fn new(test: &str) -> Option<Self> {
-        if let Err(errno) = sys::process::unshare(CLONE_NEWNS) {
-            skip(test, &format!("no mount namespace can be made: {errno}"));
+        if !private_mounts(test) {
             return None;
         }
-        sys::mount::mount("", "/", "", sys::mount::MS_REC | sys::mount::MS_PRIVATE, "").unwrap();
         let place = std::env::temp_dir().join(format!("tare-e2e-full-{}", std::process::id()));
         std::fs::create_dir(&place).unwrap();
         let disk = Self { place };

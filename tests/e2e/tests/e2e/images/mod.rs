@@ -2,6 +2,7 @@
 
 mod copy;
 mod faults;
+mod filesystems;
 mod full;
 mod inspect;
 mod repositories;

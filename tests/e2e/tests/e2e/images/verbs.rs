@@ -13,11 +13,13 @@ const LEFT_OVERS: [&str; 4] = ["store/staging", "store/claims", "store/trash", "
 /// What is made again has the same time.
 pub(super) const EPOCH: (&str, &str) = ("SOURCE_DATE_EPOCH", "86400");
 /// An image with an entry of each kind, as `oci:layout:small`, from which most verbs start.
-const ALL_KINDS: &str = "
+pub(super) const ALL_KINDS: &str = "
+    mkdir lower lower/d lower/o; echo > lower/d/gone; echo > lower/o/old; tar -C lower -cf lower.tar .
     mkdir tree; cd tree; mkdir -m 750 d; echo one > d/one; ln d/one two; ln -s one d/link
-    mkfifo fifo; chmod 4755 two; touch d/.wh.gone; tar -cf ../layer.tar .; cd ..
-    tare load -q -i layout; tare mutate append -b small -f layer.tar -t kinds
-    tare push -q kinds oci:kinds:kinds; rm -rf store run tree";
+    mkfifo fifo; chmod 4755 two; touch d/.wh.gone; mkdir o; touch o/.wh..wh..opq
+    tar -cf ../layer.tar .; cd ..
+    tare load -q -i layout; tare mutate append -b small -f lower.tar -f layer.tar -t kinds
+    tare push -q kinds oci:kinds:kinds; rm -rf store run lower tree";
 const PULLED: &str = "tare pull -q oci:kinds:kinds";
 const IN_ORDER: &str = "the store is in order\n";
 
