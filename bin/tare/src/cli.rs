@@ -26,47 +26,47 @@ pub(crate) struct Tare {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Run(Box<Run>),
-    Registry(crate::registry::Registry),
     Pull(image::pull::Pull),
     Push(image::push::Push),
+    Images(image::list::List),
+    Rmi(image::remove::Remove),
+    Tag(image::tag::Tag),
+    Untag(image::tag::Untag),
+    Inspect(Box<image::inspect_place::Inspect>),
+    History(image::history::History),
+    Diff(image::diff::Diff),
+    Save(image::save::Save),
+    Load(image::load::Load),
+    Import(Box<image::import::Import>),
+    Mount(image::mount::Mount),
+    #[command(visible_alias = "umount")]
+    Unmount(image::mount::Unmount),
+    Mutate(Box<mutate::Mutate>),
+    Image(Box<image::Image>),
+    Manifest(crate::manifest::Manifest),
+    Artifact(crate::artifact::ArtifactVerb),
     Copy(Box<image::copy::Copy>),
     Sync(Box<image::sync::Sync>),
-    Login(remote::login::Login),
-    Logout(remote::logout::Logout),
-    Search(remote::search::Search),
-    Inspect(Box<image::inspect_place::Inspect>),
     ListTags(image::list_tags::ListTags),
     Delete(image::delete::Delete),
     ManifestDigest(image::manifest_digest::ManifestDigest),
-    Images(image::list::List),
-    Image(Box<image::Image>),
+    Search(remote::search::Search),
+    Login(remote::login::Login),
+    Logout(remote::logout::Logout),
+    Registry(crate::registry::Registry),
+    System(system::System),
+    Gc(system::gc::Collect),
     #[command(visible_alias = "check")]
     Fsck(system::fsck::Check),
-    Gc(system::gc::Collect),
-    History(image::history::History),
-    Mount(image::mount::Mount),
     /// buildah's word for `image prune`
     #[command(hide = true)]
     Prune(image::prune::Prune),
-    Rmi(image::remove::Remove),
-    System(system::System),
-    Tag(image::tag::Tag),
-    #[command(visible_alias = "umount")]
-    Unmount(image::mount::Unmount),
-    Untag(image::tag::Untag),
     #[command(hide = true)]
     StandaloneSign(image::signing::NotYet),
     #[command(hide = true)]
     StandaloneVerify(image::signing::NotYet),
     #[command(hide = true)]
     GenerateSigstoreKey(image::signing::NotYet),
-    Diff(image::diff::Diff),
-    Import(Box<image::import::Import>),
-    Load(image::load::Load),
-    Save(image::save::Save),
-    Artifact(crate::artifact::ArtifactVerb),
-    Manifest(crate::manifest::Manifest),
-    Mutate(Box<mutate::Mutate>),
 }
 
 /// Run a program in a container

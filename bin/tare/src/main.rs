@@ -30,7 +30,7 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let arguments = match cli::Tare::try_parse() {
+    let arguments = match cli::Tare::try_parse_from(words()) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are data, anything else is a mistake.
@@ -51,6 +51,16 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit_code(own))
         }
     }
+}
+
+/// What was typed; `help VERB` is docker's for `VERB --help`.
+fn words() -> Vec<std::ffi::OsString> {
+    let mut words: Vec<_> = std::env::args_os().collect();
+    if words.get(1).is_some_and(|verb| verb == "help") {
+        words.remove(1);
+        words.push("--help".into());
+    }
+    words
 }
 
 fn verb(arguments: cli::Tare) -> failure::Result<u8> {

@@ -98,7 +98,10 @@ pub(crate) fn run(global: &Global, arguments: &Login) -> Result<()> {
     let credentials = ask(arguments, known.unwrap_or_default())?;
     let access = Access { credentials: Some(credentials.clone()), ..access };
     connect(&settings, &name, &access)?.log_in()?;
-    let place = arguments.file.keeper(&settings).store(&name, &credentials)?;
+    let stored = arguments.file.keeper(&settings).store(&name, &credentials);
+    let place = stored.map_err(|error| {
+        Failure::from(error).hint_unless("name another file by --authfile, or REGISTRY_AUTH_FILE")
+    })?;
     if arguments.verbose {
         print(&format!("Used: {place}"))?;
     }

@@ -65,6 +65,7 @@ impl Settings<'_> {
         let user_agent = format!("tare/{}", env!("CARGO_PKG_VERSION"));
         Ok(Options {
             system_authorities: system_authorities(),
+            trace: self.global.debug.then_some(debug),
             proxies: Proxies::read(&|name| std::env::var(name).ok())?,
             user_agent: match &self.global.user_agent_prefix {
                 Some(prefix) => format!("{prefix} {user_agent}"),
@@ -114,6 +115,13 @@ impl Settings<'_> {
         };
         Ok(found.into_iter().map(|it| it.reference.or_latest()).collect())
     }
+}
+
+/// Tells what `--debug` is for.
+fn debug(text: &str) {
+    use std::io::Write;
+    // With standard error closed there is nobody to tell.
+    let _ = std::io::stderr().write_all(format!("tare: debug: {text}\n").as_bytes());
 }
 
 /// The first file that is there: distributions have the same authorities in different places.

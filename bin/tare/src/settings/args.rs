@@ -49,7 +49,7 @@ pub(crate) struct Global {
     /// End the command when it takes longer, such as 10m
     #[arg(long, value_name = "TIME", value_parser = parse_seconds, hide_short_help = true)]
     pub(crate) command_timeout: Option<Duration>,
-    /// Tell more about errors
+    /// Tell of every request to a registry, and its answer
     #[arg(long, hide_short_help = true)]
     pub(crate) debug: bool,
     /// Fetch layers that manifests say to be at other addresses, by HTTPS and anonymously

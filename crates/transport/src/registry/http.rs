@@ -95,6 +95,7 @@ pub(super) struct Http {
     silence: Duration,
     deadline: Option<Instant>,
     piece_bytes: usize,
+    trace: Option<fn(&str)>,
 }
 
 impl Http {
@@ -135,6 +136,7 @@ impl Http {
             silence: options.silence,
             deadline: options.deadline,
             piece_bytes: options.piece_bytes,
+            trace: options.trace,
         })
     }
 
@@ -194,6 +196,15 @@ impl Http {
         request: &Request<'_>,
         authorization: Option<&str>,
     ) -> Result<Answer> {
+        let began = Instant::now();
+        let answer = self.exchange(request, authorization);
+        if let Some(trace) = self.trace {
+            trace(&traced(request, authorization, &answer, began.elapsed()));
+        }
+        answer
+    }
+
+    fn exchange(&self, request: &Request<'_>, authorization: Option<&str>) -> Result<Answer> {
         let address = request.address.clone();
         let mut builder =
             ureq::http::Request::builder().method(request.method).uri(address.to_string());
@@ -279,6 +290,24 @@ const TLS_HINT: &str =
     "its certificate may be signed by an authority that is not known: see containers-certs.d(5)";
 
 /// What failed in TLS, when that is how reading failed.
+/// What is told of a request. What stands behind the question mark may be a signature that lets in whoever has it.
+fn traced(
+    request: &Request<'_>,
+    authorization: Option<&str>,
+    answer: &Result<Answer>,
+    took: Duration,
+) -> String {
+    let address = request.address.to_string();
+    let (address, rest) = address.split_once('?').map_or((&*address, ""), |(it, _)| (it, "?..."));
+    let scheme = authorization.and_then(|it| it.split(' ').next());
+    let scheme = scheme.map(|scheme| format!(" ({scheme} ...)")).unwrap_or_default();
+    let answer = match answer {
+        Ok(answer) => answer.status.to_string(),
+        Err(error) => error.to_string(),
+    };
+    format!("{} {address}{rest}{scheme}: {answer}, {} ms", request.method, took.as_millis())
+}
+
 fn tls_error(error: &std::io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }

@@ -45,6 +45,8 @@ pub struct Options {
     pub foreign_layers: bool,
     /// How much of an upload is sent at once. It is held in memory, so that it can be sent again.
     pub piece_bytes: usize,
+    /// Who is told of every request and its answer, without what is secret in them.
+    pub trace: Option<fn(&str)>,
 }
 
 /// When a blob is fetched over several connections at once, and how.
@@ -98,6 +100,7 @@ impl Default for Options {
             foreign_layers: false,
             // Three uploads at once take 24 MiB.
             piece_bytes: 8 << 20,
+            trace: None,
         }
     }
 }
