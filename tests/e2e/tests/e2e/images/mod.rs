@@ -10,4 +10,5 @@ mod schema1;
 mod signatures;
 mod sync;
 mod together;
+mod vectors;
 mod verbs;
