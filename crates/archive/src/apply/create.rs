@@ -146,7 +146,7 @@ impl Extractor<'_> {
         if *to == entry.path {
             return Err(Error::ambiguous("a hard link to itself"));
         }
-        if !self.is_own(to.as_bytes()) || to_name.starts_with(super::whiteout::PREFIX) {
+        if to_name.starts_with(super::whiteout::PREFIX) {
             return Err(missing());
         }
         // The target's parent, links of this layer followed inside, like that of any entry.
@@ -155,6 +155,10 @@ impl Extractor<'_> {
         let to_parent: &[u8] = if to_parent.is_empty() { b"." } else { to_parent };
         let from = sys::fs::open_at2(self.stack.root(), to_parent, PARENT, 0, INSIDE)
             .map_err(|_| missing())?;
+        // Behind a link of this layer it has another name.
+        if !self.is_own(to.as_bytes()) && !self.is_own(&self.stack.real_path_in(&from, to_name)?) {
+            return Err(missing());
+        }
         let stat = sys::fs::stat_at(&from, to_name, AT_SYMLINK_NOFOLLOW).map_err(|_| missing())?;
         if Self::is_directory(&stat) || self.is_whiteout(&from, to_name)? {
             return Err(missing());

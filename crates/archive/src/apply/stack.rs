@@ -68,12 +68,17 @@ impl<'a> Stack<'a> {
 
     /// The path of `name` in the top directory, as the kernel knows it.
     pub(super) fn real_path(&self, name: &[u8]) -> Result<Vec<u8>> {
+        self.real_path_in(&self.top().fd, name)
+    }
+
+    /// The path of `name` in a directory below the root.
+    pub(super) fn real_path_in(&self, dir: &Fd, name: &[u8]) -> Result<Vec<u8>> {
         let link = |fd: i32| {
             sys::fs::read_link(sys::CWD, format!("/proc/self/fd/{fd}"))
                 .map_err(|e| Error::os(e, "asking for a directory's name"))
         };
-        let (root, top) = (link(self.frames[0].fd.raw())?, link(self.top().fd.raw())?);
-        let below = top.strip_prefix(root.as_slice()).unwrap_or(&top);
+        let (root, dir) = (link(self.frames[0].fd.raw())?, link(dir.raw())?);
+        let below = dir.strip_prefix(root.as_slice()).unwrap_or(&dir);
         Ok([below, b"/", name].concat()[1..].to_vec())
     }
 
