@@ -6,6 +6,8 @@ use crate::tables::bombs::bombs;
 use crate::tables::headers::{devices, parsers};
 use crate::tables::links::{links, whiteouts};
 use crate::tables::names::traversal;
+use crate::tables::peers::{Peer, Shows, To};
+use crate::tables::peers::{containerd, containers_storage, layers_of_containers_storage, umoci};
 use crate::tables::{AnyRefusal, Case, Has, Lacks, Refused};
 use archive::apply::{Devices, Form, Notes, Options, Owners, Report, apply};
 use archive::tar::Reader;
@@ -85,6 +87,69 @@ fn l3_bombs_meet_limits() {
 #[test]
 fn l4_devices_and_modes_are_made_exactly_or_refused() {
     check(devices());
+}
+
+/// A layer upon what is below it in a plain tree, and alone as overlayfs has it.
+fn check_peers(cases: Vec<Peer>) {
+    if sys::ids::euid() != 0 {
+        skips::skip("hostile", "devices, owners and trusted attributes need root");
+        return;
+    }
+    let mut wrong = Vec::new();
+    for (name, below, layer, comes) in cases {
+        for form in [Form::Plain, Form::Overlay(Notes::Trusted)] {
+            let place = Place::new("peers");
+            let before = place.outside();
+            if form == Form::Plain {
+                unpack(&place, &below.clone().end(), form).unwrap();
+            }
+            let result = unpack(&place, &layer.clone().end(), form);
+            let inside = listing(&place.root());
+            let shows = |(path, text): &(&str, &str)| match inside.get(*path) {
+                Some(found) => !text.is_empty() && found.contains(text),
+                None => text.is_empty(),
+            };
+            let fine = match (comes, &result) {
+                (To(kind), Err(error)) => error.kind() == kind,
+                (Shows(all), Ok(_)) => form != Form::Plain || all.iter().all(shows),
+                _ => false,
+            };
+            if !fine {
+                wrong.push(format!("{name} ({form:?}): {comes:?}, but {result:?}, {inside:?}"));
+            }
+            if place.outside() != before {
+                wrong.push(format!("{name} ({form:?}): ESCAPED: {:?}", place.outside()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn l1_the_cases_of_containerd() {
+    check_peers(containerd());
+}
+
+#[test]
+fn l1_the_cases_of_umoci() {
+    check_peers(umoci());
+}
+
+#[test]
+fn l1_the_cases_of_containers_storage() {
+    check_peers(containers_storage());
+    let place = Place::new("layers");
+    for (names, expected) in layers_of_containers_storage() {
+        let mut layer = crate::tables::new();
+        for name in names {
+            layer = if name.ends_with('/') { layer.dir(name) } else { layer.file(name, b"") };
+        }
+        unpack(&place, &layer.end(), Form::Plain).unwrap();
+        let mut found: Vec<String> = listing(&place.root()).into_keys().collect();
+        found.retain(|name| !name.is_empty());
+        let expected: Vec<&str> = expected.iter().map(|it| it.trim_end_matches('/')).collect();
+        assert_eq!(found, expected);
+    }
 }
 
 #[test]

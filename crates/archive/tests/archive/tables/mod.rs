@@ -4,6 +4,7 @@ pub mod bombs;
 pub mod headers;
 pub mod links;
 pub mod names;
+pub mod peers;
 
 use crate::craft::Craft;
 use archive::Kind;

@@ -7,6 +7,7 @@ mod full;
 mod inspect;
 mod repositories;
 mod schema1;
+mod secure;
 mod signatures;
 mod sync;
 mod together;
