@@ -17,7 +17,7 @@ const USAGE: &str =
 
   `runtime` measures tare-runtime beside crun, runc and youki, where they are on the PATH, and beside the
   floor: the bare system calls that the same container needs. `images` measures
-  tare beside skopeo and podman, and beside the parts of a pull, each alone. Both need root. `registry` measures
+  tare beside skopeo, podman, buildah and containerd, and beside the parts of a pull, each alone. Both need root. `registry` measures
   tare registry serve beside docker-registry, where it is on the PATH.
 ";
 
