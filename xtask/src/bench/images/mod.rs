@@ -1,7 +1,7 @@
 //! Images beside skopeo, podman, buildah, containerd, and the parts of the work, each alone.
 //!
 //! One image of the machine's own files, of a realistic size, comes from a registry on the loopback device
-//! into a fresh store each time. The tools take turns in every round; what is quoted are medians,
+//! into a store on a fresh file system each time. The tools take turns in every round; what is quoted are medians,
 //! and their ratios are what counts. Of containerd only the wall time is comparable: its work is done by the daemon.
 
 mod rows;
@@ -94,8 +94,7 @@ fn measure(root: &Path, programs: &Path, options: &Options) -> Result<(), String
     let registry = Registry::start(&bench)?;
     bench.fill_registry(&registry)?;
     bench.rows = bench.make_rows(&registry.address);
-    let script = bench.containerd_script();
-    fs::write(bench.root.join("containerd.sh"), script).map_err(|error| error.to_string())?;
+    fs::write(bench.root.join("script"), bench.script()).map_err(|error| error.to_string())?;
     let _end = End(root);
     for round in 0..options.rounds {
         crate::say(&format!("round {} of {}\n", round + 1, options.rounds));
@@ -200,7 +199,7 @@ impl Drop for End<'_> {
     fn drop(&mut self) {
         let root = self.0.display();
         let text = format!(
-            "sh {root}/containerd.sh stop; umount -q {root}/storage-*/root/overlay {root}/*/run/*/mounts/*/merged"
+            "sh {root}/script end; umount -q {root}/*/storage/root/overlay {root}/*/own/run/*/mounts/*/merged"
         );
         let _ = Command::new("/bin/sh").args(["-c", &text]).stderr(Stdio::null()).status();
     }
@@ -254,13 +253,13 @@ impl Bench {
                     .and_then(|_| sample(&self.stopwatch, 0, &way.command, &self.log));
                 match sampled {
                     Ok(sample) => self.samples.add(row, tool, sample),
-                    Err(error) if round == 0 => {
-                        crate::say(&format!(
-                            "{} by {} left out: {error}\n",
-                            self.rows[row].name, way.tool
-                        ));
+                    Err(error) => {
+                        if round == 0 {
+                            let name = &self.rows[row].name;
+                            crate::say(&format!("{name} by {} left out: {error}\n", way.tool));
+                        }
+                        continue;
                     }
-                    Err(_) => continue,
                 }
                 if let Some(out) = &self.rows[row].out {
                     self.sizes.insert((row, tool), bytes_below(Path::new(out)));

@@ -45,26 +45,20 @@ pub(super) fn tools() -> Vec<&'static str> {
 impl Bench {
     /// Our command line with a store of its own.
     pub(super) fn own_store(&self, name: &str) -> String {
-        let store = self.path(name);
+        let store = self.path(&format!("{name}/own"));
         format!("{} --root {store}/root --runroot {store}/run", self.tare)
     }
 
     /// The same of podman and buildah.
     pub(super) fn storage_of(&self, tool: &str, name: &str) -> String {
-        let store = self.path(&format!("storage-{name}"));
+        let store = self.path(&format!("{name}/storage"));
         format!("{tool} --root {store}/root --runroot {store}/run --storage-driver overlay")
     }
 
     /// As containers/image names a place there.
     fn storage_place(&self, name: &str, image: &str) -> String {
-        let store = self.path(&format!("storage-{name}"));
+        let store = self.path(&format!("{name}/storage"));
         format!("containers-storage:[overlay@{store}/root+{store}/run]{image}")
-    }
-
-    /// Shell's commands that make an end to a store; containers/storage leaves its directory mounted.
-    pub(super) fn removal(&self, name: &str) -> String {
-        let dir = self.path(name);
-        format!("umount -q {dir}/root/overlay; rm -rf {dir}")
     }
 
     pub(super) fn make_rows(&self, address: &str) -> Vec<Row> {
@@ -77,29 +71,26 @@ impl Bench {
         rows
     }
 
-    /// Into a fresh store each time.
+    /// Into a fresh file system each time.
     fn pull(&self, address: &str, format: &str) -> Row {
         let image = format!("{address}/bench:{format}");
-        let fresh = self.removal("storage-fresh");
+        let fresh = format!("sh {} fresh", self.path("script"));
         let skopeo = format!(
             "skopeo --insecure-policy copy -q --src-tls-verify=false docker://{image} {}",
             self.storage_place("fresh", &image)
         );
         let theirs =
             |tool| format!("{} pull -q --tls-verify=false {image}", self.storage_of(tool, "fresh"));
-        let (script, socket) = (self.path("containerd.sh"), self.path("containerd.sock"));
+        let containerd = format!("{fresh} && sh {} containerd", self.path("script"));
+        let socket = self.path("containerd.sock");
         row(&format!("pull {format}"))
-            .by(
-                "tare",
-                &self.removal("fresh"),
-                &format!("{} pull -q {image}", self.own_store("fresh")),
-            )
+            .by("tare", &fresh, &format!("{} pull -q {image}", self.own_store("fresh")))
             .by("skopeo", &fresh, &skopeo)
             .by("podman", &fresh, &theirs("podman"))
             .by("buildah", &fresh, &theirs("buildah"))
             .by(
                 "containerd",
-                &format!("sh {script} stop; sh {script} start"),
+                &containerd,
                 &format!("ctr -a {socket} images pull --plain-http {image}"),
             )
     }
@@ -133,27 +124,31 @@ impl Bench {
 
     fn rmi(&self, image: &str) -> Row {
         let (ours, theirs) = (self.own_store("fresh"), self.storage_of("podman", "fresh"));
+        let fresh = format!("sh {} fresh", self.path("script"));
         row("rmi")
-            .by("tare", &format!("{ours} pull -q {image}"), &format!("{ours} rmi {image}"))
+            .by(
+                "tare",
+                &format!("{fresh} && {ours} pull -q {image}"),
+                &format!("{ours} rmi {image}"),
+            )
             .by(
                 "podman",
-                &format!("{theirs} pull -q --tls-verify=false {image}"),
+                &format!("{fresh} && {theirs} pull -q --tls-verify=false {image}"),
                 &format!("{theirs} rmi {image}"),
             )
     }
 
     /// 2,600 files in a container become a layer.
     fn commit(&self) -> Row {
-        let (dir, theirs) = (self.path("commit"), self.storage_of("podman", "commit"));
-        let fill = format!("rm -rf {dir}; {} fill {dir} /usr", self.commit);
+        let (dir, theirs) = (self.path("fresh/commit"), self.storage_of("podman", "fresh"));
+        let fill = format!("sh {} fresh && {} fill {dir} /usr", self.path("script"), self.commit);
         let upper = format!("{dir}/root/containers/bench/upper");
         row("commit").by("tare", &fill, &format!("{} commit {dir}", self.commit)).by(
             "podman",
             &format!(
-                "{}; {fill}; tar -c --files-from /dev/null | {theirs} import - empty && \
+                "{fill} && tar -c --files-from /dev/null | {theirs} import - empty && \
                      {theirs} create --name c empty /x && \
-                     cp -a {upper}/. \"$({theirs} mount c)\" && {theirs} unmount c",
-                self.removal("storage-commit")
+                     cp -a {upper}/. \"$({theirs} mount c)\" && {theirs} unmount c"
             ),
             &format!("{theirs} commit -q c committed"),
         )
@@ -163,41 +158,59 @@ impl Bench {
     fn push(&self, image: &str, format: &str) -> Row {
         let out = self.path("out");
         let clean = format!("rm -rf {out}");
-        let pack = format!("--force-compression --compression-format {format}");
+        let pack = format!("--compression-format {format}");
         let skopeo = format!(
             "skopeo --insecure-policy copy -q --dest-compress-format {format} {} oci:{out}:x",
             self.storage_place("kept", image)
         );
         let by = |store: String| format!("{store} push -q {pack} {image} oci:{out}:x");
+        // We would send the layers of the image's origin otherwise, as they are.
+        let ours =
+            by(self.own_store("kept")).replace(&pack, &format!("--force-compression {pack}"));
         let mut row = row(&format!("push {format}"))
-            .by("tare", &clean, &by(self.own_store("kept")))
+            .by("tare", &clean, &ours)
             .by("skopeo", &clean, &skopeo)
             .by("podman", &clean, &by(self.storage_of("podman", "kept")));
         row.out = Some(out);
         row
     }
 
-    /// Starts and stops a containerd of its own.
-    pub(super) fn containerd_script(&self) -> String {
-        let (dir, socket) = (self.path("containerd"), self.path("containerd.sock"));
+    /// Shell's script that makes a fresh file system, starts a containerd on it, and makes an end to both.
+    ///
+    /// ext4 passes inodes by that were freed less than a minute ago, one by one: whoever comes after a
+    /// removal of 19,000 files would pay for it.
+    pub(super) fn script(&self) -> String {
+        let (root, fresh) = (self.root.display(), self.path("fresh"));
         format!(
-            r#"case $1 in
-start)
-    mkdir -p {dir}
-    printf 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' > {dir}/config.toml
-    setsid containerd -c {dir}/config.toml --root {dir}/root --state {dir}/state -a {socket} >/dev/null 2>&1 &
-    echo $! > {dir}/pid
+            r#"socket={root}/containerd.sock
+end() {{
+    if [ -f {root}/containerd.pid ]; then
+        pid=$(cat {root}/containerd.pid)
+        kill "$pid"
+        for try in $(seq 200); do kill -0 "$pid" 2>/dev/null || break; sleep 0.05; done
+        rm {root}/containerd.pid
+    fi
+    while umount -q -R {fresh}; do :; done
+    rm -f {root}/disk
+}}
+case $1 in
+end) end ;;
+fresh)
+    end
+    truncate -s 8G {root}/disk
+    mkfs.ext4 -q -E lazy_itable_init=0,nodiscard -N 262144 {root}/disk
+    mkdir -p {fresh}
+    mount -o loop {root}/disk {fresh} ;;
+containerd)
+    printf 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' > {fresh}/config.toml
+    setsid containerd -c {fresh}/config.toml --root {fresh}/root --state {fresh}/state -a "$socket" \
+        >/dev/null 2>&1 &
+    echo $! > {root}/containerd.pid
     for try in $(seq 200); do
-        ctr -a {socket} version >/dev/null 2>&1 && exit 0
+        ctr -a "$socket" version >/dev/null 2>&1 && exit 0
         sleep 0.05
     done
     exit 1 ;;
-stop)
-    [ -f {dir}/pid ] || exit 0
-    pid=$(cat {dir}/pid)
-    kill $pid
-    for try in $(seq 200); do kill -0 $pid 2>/dev/null || break; sleep 0.05; done
-    rm -rf {dir} ;;
 esac
 "#
         )

@@ -5,10 +5,12 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How many layers, how many files and how many bytes the image has at most.
+/// How many layers the image has, how many files and how many bytes at most.
 const LAYERS: usize = 7;
 const ENTRIES_LIMIT: usize = 19_300;
-const BYTES_LIMIT: u64 = 640 << 20;
+const BYTES_LIMIT: u64 = 640_000_000;
+/// A smaller file is passed by where the files so far are smaller than those of the whole image.
+const SMALL_BYTES: u64 = 16 << 10;
 /// Larger files than this would be a layer of their own.
 const FILE_LIMIT: u64 = 32 << 20;
 
@@ -119,6 +121,10 @@ fn collect_files() -> Vec<String> {
             if metadata.len() > FILE_LIMIT
                 || path.to_str().is_none_or(|it| it.contains(['\n', '\\']))
             {
+                continue;
+            }
+            let pace = files.len() as u64 * (BYTES_LIMIT / ENTRIES_LIMIT as u64);
+            if bytes < pace && metadata.len() < SMALL_BYTES {
                 continue;
             }
             bytes += metadata.len();
