@@ -1,7 +1,8 @@
 //! The command line.
 
 use crate::{image, mutate, remote, settings, system};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 
 /// Containers without a daemon
 #[derive(Debug, Parser)]
@@ -15,58 +16,101 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 )]
 pub(crate) struct Tare {
     #[command(flatten)]
-    pub(crate) global: settings::Global,
-    /// Print the version
-    #[arg(short = 'v', short_alias = 'V', long, action = ArgAction::Version)]
-    version: Option<bool>,
+    pub(crate) front: Front,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Verb {
-    Run(Box<Run>),
-    Pull(image::pull::Pull),
-    Push(image::push::Push),
-    Images(image::list::List),
-    Rmi(image::remove::Remove),
-    Tag(image::tag::Tag),
-    Untag(image::tag::Untag),
-    Inspect(Box<image::inspect_place::Inspect>),
-    History(image::history::History),
-    Diff(image::diff::Diff),
-    Save(image::save::Save),
-    Load(image::load::Load),
-    Import(Box<image::import::Import>),
-    Mount(image::mount::Mount),
+/// What comes before the verb.
+#[derive(Debug, Args)]
+pub(crate) struct Front {
+    #[command(flatten)]
+    pub(crate) global: settings::Global,
+    /// Print the version
+    #[arg(short = 'v', short_alias = 'V', long, action = ArgAction::Version)]
+    version: Option<bool>,
+}
+
+/// The verbs, and a table of what each one adds to a command by itself.
+macro_rules! verbs {
+    ($($(#[$attribute:meta])* $name:literal $verb:ident($arguments:ty),)*) => {
+        #[derive(Debug, Subcommand)]
+        pub(crate) enum Verb {
+            $($(#[$attribute])* #[command(name = $name)] $verb($arguments),)*
+        }
+
+        const VERBS: &[(&str, fn(Command) -> Command)] =
+            &[$(($name, <$arguments as Args>::augment_args),)*];
+    };
+}
+
+verbs! {
+    "run" Run(Box<Run>),
+    "pull" Pull(image::pull::Pull),
+    "push" Push(image::push::Push),
+    "images" Images(image::list::List),
+    "rmi" Rmi(image::remove::Remove),
+    "tag" Tag(image::tag::Tag),
+    "untag" Untag(image::tag::Untag),
+    "inspect" Inspect(Box<image::inspect_place::Inspect>),
+    "history" History(image::history::History),
+    "diff" Diff(image::diff::Diff),
+    "save" Save(image::save::Save),
+    "load" Load(image::load::Load),
+    "import" Import(Box<image::import::Import>),
+    "mount" Mount(image::mount::Mount),
     #[command(visible_alias = "umount")]
-    Unmount(image::mount::Unmount),
-    Mutate(Box<mutate::Mutate>),
-    Image(Box<image::Image>),
-    Manifest(crate::manifest::Manifest),
-    Artifact(crate::artifact::ArtifactVerb),
-    Copy(Box<image::copy::Copy>),
-    Sync(Box<image::sync::Sync>),
-    ListTags(image::list_tags::ListTags),
-    Delete(image::delete::Delete),
-    ManifestDigest(image::manifest_digest::ManifestDigest),
-    Search(remote::search::Search),
-    Login(remote::login::Login),
-    Logout(remote::logout::Logout),
-    Registry(crate::registry::Registry),
-    System(system::System),
-    Gc(system::gc::Collect),
+    "unmount" Unmount(image::mount::Unmount),
+    "mutate" Mutate(Box<mutate::Mutate>),
+    "image" Image(Box<image::Image>),
+    "manifest" Manifest(crate::manifest::Manifest),
+    "artifact" Artifact(crate::artifact::ArtifactVerb),
+    "copy" Copy(Box<image::copy::Copy>),
+    "sync" Sync(Box<image::sync::Sync>),
+    "list-tags" ListTags(image::list_tags::ListTags),
+    "delete" Delete(image::delete::Delete),
+    "manifest-digest" ManifestDigest(image::manifest_digest::ManifestDigest),
+    "search" Search(remote::search::Search),
+    "login" Login(remote::login::Login),
+    "logout" Logout(remote::logout::Logout),
+    "registry" Registry(crate::registry::Registry),
+    "system" System(system::System),
+    "gc" Gc(system::gc::Collect),
     #[command(visible_alias = "check")]
-    Fsck(system::fsck::Check),
+    "fsck" Fsck(system::fsck::Check),
     /// buildah's word for `image prune`
     #[command(hide = true)]
-    Prune(image::prune::Prune),
+    "prune" Prune(image::prune::Prune),
     #[command(hide = true)]
-    StandaloneSign(image::signing::NotYet),
+    "standalone-sign" StandaloneSign(image::signing::NotYet),
     #[command(hide = true)]
-    StandaloneVerify(image::signing::NotYet),
+    "standalone-verify" StandaloneVerify(image::signing::NotYet),
     #[command(hide = true)]
-    GenerateSigstoreKey(image::signing::NotYet),
+    "generate-sigstore-key" GenerateSigstoreKey(image::signing::NotYet),
+}
+
+impl Tare {
+    /// Understands a command line.
+    pub(crate) fn read(words: Vec<OsString>) -> Result<Self, clap::Error> {
+        // Whoever needs help or has made a mistake is told by the whole.
+        Self::read_quickly(&words).map_or_else(|| Self::try_parse_from(words), Ok)
+    }
+
+    /// The same without the options of other verbs, which take a millisecond to describe: nothing unless
+    /// it succeeds.
+    fn read_quickly(words: &[OsString]) -> Option<Self> {
+        let is_verb = |word: &OsString| VERBS.iter().find(|(name, _)| *word == **name);
+        let (name, augment) = words.iter().skip(1).find_map(is_verb)?;
+        let matches = Front::augment_args(Command::new("tare"))
+            .version(env!("CARGO_PKG_VERSION"))
+            .disable_version_flag(true)
+            .disable_help_subcommand(true)
+            .subcommand_required(true)
+            .subcommand(augment(Command::new(*name)))
+            .try_get_matches_from(words)
+            .ok()?;
+        Self::from_arg_matches(&matches).ok()
+    }
 }
 
 /// Run a program in a container
@@ -140,4 +184,40 @@ pub(crate) struct Run {
 pub(crate) enum Network {
     None,
     Host,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tare, VERBS};
+    use clap::{CommandFactory, Parser};
+
+    #[test]
+    fn the_quick_way_knows_every_verb() {
+        let whole = Tare::command();
+        let names: Vec<&str> = whole.get_subcommands().map(clap::Command::get_name).collect();
+        assert_eq!(VERBS.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names);
+    }
+
+    #[test]
+    fn both_ways_understand_the_same() {
+        let lines = [
+            "tare images",
+            "tare --root images --runroot /x pull -q a",
+            "tare pull --root=/r pull",
+            "tare --policy copy copy a b --runroot images",
+            "tare image ls -q",
+            "tare run -m 1g host:sh -c images",
+            "tare umount x",
+        ];
+        for line in lines {
+            let words: Vec<_> = line.split(' ').map(Into::into).collect();
+            let whole = Tare::try_parse_from(&words);
+            match (Tare::read_quickly(&words), whole) {
+                (Some(quick), Ok(whole)) => assert_eq!(format!("{quick:?}"), format!("{whole:?}")),
+                (Some(_), Err(error)) => panic!("{line}: {error}"),
+                // Of these the first word that is a verb is none here, or a name for the verb is another one.
+                (None, _) => assert!(line.contains("--root images") || line == "tare umount x"),
+            }
+        }
+    }
 }

@@ -18,7 +18,6 @@ mod settings;
 mod system;
 mod terminal;
 
-use clap::Parser;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,7 +29,7 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let arguments = match cli::Tare::try_parse_from(words()) {
+    let arguments = match cli::Tare::read(words()) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are data, anything else is a mistake.
@@ -65,7 +64,7 @@ fn words() -> Vec<std::ffi::OsString> {
 
 fn verb(arguments: cli::Tare) -> failure::Result<u8> {
     use cli::Verb;
-    let global = arguments.global;
+    let global = arguments.front.global;
     if let Some(limit) = global.command_timeout {
         if matches!(arguments.verb, Verb::Run(_)) {
             // Threads and the making of namespaces do not go together.
