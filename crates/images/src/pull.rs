@@ -323,7 +323,7 @@ impl Pull<'_, '_> {
         Ok(missing)
     }
 
-    /// The layers that are missing, the last one first.
+    /// The layers that are missing, the first to fetch at the end.
     fn jobs(&mut self, parts: &Parts, missing: &BTreeMap<Digest, Descriptor>) -> Result<Vec<Job>> {
         let mut jobs = Vec::new();
         let mut taken = BTreeSet::new();
@@ -339,12 +339,12 @@ impl Pull<'_, '_> {
                 }
             }
         }
-        jobs.reverse();
+        // One thread is not left alone with the largest at last.
+        jobs.sort_by_key(|job| job.descriptor.size);
         Ok(jobs)
     }
 
     fn fetch_layers(&mut self, parts: &Parts, missing: BTreeMap<Digest, Descriptor>) -> Result<()> {
-        // In the images' order: the lowest ones are mostly the largest.
         let jobs = self.jobs(parts, &missing)?;
         let count = jobs.len();
         let threads = self.options.parallel.clamp(1, count.max(1));

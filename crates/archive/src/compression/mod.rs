@@ -6,11 +6,13 @@
 mod bounded;
 mod decode;
 mod encode;
+mod packers;
 
 pub(crate) use bounded::read_full;
 pub use bounded::{Bounded, Unpacked};
 pub use decode::Decoder;
 pub use encode::{Codec, Encoder};
+pub use packers::Packers;
 
 /// How bytes are packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

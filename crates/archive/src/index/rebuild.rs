@@ -24,7 +24,7 @@ pub enum Place {
 const READ_BYTES: usize = 128 << 10;
 
 /// Writes the archive. The index is read twice, because its end says where contents are; `open`
-/// finds them. Every file's digest is checked, and the archive's.
+/// finds them. The archive's digest is checked; when it is another one, every file's, to name the damaged one.
 pub fn rebuild<R: BufRead>(
     mut index: impl FnMut() -> Result<R>,
     mut open: impl FnMut(&File, Place) -> Result<Fd>,
@@ -45,22 +45,51 @@ pub fn rebuild<R: BufRead>(
             Record::Raw(raw) => write(&raw)?,
             Record::End(_) => break,
             Record::File(file) => {
-                let numbers = if file.size > 0 { kept.get_mut(&file.path) } else { None };
-                let number = numbers.and_then(|numbers| numbers.pop());
-                if file.stored == 0 {
-                    continue;
+                if let Some(place) = place_of(&file, &mut kept) {
+                    let path = file.path.as_bytes();
+                    let fd = open(&file, place).map_err(|e| e.at(path))?;
+                    read(&fd, &file, &mut write).map_err(|e| e.at(path))?;
                 }
-                let place = number.map_or(Place::Tree, Place::Kept);
-                let path = file.path.as_bytes();
-                let fd = open(&file, place).map_err(|e| e.at(path))?;
-                copy(&fd, &file, &mut write).map_err(|e| e.at(path))?;
             }
         }
     }
     match bytes == end.bytes && whole.finalize()[..] == end.sha256 {
         true => Ok(end),
-        false => Err(Error::new(Kind::Mismatch, "the archive is not what it was")),
+        false => Err(find_damage(index, open, &end)?),
     }
+}
+
+/// Which file is not what it was.
+fn find_damage<R: BufRead>(
+    mut index: impl FnMut() -> Result<R>,
+    mut open: impl FnMut(&File, Place) -> Result<Fd>,
+    end: &End,
+) -> Result<Error> {
+    let mut kept = kept(end);
+    let mut reader = Reader::new(index()?)?;
+    while let Some(record) = reader.next_record()? {
+        let Record::File(file) = record else { continue };
+        let Some(place) = place_of(&file, &mut kept) else { continue };
+        let path = file.path.as_bytes();
+        let fd = open(&file, place).map_err(|e| e.at(path))?;
+        let mut hash = Sha256::new();
+        let mut update = |part: &[u8]| {
+            hash.update(part);
+            Ok(())
+        };
+        read(&fd, &file, &mut update).map_err(|e| e.at(path))?;
+        if hash.finalize()[..] != file.sha256 {
+            return Ok(mismatch().at(path));
+        }
+    }
+    Ok(Error::new(Kind::Mismatch, "the archive is not what it was"))
+}
+
+/// Where a file's contents are, if it has any.
+fn place_of(file: &File, kept: &mut HashMap<TreePath, Vec<usize>>) -> Option<Place> {
+    let numbers = if file.size > 0 { kept.get_mut(&file.path) } else { None };
+    let number = numbers.and_then(|numbers| numbers.pop());
+    (file.stored > 0).then(|| number.map_or(Place::Tree, Place::Kept))
 }
 
 /// The numbers of replaced files by path, the first one last.
@@ -72,10 +101,9 @@ fn kept(end: &End) -> HashMap<TreePath, Vec<usize>> {
     kept
 }
 
-fn copy(fd: &Fd, file: &File, write: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+fn read(fd: &Fd, file: &File, take: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let whole = [Piece { offset: 0, length: file.stored }];
     let pieces = if file.pieces.is_empty() { &whole[..] } else { &file.pieces[..] };
-    let mut hash = Sha256::new();
     let mut buffer = vec![0; READ_BYTES.min(usize::try_from(file.stored).unwrap_or(READ_BYTES))];
     for piece in pieces {
         sys::fs::seek(fd, piece.offset).map_err(|e| Error::os(e, "reading"))?;
@@ -86,17 +114,13 @@ fn copy(fd: &Fd, file: &File, write: &mut impl FnMut(&[u8]) -> Result<()>) -> Re
             match length.map_err(|e| Error::os(e, "reading"))? {
                 0 => return Err(mismatch()),
                 length => {
-                    hash.update(&buffer[..length]);
-                    write(&buffer[..length])?;
+                    take(&buffer[..length])?;
                     left -= length as u64;
                 }
             }
         }
     }
-    match hash.finalize()[..] == file.sha256 {
-        true => Ok(()),
-        false => Err(mismatch()),
-    }
+    Ok(())
 }
 
 fn mismatch() -> Error {

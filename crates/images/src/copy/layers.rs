@@ -16,10 +16,13 @@ impl Copying<'_> {
         let next = AtomicUsize::new(0);
         let copied: Mutex<Vec<Option<Descriptor>>> = Mutex::new(vec![None; layers.len()]);
         let failed: Mutex<Option<Error>> = Mutex::new(None);
+        let mut order: Vec<usize> = (0..layers.len()).collect();
+        if !self.takes.in_order {
+            // One thread is not left alone with the largest at the end.
+            order.sort_by_key(|position| std::cmp::Reverse(layers[*position].descriptor.size));
+        }
         let work = || {
-            while let Some(position) = Some(next.fetch_add(1, Ordering::Relaxed))
-                .filter(|position| *position < layers.len())
-            {
+            while let Some(&position) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                 match self.layer(&layers[position]) {
                     Ok(descriptor) => {
                         if let Ok(mut copied) = copied.lock() {

@@ -18,6 +18,7 @@ use crate::progress::{End, Progress, Step};
 use crate::pull::reading;
 use crate::rewrite;
 use crate::schema1::{Converted, LetThrough, OpenTemporary};
+use archive::compression::Packers;
 use oci::image::media_type::{self, Compression as Packing, Format};
 use oci::image::{
     CONFIG_LIMIT_BYTES, Content, Descriptor, Document, ImageConfig, Manifest, MediaType, schema1,
@@ -95,7 +96,7 @@ pub struct CopyOptions<'a> {
     pub temporary: Option<&'a OpenTemporary<'a>>,
     /// How many layers are copied at once.
     pub parallel: usize,
-    /// Threads that pack one layer.
+    /// Threads that pack layers.
     pub threads: usize,
     /// Who is asked whether an image may be used.
     pub gate: &'a dyn Gate,
@@ -139,7 +140,7 @@ pub struct Copied {
 
 /// Copies an image.
 pub fn copy(source: &dyn Source, sink: &dyn Sink, options: &CopyOptions<'_>) -> Result<Copied> {
-    let copying = Copying { source, sink, options, takes: sink.takes(), origin: Mutex::new(None) };
+    let copying = Copying::new(source, sink, options);
     let root = source.manifest(None)?;
     if let Content::Schema1(manifest) = root.content() {
         return copying.schema1(&root, manifest);
@@ -194,7 +195,7 @@ pub fn copy_beside(
     manifest: &Digest,
     options: &CopyOptions<'_>,
 ) -> Result<()> {
-    let copying = Copying { source, sink, options, takes: sink.takes(), origin: Mutex::new(None) };
+    let copying = Copying::new(source, sink, options);
     copying.beside(&Moved { old: *manifest, new: *manifest, from_index: false, to_index: false })
 }
 
@@ -205,6 +206,8 @@ struct Copying<'c> {
     takes: transport::Takes,
     /// Where the image came from, or why that cannot be opened, once it was tried.
     origin: Mutex<Option<std::result::Result<Arc<dyn Source>, String>>>,
+    /// Threads that pack, once there is something to pack.
+    packers: Mutex<Option<Arc<Packers>>>,
 }
 
 /// A layer as it is copied.
@@ -214,6 +217,13 @@ struct Layer<'l> {
     /// It has to be packed so.
     target: Option<Compression>,
     format: Format,
+}
+
+impl<'c> Copying<'c> {
+    fn new(source: &'c dyn Source, sink: &'c dyn Sink, options: &'c CopyOptions<'c>) -> Self {
+        let (origin, packers) = (Mutex::new(None), Mutex::new(None));
+        Self { source, sink, options, takes: sink.takes(), origin, packers }
+    }
 }
 
 impl Copying<'_> {

@@ -7,12 +7,13 @@ use crate::progress::{Bar, End, Step};
 use crate::rewrite;
 use crate::spool::Spool;
 use crate::unpack::digest_of;
-use archive::compression::{Codec, Encoder};
+use archive::compression::{Codec, Encoder, Packers};
 use archive::{Limits, Sum, Sums, pass};
 use oci::image::Descriptor;
 use oci::{Algorithm, Digest};
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use transport::hash::Hashed;
 
 impl Copying<'_> {
@@ -157,7 +158,7 @@ impl Copying<'_> {
                 (writer, written)
             }
             Some(codec) => {
-                let mut encoder = Encoder::new(codec, self.options.threads, writer)?;
+                let mut encoder = Encoder::with(self.packers()?, codec, writer)?;
                 match self.write_plain(layer, diff_id, &mut encoder, bar) {
                     // Without its end the stream is an error for its reader.
                     Err(error) => return Err(error),
@@ -173,6 +174,16 @@ impl Copying<'_> {
             (Ok(()), Err(_)) => Err(Error::new(Kind::Os, NOBODY_READS)),
             (written, _) => written,
         }
+    }
+
+    /// The threads that pack: as many for all layers as for one.
+    fn packers(&self) -> Result<Arc<Packers>> {
+        let lost = |_| Error::new(Kind::Os, "a thread that packs a layer has panicked");
+        let mut packers = self.packers.lock().map_err(lost)?;
+        if packers.is_none() {
+            *packers = Some(Arc::new(Packers::new(self.options.threads)?));
+        }
+        Ok(Arc::clone(packers.as_ref().ok_or_else(|| Error::new(Kind::Os, "no threads"))?))
     }
 
     /// Writes a layer as it is unpacked, and compares its digest.
