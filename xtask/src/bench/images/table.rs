@@ -1,6 +1,6 @@
 //! What is printed.
 
-use super::{Bench, FLOORS};
+use super::{Bench, FLOORS, PACK};
 
 impl Bench {
     pub(super) fn print(&self) {
@@ -55,6 +55,17 @@ impl Bench {
                 own as f64 / sum.max(1) as f64,
                 ms(sum),
                 parts.join(", ")
+            ));
+        }
+        let bare = self.samples.figure(self.rows.len() + PACK, 0, |it| it.wall_us);
+        let own = self.rows.iter().position(|row| row.name == "push zstd");
+        let own = own.and_then(|row| self.samples.figure(row, 0, |it| it.wall_us));
+        if let (Some((own, _)), Some((bare, _))) = (own, bare) {
+            crate::print(&format!(
+                "\npush zstd: {} ms is {:.2} x the bare compressor's {} ms\n",
+                ms(own),
+                own as f64 / bare.max(1) as f64,
+                ms(bare)
             ));
         }
     }
