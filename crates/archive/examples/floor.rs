@@ -53,7 +53,7 @@ fn unpack(file: &str) -> Result<(), Box<dyn Error>> {
 
 fn pack(format: &str, from: &str, to: &str) -> Result<(), Box<dyn Error>> {
     let codec = match format {
-        "gzip" => Codec::Gzip { level: 6 },
+        "gzip" => Codec::Gzip { level: 4 },
         "zstd" => Codec::Zstd { level: 3 },
         _ => return Err("gzip or zstd".into()),
     };

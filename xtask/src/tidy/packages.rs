@@ -48,7 +48,7 @@ const LICENCES: [&str; 10] = [
 ];
 /// Packages of others. Each is code that nobody here has read. A quarter of them is HTTP and TLS as a client, another one
 /// as a server.
-const PACKAGES_LIMIT: usize = 105;
+const PACKAGES_LIMIT: usize = 110;
 /// Packages of others that the project names itself.
 const DIRECT_LIMIT: usize = 24;
 

@@ -2,17 +2,17 @@
 
 use super::encode::Codec;
 use crate::error::{Error, Result};
+use libdeflater::{CompressionLvl, Compressor};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use zlib_rs::{Deflate, DeflateFlush, Status};
 use zstd_safe::{CCtx, CParameter};
 
 /// More threads than this would take more memory than a push may.
 const THREADS: usize = 8;
 /// Blocks beyond those that are being packed: the next ones, and those that wait for one before them.
-const SPARE_BLOCKS: usize = 4;
+const SPARE_BLOCKS: usize = 2;
 
 /// Threads that pack, shared by any number of streams. Together these have a few blocks in memory more than
 /// there are threads; each may have one whatever the others do, so that none waits for another.
@@ -27,10 +27,7 @@ pub struct Packers {
 pub(super) struct Job {
     pub(super) codec: Codec,
     pub(super) number: u64,
-    /// The end of the block before this one.
-    pub(super) window: Vec<u8>,
     pub(super) block: Vec<u8>,
-    pub(super) last: bool,
     /// Takes as many as there are blocks in flight: nobody waits to say that one is done.
     pub(super) done: SyncSender<Done>,
 }
@@ -111,6 +108,8 @@ fn work(queue: &Mutex<Receiver<Job>>) {
 #[derive(Default)]
 struct Packer {
     context: Option<CCtx<'static>>,
+    /// Of the level that was wanted last.
+    compressor: Option<(u8, Compressor)>,
     /// Room for a packed block.
     packed: Vec<u8>,
 }
@@ -118,9 +117,9 @@ struct Packer {
 impl Packer {
     fn pack(&mut self, job: &Job) -> Result<Vec<u8>> {
         match job.codec {
-            Codec::Gzip { level } => deflate_block(level.clamp(1, 9), job),
-            // The last block of a stream of whole blocks is empty; a stream has at least one frame.
-            Codec::Zstd { .. } if job.block.is_empty() && job.number > 0 => Ok(Vec::new()),
+            // The last block of a stream of whole blocks is empty; a stream has at least one member.
+            _ if job.block.is_empty() && job.number > 0 => Ok(Vec::new()),
+            Codec::Gzip { level } => self.deflate(level.clamp(1, 9), &job.block),
             Codec::Zstd { level } => {
                 let failed = |code| Error::corrupt(zstd_safe::get_error_name(code));
                 let level = CParameter::CompressionLevel(i32::from(level.clamp(1, 19)));
@@ -133,35 +132,18 @@ impl Packer {
             }
         }
     }
-}
 
-fn deflate_block(level: u8, job: &Job) -> Result<Vec<u8>> {
-    /// What a block may grow by: stored blocks' headers, and the mark at its end.
-    const SLACK_BYTES: usize = 1024;
-    let failed = |_| Error::corrupt("deflate has failed");
-    // One that is used again (`reset`) finds other matches, depending on what it has seen before.
-    let mut deflate = Deflate::new(i32::from(level), false, 15);
-    if !job.window.is_empty() {
-        deflate.set_dictionary(&job.window).map_err(failed)?;
-    }
-    let flush = if job.last { DeflateFlush::Finish } else { DeflateFlush::SyncFlush };
-    let mut packed = vec![0; job.block.len() / 2 + SLACK_BYTES];
-    loop {
-        let taken = deflate.total_in() as usize;
-        let made = deflate.total_out() as usize;
-        let status =
-            deflate.compress(&job.block[taken..], &mut packed[made..], flush).map_err(failed)?;
-        let made = deflate.total_out() as usize;
-        let complete = match flush {
-            DeflateFlush::Finish => status == Status::StreamEnd,
-            // With room left over, everything has been said.
-            _ => made < packed.len(),
+    fn deflate(&mut self, level: u8, block: &[u8]) -> Result<Vec<u8>> {
+        let failed = || Error::corrupt("deflate has failed");
+        let compressor = match &mut self.compressor {
+            Some((known, compressor)) if *known == level => compressor,
+            other => {
+                let wanted = CompressionLvl::new(i32::from(level)).map_err(|_| failed())?;
+                &mut other.insert((level, Compressor::new(wanted))).1
+            }
         };
-        if complete {
-            packed.truncate(made);
-            return Ok(packed);
-        }
-        let length = packed.len() * 3 / 2;
-        packed.resize(length, 0);
+        self.packed.resize(compressor.gzip_compress_bound(block.len()), 0);
+        let length = compressor.gzip_compress(block, &mut self.packed).map_err(|_| failed())?;
+        self.packed.get(..length).map(<[u8]>::to_vec).ok_or_else(failed)
     }
 }

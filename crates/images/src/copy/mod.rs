@@ -56,8 +56,8 @@ pub enum Layers {
     Plain,
 }
 
-/// Level 6: what every other tool does.
-const GZIP: Compression = Compression::Gzip(6);
+/// Not larger than what others make by zlib's level 6.
+const GZIP: Compression = Compression::Gzip(4);
 /// Layers that are copied at once unless the caller wants something else: packing takes every
 /// processor for one already.
 const PARALLEL: usize = 3;

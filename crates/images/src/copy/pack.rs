@@ -158,7 +158,7 @@ impl Copying<'_> {
                 (writer, written)
             }
             Some(codec) => {
-                let mut encoder = Encoder::with(self.packers()?, codec, writer)?;
+                let mut encoder = Encoder::with(self.packers()?, codec, writer);
                 match self.write_plain(layer, diff_id, &mut encoder, bar) {
                     // Without its end the stream is an error for its reader.
                     Err(error) => return Err(error),
