@@ -58,7 +58,7 @@ impl Packing {
                 )
                 .hint("zstd makes layers of the same size"));
             }
-            Some(Self::Gzip) | None => (9, 6),
+            Some(Self::Gzip) | None => (9, 4),
         };
         if level.is_some_and(|level| !(1..=most).contains(&level)) {
             let text = format!("the level of compression has to be from 1 to {most}");
