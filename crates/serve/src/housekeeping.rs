@@ -1,5 +1,6 @@
 //! What is done without a request: taking away what nothing refers to.
 
+use crate::bucket::Bucket;
 use crate::error::Error;
 use crate::registry::Registry;
 use crate::storage::{Access, Checked, Collected, Durability, Policy, Storage};
@@ -46,6 +47,7 @@ pub(crate) async fn collect_always(registry: Arc<Registry>, keeping: Keeping, in
                 let collected =
                     registry.storage.collect(&keeping.policy(), &|text| registry.tell(text))?;
                 registry.metrics.collected(&collected);
+                registry.storage.recount()?;
                 Ok(())
             }
         });
@@ -56,20 +58,30 @@ pub(crate) async fn collect_always(registry: Arc<Registry>, keeping: Keeping, in
 }
 
 /// Collects in a registry that nobody serves. `tell` hears of what is left alone.
-pub fn collect(root: &Path, keeping: &Keeping, tell: &dyn Fn(&str)) -> Result<Collected, Error> {
-    let storage = open(root, Access::Change, keeping.lease)?;
+pub fn collect(
+    root: &Path,
+    bucket: Option<&Bucket>,
+    keeping: &Keeping,
+    tell: &dyn Fn(&str),
+) -> Result<Collected, Error> {
+    let storage = open(root, bucket, Access::Change, keeping.lease)?;
     Uploads::new(storage.clone(), Arc::default())?.purge(keeping.uploads)?;
     Ok(storage.collect(&keeping.policy(), tell)?)
 }
 
 /// Reads everything in a registry, served or not. To repair it, nobody may serve it.
-pub fn check(root: &Path, repair: bool) -> Result<Checked, Error> {
+pub fn check(root: &Path, bucket: Option<&Bucket>, repair: bool) -> Result<Checked, Error> {
     let access = if repair { Access::Change } else { Access::Read };
-    Ok(open(root, access, Duration::ZERO)?.check(repair)?)
+    Ok(open(root, bucket, access, Duration::ZERO)?.check(repair)?)
 }
 
-fn open(root: &Path, access: Access, lease: Duration) -> Result<Arc<Storage>, Error> {
+fn open(
+    root: &Path,
+    bucket: Option<&Bucket>,
+    access: Access,
+    lease: Duration,
+) -> Result<Arc<Storage>, Error> {
     // A directory that is none must not become a registry.
-    drop(Storage::open(root, Access::Read, Durability::Strict, lease)?);
-    Ok(Arc::new(Storage::open(root, access, Durability::Strict, lease)?))
+    drop(Storage::open(root, Access::Read, Durability::Strict, lease, bucket)?);
+    Ok(Arc::new(Storage::open(root, access, Durability::Strict, lease, bucket)?))
 }

@@ -12,6 +12,7 @@
 
 mod api;
 mod auth;
+mod bucket;
 mod cache;
 mod error;
 mod fault;
@@ -34,6 +35,7 @@ mod web;
 mod tests;
 
 pub use auth::{Access, Scheme, TokenService, hash_password};
+pub use bucket::{Bucket, Credentials, Keys};
 pub use cache::{Caching, Connect, Upstream};
 pub use error::Error;
 pub use housekeeping::{Keeping, check, collect};

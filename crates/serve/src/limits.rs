@@ -47,6 +47,40 @@ pub(crate) const LIMITED_PAUSE: Duration = Duration::from_secs(60 * 60);
 /// How long a tag of another registry is taken to stand for what it stood for: a hundred machines that start at
 /// the same moment ask once.
 pub const TRUST: Duration = Duration::from_secs(60);
+/// How often a store of objects is asked.
+pub(crate) const OBJECT_ATTEMPTS: u32 = 4;
+/// Pause before the second attempt; each further one is twice as long.
+pub(crate) const OBJECT_PAUSE: Duration = Duration::from_millis(200);
+/// Time without a byte from it.
+pub(crate) const OBJECT_WAIT: Duration = Duration::from_secs(30);
+/// A list of it, all pages together: a million entries.
+pub(crate) const OBJECT_LIST_BYTES: usize = 256 << 20;
+/// A larger file is sent in parts of this size at least. S3 takes none below 5 MiB.
+pub(crate) const PART_BYTES: u64 = 32 << 20;
+/// Most parts of a file: S3 takes 10,000.
+pub(crate) const PARTS: u64 = 9000;
+/// How long an address that clients are sent to is good for: a download that has begun goes on.
+pub(crate) const PRESIGNED_S: u64 = 20 * 60;
+/// What is read of an object at once for an answer, as long as there are buffers of this size.
+pub(crate) const OBJECT_READ_BYTES: usize = 4 << 20;
+/// Buffers of that size in the whole process.
+pub(crate) const OBJECT_READ_BUFFERS: usize = 16;
+/// What is read at once when they are all in use.
+pub(crate) const OBJECT_READ_SMALL_BYTES: usize = 64 << 10;
+/// How long a collector of several servers may be at work before another one takes its place.
+pub(crate) const COLLECTOR_S: u64 = 6 * 60 * 60;
+/// How long content that a collector is about to remove is not relied on. One that was killed is not waited for longer.
+pub(crate) const CONDEMNED_S: u64 = 15 * 60;
+/// How long after it has said so it may remove content: clocks of other servers may be ten minutes off.
+pub(crate) const CONDEMN_S: u64 = 4 * 60;
+/// Content that it removes at once.
+pub(crate) const CONDEMNED: usize = 200;
+/// How often a client looks what has become of content that a collector wanted to remove: for a minute.
+pub(crate) const VERDICT_TRIES: u32 = 120;
+/// The pause between.
+pub(crate) const VERDICT_PAUSE: Duration = Duration::from_millis(500);
+/// How often content is brought again that a collector has removed under it.
+pub(crate) const PLACINGS: usize = 3;
 /// Names that are tried for a new file before the random source counts as broken.
 pub(crate) const NAME_TRIES: usize = 16;
 

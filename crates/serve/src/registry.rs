@@ -19,6 +19,8 @@ pub(crate) struct Registry {
     pub(crate) storage: Arc<Storage>,
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) buffers: Arc<Buffers>,
+    /// For content that is in a bucket.
+    pub(crate) object_buffers: Arc<Buffers>,
     /// Memory for manifests that are arriving, in bytes.
     pub(crate) arriving: Semaphore,
     pub(crate) gate: Arc<Gate>,
@@ -63,6 +65,7 @@ impl Registry {
             uploads: Arc::new(Uploads::new(storage.clone(), metrics.clone())?),
             storage,
             buffers: Arc::default(),
+            object_buffers: Arc::new(Buffers::of_objects()),
             arriving: Semaphore::new(MANIFESTS_IN_FLIGHT_BYTES),
             gate: Arc::new(gate),
             cache: cache.transpose()?,

@@ -1,6 +1,7 @@
 //! `tare registry gc` and `tare registry check`: looking after a registry that nobody serves.
 
 use super::age;
+use super::bucket::BucketArgs;
 use crate::failure::{Failure, Result};
 use ::serve::Keeping;
 use clap::Args;
@@ -17,6 +18,8 @@ pub(super) struct Gc {
     /// Directory of the registry
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
+    #[command(flatten)]
+    bucket: BucketArgs,
     #[command(flatten)]
     keep: Keep,
 }
@@ -52,7 +55,9 @@ pub(super) fn gc(arguments: &Gc) -> Result<()> {
         // With standard error closed there is nobody to tell.
         let _ = writeln!(std::io::stderr(), "tare: {text}");
     };
-    let done = ::serve::collect(&arguments.root, &arguments.keep.keeping(), &tell)?;
+    let bucket = arguments.bucket.bucket()?;
+    let keeping = arguments.keep.keeping();
+    let done = ::serve::collect(&arguments.root, bucket.as_ref(), &keeping, &tell)?;
     let text = format!(
         "removed {} manifests, {} blobs of repositories, {} files of content with {} bytes",
         done.manifests, done.entries, done.blobs, done.bytes
@@ -70,13 +75,16 @@ pub(super) struct Check {
     /// Directory of the registry
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
+    #[command(flatten)]
+    bucket: BucketArgs,
     /// Remove what is damaged, so that the next push brings it anew
     #[arg(long)]
     repair: bool,
 }
 
 pub(super) fn check(arguments: &Check) -> Result<()> {
-    let checked = ::serve::check(&arguments.root, arguments.repair)?;
+    let bucket = arguments.bucket.bucket()?;
+    let checked = ::serve::check(&arguments.root, bucket.as_ref(), arguments.repair)?;
     let mut output = std::io::stdout();
     for problem in &checked.problems {
         let done = if problem.repaired { " (removed)" } else { "" };

@@ -2,6 +2,7 @@
 
 mod access;
 mod age;
+mod bucket;
 mod gc;
 mod htpasswd;
 mod observe;

@@ -2,6 +2,7 @@
 
 use super::access::AccessArgs;
 use super::age;
+use super::bucket::BucketArgs;
 use super::gc::Keep;
 use super::observe::ObserveArgs;
 use super::proxy::ProxyArgs;
@@ -44,6 +45,8 @@ pub(super) struct Serve {
     no_sync: bool,
     #[command(flatten)]
     access: AccessArgs,
+    #[command(flatten)]
+    bucket: BucketArgs,
     #[command(flatten)]
     proxy: ProxyArgs,
     #[command(flatten)]
@@ -91,6 +94,7 @@ pub(super) fn run(arguments: &Serve) -> Result<()> {
         let _ = writeln!(std::io::stderr(), "tare: {text}");
     });
     arguments.access.apply(&mut config);
+    config.bucket = arguments.bucket.bucket()?;
     arguments.proxy.apply(&mut config)?;
     arguments.observe.apply(&mut config)?;
     raise_descriptors();

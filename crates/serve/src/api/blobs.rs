@@ -5,12 +5,12 @@ use crate::cache::{Blob, Growth};
 use crate::names::Repository;
 use crate::refusal::{Code, Refusal};
 use crate::registry::Registry;
-use crate::storage::Error;
+use crate::storage::{Content, Error, Object};
 use crate::web::body::Body;
 use crate::web::range::{self, Wanted};
 use hyper::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue,
-    IF_RANGE, RANGE,
+    IF_RANGE, LOCATION, RANGE,
 };
 use hyper::{Method, Response, StatusCode};
 use oci::Digest;
@@ -51,7 +51,18 @@ pub(super) async fn get(
         false => Ok(storage.open_blob(&name, &digest)?.map(|(file, size)| (Some(file), size))),
     });
     let (file, size) = opened.await?.ok_or_else(unknown)?;
-    let source = file.map_or(Source::Nothing, Source::Whole);
+    let source = match file {
+        None => Source::Nothing,
+        Some(Content::File(file)) => Source::Whole(file),
+        Some(Content::Object(object)) => {
+            if let Some(address) = object.address()? {
+                let mut response = plain(StatusCode::TEMPORARY_REDIRECT, Body::Empty);
+                response.headers_mut().insert(LOCATION, header(&address)?);
+                return Ok(response);
+            }
+            Source::Object(object)
+        }
+    };
     answer(registry, asked, &digest, size, source)
 }
 
@@ -60,6 +71,7 @@ enum Source {
     /// Nobody wants it.
     Nothing,
     Whole(Fd),
+    Object(Object),
     /// It is still on its way.
     Growing(Fd, Growth),
 }
@@ -85,6 +97,13 @@ fn answer(
     let body = match source {
         Source::Nothing => Body::Empty,
         Source::Whole(file) => part(registry, file, begin, length, None)?,
+        Source::Object(mut object) => {
+            object.seek(begin);
+            match length {
+                0 => Body::Empty,
+                length => Body::object(object, length, &registry.object_buffers),
+            }
+        }
         Source::Growing(file, growth) => {
             part(registry, file, begin, length, Some(growth.from(begin)))?
         }

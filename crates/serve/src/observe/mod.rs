@@ -3,7 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod events;
 pub(crate) mod metrics;
-mod time;
+pub(crate) mod time;
 
 pub use events::Hook;
 

@@ -16,6 +16,11 @@ pub(crate) fn timestamp(time: SystemTime) -> String {
     )
 }
 
+/// The same as signatures have it: `20130524T000000Z`.
+pub(crate) fn compact(time: SystemTime) -> String {
+    timestamp(time)[..19].replace(['-', ':'], "") + "Z"
+}
+
 /// Year, month and day of a day since 1970. Years begin in March here, so that leap days come last.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;

@@ -2,6 +2,7 @@
 
 use super::{Rate, Tls};
 use crate::auth::{Access, Scheme};
+use crate::bucket::Bucket;
 use crate::cache::Caching;
 use crate::error::Error;
 use crate::housekeeping::Keeping;
@@ -56,6 +57,8 @@ pub struct Config {
     pub plain: bool,
     /// How often a client may ask.
     pub rate: Option<Rate>,
+    /// Where it is, if that is not the directory, which then has only what is on its way.
+    pub bucket: Option<Bucket>,
     /// How much there may be.
     pub quotas: Vec<Quota>,
     /// Which repositories are those of other registries.
@@ -92,6 +95,7 @@ impl Config {
             open: false,
             plain: false,
             rate: None,
+            bucket: None,
             quotas: Vec::new(),
             caching: None,
             observing: Observing::default(),

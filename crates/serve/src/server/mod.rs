@@ -160,7 +160,13 @@ impl Server {
 
 fn share(config: &Config) -> Result<Shared, Error> {
     let access = if config.read_only { Access::Read } else { Access::Change };
-    let storage = Storage::open(&config.root, access, config.durability, config.keeping.lease)?;
+    let storage = Storage::open(
+        &config.root,
+        access,
+        config.durability,
+        config.keeping.lease,
+        config.bucket.as_ref(),
+    )?;
     check_quotas(&config.quotas)?;
     let storage = Arc::new(storage.with_quotas(config.quotas.clone())?);
     let gate = Gate::new(&config.access, config.faults.clone()).map_err(Error::new)?;

@@ -3,8 +3,8 @@
 use super::error::{Error, Result};
 use super::key::Key;
 use super::record::{self, UploadRecord};
-use super::{Hold, Storage};
-use crate::limits::REPOSITORIES_SEARCHED;
+use super::{Content, Hold, Storage};
+use crate::limits::{PLACINGS, REPOSITORIES_SEARCHED};
 use crate::names::{Repository, UploadId};
 use oci::Digest;
 use sys::Fd;
@@ -23,18 +23,15 @@ impl Storage {
         &self,
         name: &Repository,
         digest: &Digest,
-    ) -> Result<Option<(Fd, u64)>> {
+    ) -> Result<Option<(Content, u64)>> {
         if self.directory.stat(&Key::blob(name, digest))?.is_none() {
             return Ok(None);
         }
         self.open_content(digest)
     }
 
-    pub(super) fn open_content(&self, digest: &Digest) -> Result<Option<(Fd, u64)>> {
-        let Some(file) = self.directory.open_file(&Key::content(digest))? else { return Ok(None) };
-        let stat = sys::fs::stat_fd(&file)
-            .map_err(|errno| Error::os(format!("looking at {digest}"), errno))?;
-        Ok(Some((file, stat.st_size as u64)))
+    pub(super) fn open_content(&self, digest: &Digest) -> Result<Option<(Content, u64)>> {
+        self.directory.open_content(&Key::content(digest))
     }
 
     /// Gives a repository a blob that another one has.
@@ -87,10 +84,17 @@ impl Storage {
             return Ok(None);
         }
         let key = Key::blob(name, digest);
-        match self.directory.touch(&key, self.touch_age())? {
-            Some(_) => Ok(Some(false)),
-            None => self.directory.write_empty(&key).map(Some),
+        let is_new = match self.directory.touch(&key, self.touch_age())? {
+            Some(_) => false,
+            None => self.directory.write_empty(&key)?,
+        };
+        // The collector of another server may not have seen the entry.
+        if self.directory.was_condemned(digest)?
+            && self.directory.stat(&Key::content(digest))?.is_none()
+        {
+            return Ok(None);
         }
+        Ok(Some(is_new))
     }
 
     /// Takes a blob from a repository; says whether it had it. Others keep it.
@@ -134,18 +138,18 @@ impl Storage {
     ) -> Result<()> {
         let _place = self.usage.place(digest.hash());
         let content = Key::content(digest);
-        let there = self.directory.touch(&content, self.touch_age())?;
-        // One of another size is damaged, and replaced.
-        if there.is_none_or(|stat| stat.size != size) {
-            self.directory.place(from, file, &content)?;
-        }
-        match self.link_blob(name, digest)? {
-            Some(new) => {
-                hold.settle(there.is_none(), new);
-                Ok(())
+        for _ in 0..PLACINGS {
+            let there = self.directory.touch(&content, self.touch_age())?;
+            // One of another size is damaged, and replaced.
+            if there.is_none_or(|stat| stat.size != size) {
+                self.directory.place(from, file, size, &content)?;
             }
-            None => Err(Error::new(format!("{digest}: was removed by somebody else"))),
+            if let Some(new) = self.link_blob(name, digest)? {
+                hold.settle(there.is_none(), new);
+                return Ok(());
+            }
         }
+        Err(Error::new(format!("{digest}: was removed by somebody else")))
     }
 
     /// Opens an upload at its end: whose it is, and how much of it there is.

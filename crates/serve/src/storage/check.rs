@@ -1,11 +1,11 @@
 //! Looking at everything, and taking damage out of the way.
 
 use super::directory::Access;
-use super::error::{Error, Result};
+use super::error::Result;
 use super::key::Key;
 use super::record::{self, TagRecord};
 use super::{Storage, directory::Stat};
-use crate::limits::{MANIFEST_BYTES, READ_BYTES};
+use crate::limits::{MANIFEST_BYTES, OBJECT_READ_BYTES, READ_BYTES};
 use crate::names::{Repository, Tag, file_digest};
 use crate::references;
 use oci::image::Document;
@@ -73,12 +73,12 @@ impl Storage {
     fn check_content(&self, digest: &Digest, repair: bool, checked: &mut Checked) -> Result<()> {
         let key = Key::content(digest);
         // A collector may have taken it away since it was listed.
-        let Some((file, size)) = self.open_content(digest)? else { return Ok(()) };
+        let Some((mut content, size)) = self.open_content(digest)? else { return Ok(()) };
         let mut hasher = Hasher::new(digest.algorithm());
-        let mut buffer = vec![0; READ_BYTES];
+        let mut buffer =
+            vec![0; if self.directory.is_shared() { OBJECT_READ_BYTES } else { READ_BYTES }];
         loop {
-            let count = sys::fs::read(&file, &mut buffer)
-                .map_err(|errno| Error::os(format!("reading {key}"), errno))?;
+            let count = content.read(&mut buffer)?;
             if count == 0 {
                 break;
             }

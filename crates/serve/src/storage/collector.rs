@@ -51,6 +51,7 @@ impl Storage {
     pub(crate) fn collect(&self, policy: &Policy, tell: &dyn Fn(&str)) -> Result<Collected> {
         let cutoff_s = now_s().saturating_sub(self.lease.as_secs());
         let mut collected = Collected::default();
+        let Some(collecting) = self.begin_collecting()? else { return Ok(collected) };
         let mut known = HashSet::new();
         for directory in self.directory.list(&Key::repositories())? {
             let Some(name) = Repository::from_directory(&directory) else { continue };
@@ -66,7 +67,10 @@ impl Storage {
             self.note_entries(&name, &mut known)?;
             self.remove_empty(&name)?;
         }
-        self.collect_content(cutoff_s, &known, &mut collected)?;
+        match self.directory.is_shared() {
+            true => self.collect_objects(&collecting, cutoff_s, &known, &mut collected)?,
+            false => self.collect_content(cutoff_s, &known, &mut collected)?,
+        }
         Ok(collected)
     }
 
@@ -192,7 +196,7 @@ impl Storage {
         Ok(count)
     }
 
-    fn note_entries(&self, name: &Repository, known: &mut HashSet<u64>) -> Result<()> {
+    pub(super) fn note_entries(&self, name: &Repository, known: &mut HashSet<u64>) -> Result<()> {
         for key in [Key::blobs(name), Key::manifests(name)] {
             let files = self.directory.list(&key)?;
             known.extend(files.iter().filter_map(|file| file_digest(file)).map(|it| short(&it)));
@@ -278,7 +282,7 @@ impl Storage {
 }
 
 /// Eight bytes instead of seventy: where two digests begin alike, one of them is kept for nothing.
-fn short(digest: &Digest) -> u64 {
+pub(super) fn short(digest: &Digest) -> u64 {
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&digest.hash()[..8]);
     u64::from_ne_bytes(bytes)

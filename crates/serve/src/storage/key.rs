@@ -17,6 +17,26 @@ impl Key {
         Self("lock".into())
     }
 
+    /// Who collects, where several servers could.
+    pub(super) fn collector() -> Self {
+        Self("collector.json".into())
+    }
+
+    /// Says that content will be removed.
+    pub(super) fn condemned(digest: &Digest) -> Self {
+        Self(format!("condemned/{}", digest_file(digest)))
+    }
+
+    /// Whether it is beside a registry that is in a bucket: what is on its way, and locks.
+    pub(super) fn is_local(&self) -> bool {
+        ["uploads", "staging", "lock"].contains(&self.0.split('/').next().unwrap_or_default())
+    }
+
+    /// Whether it is content.
+    pub(super) fn is_content(&self) -> bool {
+        self.0.starts_with("blobs/")
+    }
+
     /// Content, whoever it belongs to.
     pub(crate) fn content(digest: &Digest) -> Self {
         let hex = digest.hex();

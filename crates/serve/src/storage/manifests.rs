@@ -4,7 +4,8 @@ use super::error::{Error, Result};
 use super::key::Key;
 use super::record::{self, ManifestRecord, TagRecord};
 use super::{Storage, now_s};
-use crate::limits::MANIFEST_BYTES;
+use crate::bucket::Only;
+use crate::limits::{MANIFEST_BYTES, RECORD_BYTES};
 use crate::names::{Repository, Selector, Tag};
 use oci::Digest;
 use oci::image::Descriptor;
@@ -147,12 +148,38 @@ impl Storage {
             };
             record::write(&self.directory, &key, &record)?;
         }
+        if self.directory.was_condemned(&put.digest)? {
+            self.put_content(&put.digest, put.bytes)?;
+        }
         hold.settle(new_content, is_new);
         for tag in &put.tags {
-            let record = TagRecord { digest: put.digest.to_string(), time_s: now_s() };
-            record::write(&self.directory, &Key::tag(name, tag), &record)?;
+            if !self.give_tag(name, tag, put)? {
+                return Ok(PutDone::ConditionFailed);
+            }
         }
         Ok(PutDone::Stored)
+    }
+
+    /// Gives a tag, if it still is as it has to be: another server may have given it since that was looked at.
+    fn give_tag(&self, name: &Repository, tag: &Tag, put: &Put<'_>) -> Result<bool> {
+        let key = Key::tag(name, tag);
+        let only = match put.condition {
+            Condition::None => Only::Always,
+            Condition::Absent => Only::Absent,
+            Condition::Is(digest) => match self.directory.read_version(&key, RECORD_BYTES)? {
+                Some((bytes, version)) => {
+                    let known: TagRecord = oci::json::read(&bytes).unwrap_or_default();
+                    if known.digest != digest.to_string() {
+                        return Ok(false);
+                    }
+                    Only::Is(version)
+                }
+                None => return Ok(false),
+            },
+        };
+        let record = TagRecord { digest: put.digest.to_string(), time_s: now_s() };
+        let text = oci::json::write(&record) + "\n";
+        Ok(self.directory.write_if(&key, text.as_bytes(), &only)?.unwrap_or(true))
     }
 
     fn holds(&self, name: &Repository, put: &Put<'_>) -> Result<bool> {

@@ -37,26 +37,30 @@ mod error;
 mod key;
 mod listing;
 mod manifests;
+mod medium;
 mod record;
+mod shared;
 mod usage;
 
 pub use check::{Checked, Problem};
 pub use collector::Collected;
 pub(crate) use collector::Policy;
 pub(crate) use copies::Incoming;
+pub(crate) use directory::now_s;
 pub use directory::{Access, Durability};
-pub(crate) use directory::{Directory, now_s};
 pub use error::Error;
 pub(crate) use error::Result;
 pub(crate) use key::Key;
 pub(crate) use listing::Page;
 pub(crate) use manifests::{Condition, Put, PutDone};
+pub(crate) use medium::{Content, Medium, Object};
 pub(crate) use record::UploadRecord;
 pub(crate) use usage::Hold;
 pub use usage::Quota;
 use usage::Usage;
 
-use crate::names::{Repository, file_digest};
+use crate::bucket::Bucket;
+use crate::names::{Repository, UploadId, file_digest};
 use oci::{Algorithm, Digest};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
@@ -69,8 +73,10 @@ const LOCKS: usize = 64;
 /// An open registry.
 #[derive(Debug)]
 pub(crate) struct Storage {
-    directory: Directory,
+    directory: Medium,
     uuid: String,
+    /// Tells this server from others of the registry.
+    server: String,
     lease: Duration,
     usage: Arc<Usage>,
     /// Held by what changes manifests and tags of a repository.
@@ -84,15 +90,19 @@ impl Storage {
         access: Access,
         durability: Durability,
         lease: Duration,
+        bucket: Option<&Bucket>,
     ) -> Result<Self> {
-        let directory = Directory::open(root, access, durability)?;
+        let directory = Medium::open(root, access, durability, bucket)?;
         let uuid = record::check(&directory, root)?;
         if access == Access::Change {
             directory.sweep()?;
         }
         let usage = Usage::new(Vec::new());
         let locks = std::array::from_fn(|_| Mutex::new(()));
-        Ok(Self { directory, uuid, lease, usage, locks })
+        let server = UploadId::random();
+        let server = server.map_err(|errno| Error::os("asking for a random number", errno))?;
+        let server = server.to_string();
+        Ok(Self { directory, uuid, server, lease, usage, locks })
     }
 
     /// The same with limits to how much is in it.
@@ -142,7 +152,7 @@ impl Storage {
         &self.uuid
     }
 
-    pub(crate) fn directory(&self) -> &Directory {
+    pub(crate) fn directory(&self) -> &Medium {
         &self.directory
     }
 

@@ -1,8 +1,10 @@
 //! Records, and the one of the registry itself.
 
-use super::directory::{Access, Directory};
+use super::directory::Access;
 use super::error::{Error, Result};
 use super::key::Key;
+use super::medium::Medium;
+use crate::bucket::Only;
 use crate::limits::RECORD_BYTES;
 use crate::names::UploadId;
 use oci::json::{FromJson, ToJson};
@@ -61,21 +63,21 @@ oci::document! {
 }
 
 /// Reads a record.
-pub(crate) fn read<T: FromJson + Default>(directory: &Directory, key: &Key) -> Result<Option<T>> {
+pub(crate) fn read<T: FromJson + Default>(directory: &Medium, key: &Key) -> Result<Option<T>> {
     let Some(bytes) = directory.read(key, RECORD_BYTES)? else { return Ok(None) };
     let record = oci::json::read(&bytes).map_err(|text| Error::new(format!("{key}: {text}")))?;
     Ok(Some(record))
 }
 
 /// Writes a record.
-pub(crate) fn write(directory: &Directory, key: &Key, record: &dyn ToJson) -> Result<()> {
+pub(crate) fn write(directory: &Medium, key: &Key, record: &dyn ToJson) -> Result<()> {
     let mut text = oci::json::write(record);
     text.push('\n');
     directory.write(key, text.as_bytes())
 }
 
 /// Sees that a directory is a registry, or makes it one. Returns its UUID.
-pub(super) fn check(directory: &Directory, path: &Path) -> Result<String> {
+pub(super) fn check(directory: &Medium, path: &Path) -> Result<String> {
     let read_only = directory.access() == Access::Read;
     let shown = path.display();
     let Some(record) = read::<RegistryRecord>(directory, &Key::record())? else {
@@ -104,9 +106,10 @@ pub(super) fn check(directory: &Directory, path: &Path) -> Result<String> {
     }
 }
 
-fn make(directory: &Directory, path: &Path) -> Result<String> {
+fn make(directory: &Medium, path: &Path) -> Result<String> {
     // What a process that was killed here may have left.
-    const OWN: [&str; 5] = ["lock", "blobs", "repositories", "uploads", "staging"];
+    const OWN: [&str; 7] =
+        ["lock", "blobs", "repositories", "uploads", "staging", "condemned", "collector.json"];
     if let Some(other) = directory.top()?.iter().find(|name| !OWN.contains(&name.as_str())) {
         let text = format!("{}: is not a registry, and not empty: `{other}`", path.display());
         return Err(Error::new(text).with_hint("choose an empty directory with --root"));
@@ -118,6 +121,10 @@ fn make(directory: &Directory, path: &Path) -> Result<String> {
         UploadId::random().map_err(|errno| Error::os("asking for a random number", errno))?;
     let record =
         RegistryRecord { format: FORMAT, uuid: uuid.to_string(), ..RegistryRecord::default() };
-    write(directory, &Key::record(), &record)?;
-    Ok(record.uuid)
+    let text = oci::json::write(&record) + "\n";
+    match directory.write_if(&Key::record(), text.as_bytes(), &Only::Absent)? {
+        // Another server has made it at the same moment.
+        Some(false) => check(directory, path),
+        _ => Ok(record.uuid),
+    }
 }

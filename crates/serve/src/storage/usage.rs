@@ -74,6 +74,11 @@ impl Usage {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forgets what was counted.
+    pub(super) fn clear(&self) {
+        self.used().fill(0);
+    }
+
     /// Counts what is there without asking whether it may be.
     pub(super) fn count(&self, name: Option<&Repository>, bytes: u64) {
         self.change(name, |used| used.saturating_add(bytes));

@@ -145,10 +145,12 @@ fn a_check_finds_damage_and_takes_it_away() {
     registry.put_image("b", "v", b"other");
     let root = registry.root();
     // While it is served, too.
-    let checked = crate::check(&root, false).unwrap();
+    let checked = crate::check(&root, None, false).unwrap();
     assert_eq!((checked.repositories, checked.manifests, checked.blobs), (2, 2, 5));
     assert_eq!(checked.problems, []);
-    let Err(error) = crate::check(&root, true) else { panic!("it repaired a served registry") };
+    let Err(error) = crate::check(&root, None, true) else {
+        panic!("it repaired a served registry")
+    };
     assert!(error.to_string().contains("another process serves"), "{error}");
 
     let hex = sha("layer").hex();
@@ -161,7 +163,7 @@ fn a_check_finds_damage_and_takes_it_away() {
     let place = registry.place.clone();
     drop(registry);
     let what = |repair: bool| -> Vec<(String, bool)> {
-        let problems = crate::check(&root, repair).unwrap().problems;
+        let problems = crate::check(&root, None, repair).unwrap().problems;
         problems.into_iter().map(|it| (format!("{}: {}", it.place, it.what), it.repaired)).collect()
     };
     let found = what(false);

@@ -262,7 +262,7 @@ fn see(place: &Arc<Place>, known: &Known) {
             assert_eq!(answer.status, 404, "{name}:{tag}");
         }
     }
-    let problems = crate::check(&registry.root(), false).unwrap().problems;
+    let problems = crate::check(&registry.root(), None, false).unwrap().problems;
     assert_eq!(problems, []);
 }
 

@@ -1,6 +1,7 @@
 //! A server on a directory of its own, and a client that sends just what it is told to.
 
 mod access;
+mod bucket;
 mod caching;
 mod collecting;
 mod crash;

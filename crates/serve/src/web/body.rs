@@ -1,7 +1,11 @@
 //! Bodies of answers: nothing, some bytes, or a part of a file that is read as the client takes it.
 
 use crate::cache::Growth;
-use crate::limits::{READ_BUFFERS, READ_BYTES, READ_SMALL_BYTES};
+use crate::limits::{
+    OBJECT_READ_BUFFERS, OBJECT_READ_BYTES, OBJECT_READ_SMALL_BYTES, READ_BUFFERS, READ_BYTES,
+    READ_SMALL_BYTES,
+};
+use crate::storage::{Content, Object};
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use std::io;
 use std::pin::Pin;
@@ -34,11 +38,25 @@ impl Body {
         Self::File(Box::new(FileBody {
             growth,
             waiting: None,
-            file: Some(file),
+            file: Some(Content::File(file)),
             left: length,
             buffers: buffers.clone(),
             reading: None,
             may_wait: false,
+        }))
+    }
+
+    /// A part of an object, from where it stands.
+    pub(crate) fn object(object: Object, length: u64, buffers: &Arc<Buffers>) -> Self {
+        Self::File(Box::new(FileBody {
+            growth: None,
+            waiting: None,
+            file: Some(Content::Object(object)),
+            left: length,
+            buffers: buffers.clone(),
+            reading: None,
+            // It always waits for the network.
+            may_wait: true,
         }))
     }
 
@@ -83,12 +101,12 @@ impl HttpBody for Body {
     }
 }
 
-type Read = (Fd, io::Result<Bytes>);
+type Read = (Content, io::Result<Bytes>);
 
 /// A part of a file. The client's reading is what drives it: it never has more than one buffer.
 pub(crate) struct FileBody {
     /// Not there while it is read.
-    file: Option<Fd>,
+    file: Option<Content>,
     left: u64,
     /// How far the file is, if it is not whole yet. Not there while it is waited for.
     growth: Option<Growth>,
@@ -137,13 +155,16 @@ impl FileBody {
                 Err(error) => return Poll::Ready(Some(Err(error))),
             },
         };
-        if let Some(file) = self.file.take() {
+        if let Some(mut file) = self.file.take() {
             // What is in memory needs no thread that may wait for the disk.
-            if !self.may_wait {
-                match self
-                    .buffers
-                    .read(&file, ready, |file, buffer| sys::fs::read_cached(file, buffer))
-                {
+            if !self.may_wait
+                && let Content::File(cached) = &file
+            {
+                let read = |buffer: &mut [u8]| {
+                    let count = sys::fs::read_cached(cached, buffer);
+                    count.map_err(|errno| io::Error::from_raw_os_error(errno.0))
+                };
+                match self.buffers.read(ready, read) {
                     Ok(bytes) => {
                         self.advance(bytes.len() as u64);
                         self.file = Some(file);
@@ -154,7 +175,8 @@ impl FileBody {
             }
             let buffers = self.buffers.clone();
             self.reading = Some(tokio::task::spawn_blocking(move || {
-                let read = buffers.read(&file, ready, |file, buffer| sys::fs::read(file, buffer));
+                let read =
+                    buffers.read(ready, |buffer| file.read(buffer).map_err(io::Error::other));
                 (file, read)
             }));
         }
@@ -172,9 +194,20 @@ impl FileBody {
 }
 
 /// Buffers for reading files, which are used again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Buffers {
     pool: Mutex<Pool>,
+    /// How large they are, how many there are, and what there is when all are in use.
+    size: usize,
+    count: usize,
+    small: usize,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        let pool = Mutex::default();
+        Self { pool, size: READ_BYTES, count: READ_BUFFERS, small: READ_SMALL_BYTES }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -184,23 +217,27 @@ struct Pool {
 }
 
 impl Buffers {
+    /// Those for objects: each piece is a request.
+    pub(crate) fn of_objects() -> Self {
+        let (size, count) = (OBJECT_READ_BYTES, OBJECT_READ_BUFFERS);
+        Self { pool: Mutex::default(), size, count, small: OBJECT_READ_SMALL_BYTES }
+    }
+
     /// Reads the next piece of a file, at most `left` bytes, and one at least.
     fn read(
         self: &Arc<Self>,
-        file: &Fd,
         left: u64,
-        read: fn(&Fd, &mut [u8]) -> sys::Result<usize>,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
     ) -> io::Result<Bytes> {
         let size = usize::try_from(left).unwrap_or(usize::MAX);
-        let large = if size > READ_SMALL_BYTES { self.take() } else { None };
+        let large = if size > self.small { self.take() } else { None };
         let mut buffer = large.unwrap_or_else(|| Buffer {
-            bytes: vec![0; READ_SMALL_BYTES.min(size)],
+            bytes: vec![0; self.small.min(size)],
             used: 0,
             home: None,
         });
         let wanted = buffer.bytes.len().min(size);
-        let count = read(file, &mut buffer.bytes[..wanted])
-            .map_err(|errno| io::Error::from_raw_os_error(errno.0))?;
+        let count = read(&mut buffer.bytes[..wanted])?;
         if count == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file was cut"));
         }
@@ -213,10 +250,10 @@ impl Buffers {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = match pool.free.pop() {
             Some(bytes) => bytes,
-            None if pool.made < READ_BUFFERS => {
+            None if pool.made < self.count => {
                 pool.made += 1;
                 drop(pool);
-                vec![0; READ_BYTES]
+                vec![0; self.size]
             }
             None => return None,
         };

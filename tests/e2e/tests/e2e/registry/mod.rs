@@ -1,5 +1,6 @@
 //! `tare registry serve`, with real clients and registries.
 
+mod bucket;
 mod copies;
 
 use e2e::images::Yard;
