@@ -41,7 +41,7 @@ impl Help {
                 other
                     if !other.starts_with(' ') && section != Section::Text && !other.is_empty() =>
                 {
-                    Some(Section::Other)
+                    Some(if is_of_options(other) { Section::Options } else { Section::Other })
                 }
                 _ => None,
             };
@@ -88,6 +88,13 @@ impl Help {
     }
 }
 
+/// Whether a heading is that of some of the verb's options: not of those that every verb has, of those that are only
+/// refused, or of what is behind them.
+fn is_of_options(heading: &str) -> bool {
+    let others = ["Store:", "Example:", "Examples:"];
+    heading.ends_with(':') && !heading.ends_with("(not yet):") && !others.contains(&heading)
+}
+
 fn append(text: &mut String, words: &str) {
     if !text.is_empty() {
         text.push(' ');
@@ -101,6 +108,14 @@ mod tests {
 
     fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
         list.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect()
+    }
+
+    #[test]
+    fn options_have_headings() {
+        let text = "Do it\n\nUsage: prog run [OPTIONS]\n\nOptions:\n  --keep  stay\n\nWatching and more:\n  \
+                    --log FILE  lines\n\nSigning (not yet):\n  --sign  it\n\nStore:\n  --root DIR  all\n\nExample:\n  prog run\n";
+        let help = Help::parse(text);
+        assert_eq!(help.options, pairs(&[("--keep", "stay"), ("--log FILE", "lines")]));
     }
 
     #[test]

@@ -19,9 +19,9 @@ pub(super) struct Gc {
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
     #[command(flatten)]
-    bucket: BucketArgs,
-    #[command(flatten)]
     keep: Keep,
+    #[command(flatten)]
+    bucket: BucketArgs,
 }
 
 /// How long things are kept.
@@ -75,11 +75,11 @@ pub(super) struct Check {
     /// Directory of the registry
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
-    #[command(flatten)]
-    bucket: BucketArgs,
     /// Remove what is damaged, so that the next push brings it anew
     #[arg(long)]
     repair: bool,
+    #[command(flatten)]
+    bucket: BucketArgs,
 }
 
 pub(super) fn check(arguments: &Check) -> Result<()> {

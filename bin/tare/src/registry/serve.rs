@@ -44,14 +44,6 @@ pub(super) struct Serve {
     #[arg(long)]
     no_sync: bool,
     #[command(flatten)]
-    access: AccessArgs,
-    #[command(flatten)]
-    bucket: BucketArgs,
-    #[command(flatten)]
-    proxy: ProxyArgs,
-    #[command(flatten)]
-    observe: ObserveArgs,
-    #[command(flatten)]
     keep: Keep,
     /// Time between two looks for what nothing refers to; 0 for none
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = age::parse)]
@@ -69,6 +61,14 @@ pub(super) struct Serve {
     /// Time for requests to end after SIGTERM
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = age::parse)]
     drain: Duration,
+    #[command(flatten)]
+    access: AccessArgs,
+    #[command(flatten)]
+    bucket: BucketArgs,
+    #[command(flatten)]
+    proxy: ProxyArgs,
+    #[command(flatten)]
+    observe: ObserveArgs,
 }
 
 pub(super) fn run(arguments: &Serve) -> Result<()> {
