@@ -52,6 +52,8 @@ pub struct Encoder<W: Write> {
     spare: Vec<Vec<u8>>,
     sent: u64,
     written: u64,
+    /// Where each written block ends in the output, while somebody wants to know.
+    ends: Option<Vec<u64>>,
     /// How many of those between have taken room.
     entered: usize,
     waiting: BTreeMap<u64, Vec<u8>>,
@@ -76,6 +78,7 @@ impl<W: Write> Encoder<W> {
             spare: Vec::new(),
             sent: 0,
             written: 0,
+            ends: None,
             entered: 0,
             waiting: BTreeMap::new(),
             results,
@@ -83,13 +86,29 @@ impl<W: Write> Encoder<W> {
         }
     }
 
+    /// Ends the block here, so that what follows can be unpacked without what came before (of zstd: each block
+    /// is a frame). Returns the number of the next block.
+    pub fn cut(&mut self) -> Result<u64> {
+        self.ends.get_or_insert_default();
+        if !self.block.is_empty() {
+            self.send()?;
+        }
+        Ok(self.sent)
+    }
+
     /// Writes the end; returns the output.
-    pub fn finish(mut self) -> Result<W> {
+    pub fn finish(self) -> Result<W> {
+        self.finish_with_ends().map(|(output, _)| output)
+    }
+
+    /// The same, with where each block ends in the output; nothing without [`Self::cut`].
+    pub fn finish_with_ends(mut self) -> Result<(W, Vec<u64>)> {
         self.send()?;
         while self.written < self.sent {
             self.take_one()?;
         }
-        self.output.take().ok_or_else(|| Error::corrupt("finished twice"))
+        let output = self.output.take().ok_or_else(|| Error::corrupt("finished twice"))?;
+        Ok((output, self.ends.take().unwrap_or_default()))
     }
 
     fn write_out(&mut self, bytes: &[u8]) -> Result<()> {
@@ -108,7 +127,9 @@ impl<W: Write> Encoder<W> {
             self.take_one()?;
         }
         let spare = self.spare.pop();
-        let next = spare.unwrap_or_else(|| Vec::with_capacity(self.codec.block_bytes()));
+        // Blocks that somebody cuts are mostly small.
+        let bytes = if self.ends.is_some() { 0 } else { self.codec.block_bytes() };
+        let next = spare.unwrap_or_else(|| Vec::with_capacity(bytes));
         let block = std::mem::replace(&mut self.block, next);
         let (codec, number, done) = (self.codec, self.sent, self.results.clone());
         self.sent += 1;
@@ -125,6 +146,9 @@ impl<W: Write> Encoder<W> {
         self.waiting.insert(done.number, done.packed?);
         while let Some(packed) = self.waiting.remove(&self.written) {
             self.write_out(&packed)?;
+            if let Some(ends) = &mut self.ends {
+                ends.push(ends.last().copied().unwrap_or_default() + packed.len() as u64);
+            }
             self.written += 1;
             if self.entered > 0 {
                 self.entered -= 1;
