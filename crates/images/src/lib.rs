@@ -14,6 +14,7 @@
 
 mod artifact;
 mod change;
+mod chunked;
 mod configuration;
 mod copy;
 mod diff;

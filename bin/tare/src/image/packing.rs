@@ -13,6 +13,7 @@ pub(crate) type Level = u8;
 pub(crate) enum Packing {
     Gzip,
     Zstd,
+    /// zstd with a table of contents, by which podman fetches only the files that it lacks
     #[value(name = "zstd:chunked")]
     ZstdChunked,
 }
@@ -51,13 +52,7 @@ impl Packing {
         level: Option<Level>,
     ) -> Result<Option<Compression>> {
         let (most, usual) = match format {
-            Some(Self::Zstd) => (20, 3),
-            Some(Self::ZstdChunked) => {
-                return Err(Failure::new(
-                    "zstd:chunked: layers with a table of contents are read, and not written yet",
-                )
-                .hint("zstd makes layers of the same size"));
-            }
+            Some(Self::Zstd | Self::ZstdChunked) => (20, 3),
             Some(Self::Gzip) | None => (9, 4),
         };
         if level.is_some_and(|level| !(1..=most).contains(&level)) {
@@ -68,6 +63,7 @@ impl Packing {
         Ok(match (format, level) {
             (None, None) => None,
             (Some(Self::Zstd), _) => Some(Compression::Zstd(chosen)),
+            (Some(Self::ZstdChunked), _) => Some(Compression::ZstdChunked(chosen)),
             _ => Some(Compression::Gzip(chosen)),
         })
     }

@@ -119,6 +119,10 @@ impl<W: Write> Encoder<W> {
     }
 
     fn send(&mut self) -> Result<()> {
+        // What is done gives its room to others, also where little is sent.
+        while let Ok(done) = self.done.try_recv() {
+            self.take(done)?;
+        }
         while self.sent > self.written {
             if self.packers.try_enter() {
                 self.entered += 1;
@@ -138,7 +142,10 @@ impl<W: Write> Encoder<W> {
 
     fn take_one(&mut self) -> Result<()> {
         let done = self.done.recv();
-        let mut done = done.map_err(|_| Error::corrupt("the packing threads have stopped"))?;
+        self.take(done.map_err(|_| Error::corrupt("the packing threads have stopped"))?)
+    }
+
+    fn take(&mut self, mut done: Done) -> Result<()> {
         done.block.clear();
         if self.spare.is_empty() {
             self.spare.push(done.block);

@@ -1,6 +1,7 @@
 //! Layers and other content on their way: as they are, wherever they can be had.
 
 use super::{Compression, Copying, GZIP, Layer, end_of};
+use crate::chunked::is_chunked;
 use crate::error::{Error, Kind, Result};
 use crate::progress::{End, Step, Told};
 use oci::Digest;
@@ -96,6 +97,7 @@ impl Copying<'_> {
                 .with_hint("without --preserve-digests it is packed anew"));
         }
         let packing = match kind {
+            Some(Packing::Zstd) if is_chunked(descriptor) => Compression::ZstdChunked(3),
             Some(Packing::Zstd) => Compression::Zstd(3),
             _ => GZIP,
         };

@@ -11,6 +11,7 @@ mod pack;
 
 use beside::Moved;
 
+use crate::chunked::is_chunked;
 use crate::error::{Error, Kind, Result};
 use crate::gate::Gate;
 use crate::instances::Instances;
@@ -39,6 +40,8 @@ pub enum Compression {
     Gzip(u8),
     /// zstd, with a level from 1 to 19.
     Zstd(u8),
+    /// The same, with a table of contents.
+    ZstdChunked(u8),
 }
 
 /// What happens to layers on their way.
@@ -410,12 +413,13 @@ impl Copying<'_> {
                 }
             }
         };
-        (wanted.packing() != packed).then_some(wanted)
+        let lacks_table = matches!(wanted, Compression::ZstdChunked(_)) && !is_chunked(layer);
+        (wanted.packing() != packed || lacks_table).then_some(wanted)
     }
 
     /// The format of a manifest. Docker's has no layers with zstd: who wants these gets OCI's.
     fn format(&self, own: Format) -> Result<Format> {
-        let zstd = matches!(self.options.compression, Some(Compression::Zstd(_)))
+        let zstd = self.options.compression.is_some_and(|it| it.packing() == Packing::Zstd)
             && (self.takes.packs_layers || self.options.layers == Layers::Packed);
         let said = self.options.format.or(self.takes.format);
         match (said, zstd && !self.takes.plain_layers) {
@@ -435,7 +439,7 @@ impl Compression {
         match self {
             Self::None => Packing::None,
             Self::Gzip(_) => Packing::Gzip,
-            Self::Zstd(_) => Packing::Zstd,
+            Self::Zstd(_) | Self::ZstdChunked(_) => Packing::Zstd,
         }
     }
 }

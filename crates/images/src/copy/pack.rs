@@ -1,6 +1,7 @@
 //! Layers that are packed anew on their way.
 
 use super::{Compression, Copying, Layer};
+use crate::chunked;
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{self, pipe};
 use crate::progress::{Bar, End, Step};
@@ -10,7 +11,7 @@ use crate::unpack::digest_of;
 use archive::compression::{Codec, Encoder, Packers};
 use archive::{Limits, Sum, Sums, pass};
 use oci::image::Descriptor;
-use oci::{Algorithm, Digest};
+use oci::{Algorithm, Digest, Map};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -99,12 +100,16 @@ impl Copying<'_> {
             }
             (making.join().unwrap_or_else(lost), spooled)
         });
-        match (made, spooled) {
+        let annotations = match (made, spooled) {
             (Err(error), Err(own)) if error.to_string().contains(NOBODY_READS) => return Err(own),
             (Err(error), _) => return Err(error),
-            (Ok(()), spooled) => spooled?,
-        }
-        let packed = hashed.finish(media_type);
+            (Ok(annotations), spooled) => {
+                spooled?;
+                annotations
+            }
+        };
+        let mut packed = hashed.finish(media_type);
+        add(&mut packed, annotations);
         let digest = *packed.verifiable()?;
         if !self.is_there(&packed, &digest)? {
             self.sink.put_blob(&packed, &mut spool.read())?;
@@ -130,14 +135,18 @@ impl Copying<'_> {
             (making.join().unwrap_or_else(lost), put)
         });
         match (made, put) {
-            (Ok(()), put) => Ok(put?),
+            (Ok(annotations), put) => {
+                let mut packed = put?;
+                add(&mut packed, annotations);
+                Ok(packed)
+            }
             // It has stopped because nobody read on.
             (Err(error), Err(put)) if error.to_string().contains(NOBODY_READS) => Err(put.into()),
             (Err(error), _) => Err(error),
         }
     }
 
-    /// Writes a layer into a pipe, packed.
+    /// Writes a layer into a pipe, packed. Returns the annotations that it has then.
     fn make(
         &self,
         layer: &Layer<'_>,
@@ -145,11 +154,14 @@ impl Copying<'_> {
         target: Compression,
         writer: pipe::Writer,
         bar: &dyn Bar,
-    ) -> Result<()> {
+    ) -> Result<Map> {
         let codec = match target {
             Compression::None => None,
             Compression::Gzip(level) => Some(Codec::Gzip { level }),
             Compression::Zstd(level) => Some(Codec::Zstd { level }),
+            Compression::ZstdChunked(level) => {
+                return self.make_chunked(layer, diff_id, level, writer, bar);
+            }
         };
         let (writer, written) = match codec {
             None => {
@@ -166,14 +178,32 @@ impl Copying<'_> {
                 }
             }
         };
-        let result = match &written {
-            Ok(()) => Ok(()),
-            Err(error) => Err(io::Error::other(error.to_string())),
-        };
-        match (written, writer.finish(result)) {
-            (Ok(()), Err(_)) => Err(Error::new(Kind::Os, NOBODY_READS)),
-            (written, _) => written,
-        }
+        end(writer, written).map(|()| Map::new())
+    }
+
+    /// The same, with a table of contents: the archive is looked into on its way.
+    fn make_chunked(
+        &self,
+        layer: &Layer<'_>,
+        diff_id: &Digest,
+        level: u8,
+        writer: pipe::Writer,
+        bar: &dyn Bar,
+    ) -> Result<Map> {
+        let packers = self.packers()?;
+        let (writer, annotations) = pipe::piped(
+            |plain| self.write_plain(layer, diff_id, plain, bar),
+            |plain| chunked::pack(io::BufReader::new(plain), level, &packers, writer),
+        )?;
+        end(writer, Ok(()))?;
+        Ok(annotations.unwrap_or_else(|why| {
+            let text = format!(
+                "layer {} has no table of contents, and is packed with zstd: {why}",
+                layer.descriptor.digest
+            );
+            self.options.progress.note(&text);
+            Map::new()
+        }))
     }
 
     /// The threads that pack: as many for all layers as for one.
@@ -221,6 +251,24 @@ impl Copying<'_> {
                 Err(Error::new(Kind::Corrupt, text))
             }
         }
+    }
+}
+
+fn add(packed: &mut Descriptor, annotations: Map) {
+    for (key, value) in annotations.iter() {
+        packed.annotations.insert(key.clone(), value.clone());
+    }
+}
+
+/// Says how a stream has ended, to whoever reads it.
+fn end(writer: pipe::Writer, written: Result<()>) -> Result<()> {
+    let result = match &written {
+        Ok(()) => Ok(()),
+        Err(error) => Err(io::Error::other(error.to_string())),
+    };
+    match (written, writer.finish(result)) {
+        (Ok(()), Err(_)) => Err(Error::new(Kind::Os, NOBODY_READS)),
+        (written, _) => written,
     }
 }
 

@@ -161,6 +161,35 @@ fn layers_are_packed_as_a_push_says() {
 }
 
 #[test]
+fn layers_get_a_table_of_contents_once() {
+    const CHECKSUM: &str = "io.github.containers.zstd-chunked.manifest-checksum";
+    let scratch = Scratch::new();
+    scratch.image("app:1", &["seq 3000 > a; ln -s a b", "mkdir d; seq 100 > d/e"]);
+    let id = scratch.ok(&["images", "-q", "--no-trunc", "app:1"]);
+    let chunked = ["--compression-format", "zstd:chunked"];
+    let raw = |place: &str| json_of(&scratch.ok(&["inspect", "--raw", place]));
+    scratch.ok(&[&["push", "-q"], &chunked[..], &["app:1", "oci:a:one"]].concat());
+    let first = raw("oci:a:one");
+    for layer in first["layers"].as_array().unwrap() {
+        assert!(layer["annotations"][CHECKSUM].is_string(), "{layer}");
+    }
+    // What has one is left alone; what is in zstd without one is packed anew.
+    let copy = ["copy", "-q", "--dest-compress-format", "zstd:chunked"];
+    scratch.ok(&[&copy[..], &["oci:a:one", "oci:a:two"]].concat());
+    assert_eq!(raw("oci:a:two"), first);
+    scratch.ok(&["push", "-q", "--compression-format", "zstd", "app:1", "oci:a:plain"]);
+    assert_eq!(raw("oci:a:plain")["layers"][0]["annotations"], Value::Null);
+    scratch.ok(&[&copy[..], &["oci:a:plain", "oci:a:three"]].concat());
+    assert_eq!(raw("oci:a:three"), first);
+    // To everybody else it is a layer in zstd.
+    scratch.ok(&["rmi", "--all"]);
+    assert_eq!(scratch.ok(&["pull", "-q", "oci:a:one"]), id["sha256:".len()..]);
+    scratch.ok(&["push", "-q", "one", "oci:a:again"]);
+    assert_eq!(raw("oci:a:again"), first);
+    assert_eq!(scratch.ok(&["fsck", "--full"]), "the store is in order");
+}
+
+#[test]
 fn a_registry_is_asked_when_the_policy_says() {
     let yard = with_both();
     let text = yard.fails(&["pull", "--policy", "never", "127.0.0.1:1/x"]);

@@ -129,7 +129,7 @@ fn layers_are_packed_as_the_options_say() {
     check("plain", &["--dest-compress-level=9"], "oci", Ok("+gzip"));
     check("plain", &["--dest-precompute-digests"], "oci", Ok("+gzip"));
     check("plain", &["--dest-compress-level=10"], "oci", Err("has to be from 1 to 9"));
-    check("gzip", &["--dest-compress-format=zstd:chunked"], "oci", Err("not written yet"));
+    check("gzip", &["--dest-compress-format=zstd:chunked"], "oci", Ok("+zstd"));
     let both = ["--dest-compress-format=zstd", "--format=v2s2"];
     check("gzip", &both, "oci", Err("has no layers packed with zstd"));
     let kept = ["--preserve-digests", "--dest-decompress"];
