@@ -1,9 +1,10 @@
 //! Many processes at one store: what they share, and what is left of those that are killed.
 
 use e2e::images::{DockerRegistry, Recorder, Sample, Yard, tar};
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const THREE: Sample =
     Sample { text: "three", architectures: &["amd64"], layers: 3, packed: true, bytes: 200_000 };
@@ -24,8 +25,11 @@ fn many_that_pull_the_same_image_fetch_each_layer_once() {
     let yard = Yard::new();
     let Some(registry) = DockerRegistry::start(TEST, &yard) else { return };
     THREE.write(&yard.path("layout"), "three");
-    let place = registry.place("team/three:1");
-    yard.fine(&["copy", "-q", &format!("oci:{}:three", yard.path("layout")), &place]);
+    let source = format!("oci:{}:three", yard.path("layout"));
+    yard.fine(&["copy", "-q", &source, &registry.place("team/three:1")]);
+    // The registry is asked through somebody who counts.
+    let counting = Recorder::before(&registry);
+    let place = format!("docker://{}/team/three:1", counting.host());
     let pulls: Vec<Child> = (0..PROCESSES).map(|_| start(&yard, &["pull", &place])).collect();
     let mut fetched = 0;
     for pull in pulls {
@@ -35,6 +39,60 @@ fn many_that_pull_the_same_image_fetch_each_layer_once() {
         fetched += text.lines().filter(|line| line.starts_with("Copying blob")).count();
     }
     assert_eq!(fetched, THREE.layers);
+    // Each layer, and the configuration, which is small enough to be looked at by everybody.
+    let index = yard.fine(&["inspect", "--raw", &place]);
+    let manifest: serde_json::Value = serde_json::from_str(&index).unwrap();
+    let asked = counting.take();
+    for layer in manifest["layers"].as_array().unwrap() {
+        let digest = layer["digest"].as_str().unwrap();
+        let count = asked.iter().filter(|it| it.starts_with("GET") && it.ends_with(digest)).count();
+        assert_eq!(count, 1, "{digest}: {asked:?}");
+    }
+}
+
+/// The shortest of so many calls: what else the machine does makes others longer.
+fn shortest(yard: &Yard, count: usize, mut goes_on: impl FnMut() -> bool) -> Option<Duration> {
+    let mut all = Vec::new();
+    while all.len() < count && goes_on() {
+        let began = Instant::now();
+        yard.fine(&["images", "-q"]);
+        if goes_on() {
+            all.push(began.elapsed());
+        }
+    }
+    (all.len() >= 3).then(|| all.into_iter().min()).flatten()
+}
+
+/// Whoever lists takes no lock, and waits for nobody.
+#[test]
+fn images_are_listed_while_others_pull_and_hold_every_lock() {
+    const CALLS: usize = 20;
+    // Whoever waits for a pull waits for seconds; on a busy machine others take their time, too. Alone on one
+    // (TARE_E2E_ROUNDS=1) there is no excuse.
+    let slack = Duration::from_millis(if e2e::rounds(0) > 0 { 2 } else { 1000 });
+    let yard = Yard::new();
+    THREE.write(&yard.path("layout"), "three");
+    yard.fine(&["pull", "-q", &format!("oci:{}:three", yard.path("layout"))]);
+    let script = "head -c 60000000 /dev/urandom > huge; tar -cf huge.tar huge";
+    assert!(yard.shell(script).status().unwrap().success());
+    let idle = shortest(&yard, CALLS, || true).unwrap();
+    // An import is a pull of one layer that need not come from anywhere.
+    let mut pull = start(&yard, &["import", "-q", "huge.tar"]);
+    let busy = shortest(&yard, CALLS, || pull.try_wait().unwrap().is_none());
+    assert!(pull.wait().unwrap().success());
+    // On a machine that pulls it in no time there is nothing to compare.
+    if let Some(busy) = busy {
+        e2e::report(&format!("images: {idle:?}, while a pull runs {busy:?}"));
+        assert!(busy <= 2 * idle + slack, "{idle:?}, while a pull runs {busy:?}");
+    }
+    let held = ["gate", "lock"].map(|name| {
+        let lock = File::open(yard.path(&format!("store/{name}"))).unwrap();
+        lock.lock().unwrap();
+        lock
+    });
+    let locked = shortest(&yard, CALLS, || true).unwrap();
+    assert!(locked <= 2 * idle + slack, "{idle:?}, with all locks held {locked:?}");
+    drop(held);
 }
 
 #[test]
