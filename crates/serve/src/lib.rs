@@ -17,6 +17,7 @@ mod cache;
 mod error;
 mod fault;
 mod housekeeping;
+pub mod inputs;
 pub mod limits;
 mod names;
 mod observe;

@@ -38,6 +38,7 @@ mod error;
 mod file;
 pub mod hash;
 pub mod import;
+pub mod inputs;
 pub mod layout;
 pub mod lookaside;
 pub mod names;

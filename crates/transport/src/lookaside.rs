@@ -40,6 +40,12 @@ impl Lookaside {
         Ok(all)
     }
 
+    /// Reads one file.
+    pub(crate) fn read(path: &Path, text: &str) -> Result<Self> {
+        let mut all = Self::default();
+        all.add(path, text).map(|()| all)
+    }
+
     fn add(&mut self, path: &Path, text: &str) -> Result<()> {
         let root = yaml::read(text).map_err(|error| Error::in_file(path, error))?;
         for (key, node) in members(path, "the file", root)? {

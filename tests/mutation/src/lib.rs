@@ -137,21 +137,28 @@ mod tests {
 
     /// As many as take a few seconds without optimisation; `cargo xtask fuzz` runs a million.
     const CASES: u64 = 10_000;
+    /// For what is slow then: YAML, TOML.
+    const FEWER_CASES: u64 = 1000;
 
     fn check(input: impl Into<Subject>) {
+        check_some(input, CASES);
+    }
+
+    fn check_some(input: impl Into<Subject>, cases: u64) {
         let input = input.into();
         let corpus = Corpus::load(input).unwrap();
         for file in corpus.files() {
-            assert!(input.feed(file).unwrap(), "{}", input.name());
+            let text = String::from_utf8_lossy(file);
+            assert!(input.feed(file).unwrap(), "{}: {text}", input.name());
         }
         let mut tally = Tally::default();
-        for number in 0..CASES {
+        for number in 0..cases {
             let fed = corpus.feed(1, number);
             tally =
                 tally.with(fed.unwrap_or_else(|why| panic!("{} {number}: {why}", input.name())));
         }
         // Cases that are all refused at the door would test nothing behind it.
-        assert!(tally.taken * 20 > CASES, "{}: {tally:?}", input.name());
+        assert!(tally.taken * 60 > cases, "{}: {tally:?}", input.name());
     }
 
     #[test]
@@ -199,6 +206,21 @@ mod tests {
     #[test]
     fn damaged_templates_are_taken_or_refused() {
         check(Subject::Template);
+    }
+
+    #[test]
+    fn damaged_words_of_registries_are_taken_or_refused() {
+        use transport::inputs::Input;
+        for input in Input::ALL {
+            check_some(Subject::Transport(input), FEWER_CASES);
+        }
+    }
+
+    #[test]
+    fn damaged_files_and_requests_of_a_registry_are_taken_or_refused() {
+        for input in serve::inputs::Input::ALL {
+            check_some(Subject::Serve(input), FEWER_CASES);
+        }
     }
 
     #[test]

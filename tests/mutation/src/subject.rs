@@ -1,5 +1,5 @@
-//! What is fed: the runtime's inputs, archives, images in archives, places of images, and templates
-//! of output.
+//! What is fed: the inputs of the runtime, of the registry client and of the registry, archives, images
+//! in archives, places of images, and templates of output.
 
 use archive::index::Builder;
 use archive::tar::Reader;
@@ -17,6 +17,10 @@ use transport::place::{ArchiveSelect, Place};
 pub enum Subject {
     /// One of the runtime's.
     Runtime(Input),
+    /// One of what reads images and what is said about them.
+    Transport(transport::inputs::Input),
+    /// One of the registry's.
+    Serve(serve::inputs::Input),
     /// A tar file.
     Tar,
     /// An image in an archive, docker's or a layout.
@@ -48,18 +52,19 @@ const BLOCK: usize = 512;
 impl Subject {
     /// Every kind.
     pub fn all() -> impl Iterator<Item = Self> {
-        Input::ALL.into_iter().map(Self::Runtime).chain([
-            Self::Tar,
-            Self::Image,
-            Self::Place,
-            Self::Template,
-        ])
+        let own = [Self::Tar, Self::Image, Self::Place, Self::Template];
+        let runtime = Input::ALL.into_iter().map(Self::Runtime);
+        let transport = transport::inputs::Input::ALL.into_iter().map(Self::Transport);
+        let serve = serve::inputs::Input::ALL.into_iter().map(Self::Serve);
+        runtime.chain(own).chain(transport).chain(serve)
     }
 
     /// The name of its corpus.
     pub fn name(self) -> &'static str {
         match self {
             Self::Runtime(input) => input.name(),
+            Self::Transport(input) => input.name(),
+            Self::Serve(input) => input.name(),
             Self::Tar => "tar",
             Self::Image => "image",
             Self::Place => "place",
@@ -71,6 +76,8 @@ impl Subject {
     pub fn feed(self, bytes: &[u8]) -> Result<bool, String> {
         match self {
             Self::Runtime(input) => Ok(matches!(input.feed(bytes)?, Outcome::Taken)),
+            Self::Transport(input) => input.feed(bytes),
+            Self::Serve(input) => input.feed(bytes),
             Self::Tar => feed_tar(bytes),
             Self::Image => feed_image(bytes),
             Self::Place => feed_places(bytes),

@@ -27,7 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("e2e", &["archive", "oci", "skips", "sys", "transport"]),
     ("floor", &["rt", "sys"]),
-    ("mutation", &["archive", "runtime", "template", "transport"]),
+    ("mutation", &["archive", "runtime", "serve", "template", "transport"]),
     ("skips", &[]),
     ("xtask", &["oci", "runtime", "skips", "sys", "transport"]),
 ];

@@ -26,6 +26,31 @@ use rules::Rules;
 use std::path::PathBuf;
 use token::{Granted, Tokens};
 
+/// For [`crate::inputs`].
+pub(crate) fn feed_passwords(bytes: &[u8]) -> Result<(), String> {
+    htpasswd::Users::parse(bytes).map(drop)
+}
+
+/// For [`crate::inputs`].
+pub(crate) fn feed_rules(bytes: &[u8]) -> Result<(), String> {
+    let rules = Rules::parse(bytes)?;
+    let name = Repository::parse("a/b").ok_or("no name")?;
+    let _ = rules.allow(None, &name, Action::Pull);
+    Ok(())
+}
+
+/// For [`crate::inputs`]: no key has signed nothing.
+pub(crate) fn feed_keys(bytes: &[u8]) -> Result<(), String> {
+    let keys = keys::Keys::parse(bytes)?;
+    match ["RS256", "ES256", "EdDSA", "HS256", "none", ""]
+        .iter()
+        .any(|algorithm| keys.verify(algorithm, "", b"a.b", b""))
+    {
+        true => panic!("an empty signature is one"),
+        false => Ok(()),
+    }
+}
+
 /// How clients say who they are.
 #[derive(Clone, Debug, Default)]
 pub enum Scheme {

@@ -25,13 +25,18 @@ oci::document! {
 /// Reads a file; `None` when there is none.
 pub(super) fn read(path: &Path, legacy: bool) -> Result<Option<Content>> {
     let Some(bytes) = crate::file::read(path)? else { return Ok(None) };
+    parse(path, &bytes, legacy)
+}
+
+/// Reads the bytes of one.
+pub(super) fn parse(path: &Path, bytes: &[u8], legacy: bool) -> Result<Option<Content>> {
     // An empty file is one that `login` was killed over, or that a mount made.
     if bytes.trim_ascii().is_empty() {
         return Ok(None);
     }
     let content = match legacy {
-        true => oci::json::read(&bytes).map(|auths| Content { auths, ..Content::default() }),
-        false => oci::json::read(&bytes),
+        true => oci::json::read(bytes).map(|auths| Content { auths, ..Content::default() }),
+        false => oci::json::read(bytes),
     };
     content.map(Some).map_err(|error| Error::in_file(path, error))
 }

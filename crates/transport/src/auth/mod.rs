@@ -14,6 +14,13 @@ mod tests;
 pub use keep::{Form, Keeper, Kept, parse_name};
 
 use crate::error::Result;
+
+/// For [`crate::inputs`]: whatever is in the file, looking for a name in it is no failure of ours.
+pub(crate) fn feed(path: &Path, bytes: &[u8], legacy: bool) -> Result<()> {
+    let Some(content) = file::parse(path, bytes, legacy)? else { return Ok(()) };
+    let _ = content.helper("registry.example.com");
+    content.find(path, "registry.example.com/a/b", "registry.example.com").map(drop)
+}
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -23,11 +23,15 @@ impl Configuration {
     /// Reads a file; `None` when it is not there.
     pub fn read(path: &Path) -> Result<Option<Self>> {
         let Some(text) = file::read_text(path)? else { return Ok(None) };
+        Self::parse(path, &text).map(Some)
+    }
+
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self> {
         let refuse = |why: &dyn std::fmt::Display| Error::in_file(path, why);
-        let table: Table = toml::from_str(&text).map_err(|error| refuse(&error.message()))?;
+        let table: Table = toml::from_str(text).map_err(|error| refuse(&error.message()))?;
         let mut found = Self::default();
         let Some(storage) = table.get("storage").and_then(Value::as_table) else {
-            return Ok(Some(found));
+            return Ok(found);
         };
         let string = |table: &Table, name: &str| match table.get(name) {
             None => Ok(None),
@@ -39,7 +43,7 @@ impl Configuration {
         found.root = string(storage, "graphroot")?.map(PathBuf::from);
         found.rootless_root = string(storage, "rootless_storage_path")?;
         let Some(options) = storage.get("options").and_then(Value::as_table) else {
-            return Ok(Some(found));
+            return Ok(found);
         };
         let inner = options.get(found.driver.as_deref().unwrap_or("overlay"));
         for table in [Some(options), inner.and_then(Value::as_table)].into_iter().flatten() {
@@ -50,7 +54,7 @@ impl Configuration {
                 found.additional.push(path.into());
             }
         }
-        Ok(Some(found))
+        Ok(found)
     }
 
     /// The stores that it says. A user other than root gives the directory of its home, its number

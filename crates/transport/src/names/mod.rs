@@ -16,6 +16,30 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+/// For [`crate::inputs`]: what is no answer to the question is none, and addresses are of the family asked for.
+pub(crate) fn feed_answer(bytes: &[u8]) -> std::result::Result<bool, String> {
+    let question = wire::Question::new(0x7461, "registry.example.com", wire::Family::V4);
+    match question.and_then(|question| question.decode(bytes)) {
+        Some(wire::Reply::Addresses(all)) if !all.iter().all(IpAddr::is_ipv4) => {
+            Err(format!("{all:?} for a question for IPv4"))
+        }
+        Some(wire::Reply::Addresses(all)) if all.is_empty() => Err("no address".into()),
+        Some(wire::Reply::Malformed) | None => Ok(false),
+        Some(_) => Ok(true),
+    }
+}
+
+/// For [`crate::inputs`]: both files are read of the same bytes.
+pub(crate) fn feed_settings(bytes: &[u8]) -> std::result::Result<bool, String> {
+    let settings = Settings::read(bytes, 53);
+    let found = conf::find_host(bytes, "registry.example.com");
+    let candidates = settings.candidates("registry", false);
+    match candidates.iter().any(String::is_empty) {
+        true => Err("an empty name to ask for".into()),
+        false => Ok(!found.is_empty() || !settings.servers.is_empty()),
+    }
+}
+
 use crate::error::{Error, ErrorKind, Result};
 use conf::Settings;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

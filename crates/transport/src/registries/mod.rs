@@ -52,6 +52,12 @@ struct Alias {
 }
 
 impl Registries {
+    /// Reads one file.
+    pub(crate) fn read(path: &Path, text: &str) -> Result<Self> {
+        let mut all = Self::default();
+        all.add(path, text).map(|()| all)
+    }
+
     /// Reads the configuration.
     pub fn load(files: &Files) -> Result<Self> {
         let mut all = Self { search_origin: files.main.clone(), ..Self::default() };

@@ -67,6 +67,18 @@ impl Address {
         }
     }
 
+    /// Where `Link: <...>; rel="next"` leads from here.
+    pub(super) fn next_page(&self, link: &str) -> Result<Self> {
+        let target = link.split(';').next().unwrap_or_default().trim();
+        match target.strip_prefix('<').and_then(|it| it.strip_suffix('>')) {
+            Some(target) => self.resolve(target),
+            None => {
+                let text = format!("{}: Link: {}", self.origin(), super::answer::shown(link));
+                Err(Error::new(ErrorKind::Invalid, text))
+            }
+        }
+    }
+
     /// The same with another part of a query.
     pub(super) fn with_query(&self, query: &str) -> Self {
         let separator = if self.path.contains('?') { "&" } else { "?" };

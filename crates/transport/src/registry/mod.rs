@@ -24,6 +24,34 @@ mod session;
 mod upload;
 mod web;
 
+/// For [`crate::inputs`]: headers, one a line.
+pub(crate) fn feed_challenge(text: &str) -> Result<bool, String> {
+    let headers: Vec<String> = text.lines().map(str::to_owned).collect();
+    match challenge::Challenge::choose(&headers) {
+        Some(challenge::Challenge::Bearer { realm, .. }) if realm.is_empty() => {
+            Err("a service without an address".into())
+        }
+        found => Ok(found.is_some()),
+    }
+}
+
+/// For [`crate::inputs`]: a `Link` a line. Whatever it says, the next page is an address of HTTP with a host,
+/// and nothing of what is read is lost in what is sent.
+pub(crate) fn feed_link(text: &str) -> Result<bool, String> {
+    let here = Address::parse("https://registry.example:5000/v2/a/b/tags/list?n=1");
+    let here = here.map_err(|error| error.to_string())?;
+    let mut taken = false;
+    for line in text.lines() {
+        let Ok(next) = here.next_page(line) else { continue };
+        taken = true;
+        match Address::parse(&next.to_string()) {
+            Ok(again) if again == next && !next.host.is_empty() => {}
+            other => return Err(format!("{line:?} is {next:?}, and again {other:?}")),
+        }
+    }
+    Ok(taken)
+}
+
 #[cfg(test)]
 mod tests;
 

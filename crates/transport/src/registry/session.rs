@@ -1,7 +1,7 @@
 //! Who we are to a registry: the only place that adds credentials to a request.
 
 use super::address::Address;
-use super::answer::{Answer, shown};
+use super::answer::Answer;
 use super::challenge::Challenge;
 use super::http::{Http, Request};
 use super::options::{Options, Parallel};
@@ -179,17 +179,14 @@ impl Session {
 
     /// `Link: </v2/...>; rel="next"`. Another host than the registry's gets no credentials, so it is refused.
     pub(super) fn next_page(&self, answer: &Answer) -> Result<Option<Address>> {
-        let malformed = |what: &str| {
-            let text = format!("{}: Link: {}", self.origin.origin(), shown(what));
-            Error::new(ErrorKind::Invalid, text)
-        };
         let Some(link) = answer.header("link") else { return Ok(None) };
-        let target = link.split(';').next().unwrap_or_default().trim();
-        let target = target.strip_prefix('<').and_then(|it| it.strip_suffix('>'));
-        let address = answer.address.resolve(target.ok_or_else(|| malformed(link))?)?;
+        let address = answer.address.next_page(link)?;
         match self.is_own(&address) {
             true => Ok(Some(address)),
-            false => Err(malformed("leads to another registry")),
+            false => {
+                let text = format!("{}: Link: leads to another registry", self.origin.origin());
+                Err(Error::new(ErrorKind::Invalid, text))
+            }
         }
     }
 

@@ -77,7 +77,7 @@ impl Read {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut all = Self::default();
         for (name, node) in members("the file", yaml::read(text)?)? {
             let registry = all.registry(&name, node)?;
