@@ -75,7 +75,7 @@ impl Storage {
     }
 
     /// The manifests of a repository with their records; `None` when one of them cannot be read.
-    fn records(
+    pub(crate) fn records(
         &self,
         name: &Repository,
         tell: &dyn Fn(&str),
@@ -96,7 +96,7 @@ impl Storage {
     }
 
     /// Every digest that a manifest names; `None` when nobody knows.
-    fn named(
+    pub(super) fn named(
         &self,
         name: &Repository,
         digest: &Digest,
@@ -151,15 +151,17 @@ impl Storage {
             todo.extend(named.iter().filter(|named| records.contains_key(*named)));
             todo.extend(referrers.remove(&digest).unwrap_or_default());
         }
-        let mut count = 0;
+        let mut removed = Vec::new();
         for (digest, record) in records.iter().filter(|(digest, _)| !kept.contains(*digest)) {
             // Unless somebody asks for it at this moment.
             if self.directory.remove_if_older(&Key::manifest(name, digest), old_s)?.is_some() {
                 self.release_entry(name, digest)?;
                 self.remove_referrer(name, digest, record)?;
-                count += 1;
+                removed.push(*digest);
             }
         }
+        let count = removed.len() as u64;
+        self.restore_manifests(name, &removed, &records)?;
         // A record must not come back when its content is gone.
         self.directory.sync_entries(&Key::manifests(name))?;
         Ok(count)
@@ -182,17 +184,18 @@ impl Storage {
             let Some(named) = self.named(name, digest, tell) else { return Ok(0) };
             needed.extend(named);
         }
-        let mut count = 0;
+        let mut removed = Vec::new();
         for digest in files.iter().filter_map(|file| file_digest(file)) {
             if !needed.contains(&digest) {
-                let removed =
-                    self.directory.remove_if_older(&Key::blob(name, &digest), cutoff_s)?;
-                if removed.is_some() {
-                    self.release_entry(name, &digest)?;
-                    count += 1;
-                }
+                let stat = self.directory.remove_if_older(&Key::blob(name, &digest), cutoff_s)?;
+                removed.extend(stat.map(|_| digest));
             }
         }
+        let count = removed.len() as u64;
+        for digest in &removed {
+            self.release_entry(name, digest)?;
+        }
+        self.restore_entries(name, &removed, &records, tell)?;
         Ok(count)
     }
 

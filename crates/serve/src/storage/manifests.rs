@@ -139,23 +139,31 @@ impl Storage {
         }
         self.directory.touch(&key, self.touch_age())?;
         let known = self.manifest_record(name, &put.digest)?;
+        let record = ManifestRecord {
+            media_type: put.media_type.into(),
+            size: put.bytes.len() as u64,
+            subject: put.referrer.as_ref().map_or_else(String::new, |it| it.0.to_string()),
+            time_s: now_s(),
+        };
         if known.is_none_or(|known| known.media_type != put.media_type) {
-            let record = ManifestRecord {
-                media_type: put.media_type.into(),
-                size: put.bytes.len() as u64,
-                subject: put.referrer.as_ref().map_or_else(String::new, |it| it.0.to_string()),
-                time_s: now_s(),
-            };
             record::write(&self.directory, &key, &record)?;
         }
         if self.directory.was_condemned(&put.digest)? {
             self.put_content(&put.digest, put.bytes)?;
+        }
+        if let Some(digest) = self.still_has(name, if put.partial { &[] } else { &put.blobs })? {
+            self.directory.remove(&key)?;
+            return Ok(PutDone::Lacks(digest));
         }
         hold.settle(new_content, is_new);
         for tag in &put.tags {
             if !self.give_tag(name, tag, put)? {
                 return Ok(PutDone::ConditionFailed);
             }
+        }
+        if self.directory.is_shared() && self.directory.stat(&key)?.is_none() {
+            // A collector of another server has not seen the tag.
+            record::write(&self.directory, &key, &record)?;
         }
         Ok(PutDone::Stored)
     }

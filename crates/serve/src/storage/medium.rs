@@ -303,6 +303,17 @@ impl Medium {
         }
     }
 
+    /// The names directly below a key, with their sizes, where these cost nothing.
+    pub(super) fn list_sizes(&self, key: &Key) -> Result<Vec<(String, Option<u64>)>> {
+        match self.remote(key) {
+            None => Ok(self.local.list(key)?.into_iter().map(|name| (name, None)).collect()),
+            Some(objects) => {
+                let all = objects.list(key.as_str(), None)?.into_iter();
+                Ok(all.map(|(name, known)| (name, known.map(|it| it.0))).collect())
+            }
+        }
+    }
+
     pub(super) fn make_directory(&self, key: &Key) -> Result<()> {
         match self.remote(key) {
             None => self.local.make_directory(key),

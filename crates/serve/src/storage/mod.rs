@@ -62,6 +62,7 @@ use usage::Usage;
 use crate::bucket::Bucket;
 use crate::names::{Repository, UploadId, file_digest};
 use oci::{Algorithm, Digest};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -126,16 +127,25 @@ impl Storage {
 
     /// Counts what is there.
     fn count(&self) -> Result<()> {
+        let mut sizes: HashMap<u64, u64> = HashMap::new();
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            for digest in self.contents(algorithm)? {
-                self.usage.count(None, self.content_size(&digest?)?);
+            for shard in self.directory.list(&Key::contents(algorithm))? {
+                let Some(shard) = Key::shard(algorithm, &shard) else { continue };
+                for (hex, known) in self.directory.list_sizes(&shard)? {
+                    let text = format!("{}:{hex}", algorithm.name());
+                    let Ok(digest) = Digest::parse(&text) else { continue };
+                    let size = known.map_or_else(|| self.content_size(&digest), Ok)?;
+                    self.usage.count(None, size);
+                    sizes.insert(collector::short(&digest), size);
+                }
             }
         }
         for directory in self.directory.list(&Key::repositories())? {
             let Some(name) = Repository::from_directory(&directory) else { continue };
             for key in [Key::blobs(&name), Key::manifests(&name)] {
                 for digest in self.directory.list(&key)?.iter().filter_map(|it| file_digest(it)) {
-                    self.usage.count(Some(&name), self.content_size(&digest)?);
+                    let size = sizes.get(&collector::short(&digest)).copied();
+                    self.usage.count(Some(&name), size.unwrap_or(0));
                 }
             }
         }

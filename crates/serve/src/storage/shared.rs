@@ -9,12 +9,13 @@ use super::collector::{Collected, short};
 use super::error::{Error, Result};
 use super::key::Key;
 use super::medium::Medium;
+use super::record::{self, ManifestRecord};
 use super::{Storage, now_s};
 use crate::bucket::Only;
 use crate::limits::{COLLECTOR_S, CONDEMN_S, CONDEMNED, RECORD_BYTES};
-use crate::names::Repository;
+use crate::names::{Repository, Selector, Tag};
 use oci::{Algorithm, Digest};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 oci::document! {
     /// Who collects.
@@ -120,6 +121,63 @@ impl Storage {
         // Whatever has happened: clients wait for this.
         let told = batch.iter().map(|it| self.directory.remove(&Key::condemned(&it.0)).map(drop));
         told.fold(removed, |removed, told| removed.and(told))
+    }
+
+    /// Gives entries back that a manifest names which another server has taken since we looked. Whoever puts one looks
+    /// at the entries afterwards, so that one of both sees the other.
+    pub(crate) fn restore_entries(
+        &self,
+        name: &Repository,
+        removed: &[Digest],
+        known: &HashMap<Digest, ManifestRecord>,
+        tell: &dyn Fn(&str),
+    ) -> Result<()> {
+        if removed.is_empty() || !self.directory.is_shared() {
+            return Ok(());
+        }
+        let now = self.records(name, tell)?.unwrap_or_default();
+        for manifest in now.keys().filter(|digest| !known.contains_key(*digest)) {
+            let named = self.named(name, manifest, tell).unwrap_or_default();
+            for digest in named.iter().filter(|digest| removed.contains(digest)) {
+                self.link_held(name, digest)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for manifests that another server has given a tag.
+    pub(crate) fn restore_manifests(
+        &self,
+        name: &Repository,
+        removed: &[Digest],
+        known: &HashMap<Digest, ManifestRecord>,
+    ) -> Result<()> {
+        if removed.is_empty() || !self.directory.is_shared() {
+            return Ok(());
+        }
+        for tag in self.directory.list(&Key::tags(name))? {
+            let Some(tag) = Tag::parse(&tag) else { continue };
+            let Some(digest) = self.resolve(name, &Selector::Tag(tag))? else { continue };
+            if let Some(record) = known.get(&digest).filter(|_| removed.contains(&digest)) {
+                record::write(&self.directory, &Key::manifest(name, &digest), record)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all that a manifest needs is still there, which has its record now; what is not gets its entry again, if
+    /// its content is there. A collector of another server may have been at it.
+    pub(crate) fn still_has(&self, name: &Repository, blobs: &[Digest]) -> Result<Option<Digest>> {
+        if !self.directory.is_shared() {
+            return Ok(None);
+        }
+        for digest in blobs {
+            let there = self.directory.stat(&Key::blob(name, digest))?.is_some();
+            if !there && !self.link_held(name, digest)? {
+                return Ok(Some(*digest));
+            }
+        }
+        Ok(None)
     }
 
     fn all_entries(&self) -> Result<HashSet<u64>> {

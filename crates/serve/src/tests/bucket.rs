@@ -487,3 +487,42 @@ fn clients_wait_for_what_becomes_of_content_that_is_being_removed() {
     assert_eq!(server.get("/v2/c/manifests/w").body, image.as_bytes());
     assert!(server.faults.lock().unwrap().is_empty());
 }
+
+/// What collectors and clients do when they find afterwards that they have crossed each other.
+#[test]
+fn what_was_taken_from_under_a_new_manifest_is_given_back() {
+    let Some(store) = Store::start("what_was_taken_from_under_a_new_manifest_is_given_back") else {
+        return;
+    };
+    let server = store.server(|_| {});
+    let image = server.put_image("a", "v", b"layer");
+    let layer = digest_of(Algorithm::Sha256, b"layer");
+    let storage = &server.server.as_ref().unwrap().registry.storage;
+    let name = crate::names::Repository::parse("a").unwrap();
+    let objects = Objects::new(&store.bucket()).unwrap();
+    let entry = format!("repositories/a/blobs/sha256-{}", layer.hex());
+    let record = format!("repositories/a/manifests/sha256-{}", image.hex());
+    let has = |key: &str| objects.head(key).unwrap().is_some();
+    // The client, whose manifest is there already.
+    objects.delete(&entry).unwrap();
+    assert_eq!(storage.still_has(&name, &[layer]).unwrap(), None);
+    assert!(has(&entry));
+    // The collector, which did not know of the manifest; of one that it knew, it keeps the entries anyway.
+    let tell = |text: &str| panic!("{text}");
+    objects.delete(&entry).unwrap();
+    let known = storage.records(&name, &tell).unwrap().unwrap();
+    storage.restore_entries(&name, &[layer], &known, &tell).unwrap();
+    assert!(!has(&entry));
+    storage.restore_entries(&name, &[layer], &Default::default(), &tell).unwrap();
+    assert!(has(&entry));
+    objects.delete(&record).unwrap();
+    storage.restore_manifests(&name, &[image], &known).unwrap();
+    assert!(has(&record));
+    assert_eq!(server.get("/v2/a/manifests/v").status, 200);
+    // When the content has gone, too, the client has to bring it again.
+    objects.delete(&entry).unwrap();
+    let hex = layer.hex();
+    objects.delete(&format!("blobs/sha256/{}/{hex}", &hex[..2])).unwrap();
+    assert_eq!(storage.still_has(&name, &[layer]).unwrap(), Some(layer));
+    assert_eq!(storage.check(false).unwrap().problems.len(), 1);
+}
