@@ -1,6 +1,7 @@
 //! `tare registry serve`, with real clients and registries.
 
 mod bucket;
+mod clients;
 mod copies;
 
 use e2e::images::Yard;
