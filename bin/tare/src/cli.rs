@@ -3,6 +3,7 @@
 use crate::{image, mutate, remote, settings, system};
 use clap::{ArgAction, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// Containers without a daemon
 #[derive(Debug, Parser)]
@@ -115,11 +116,15 @@ impl Tare {
 
 /// Run a program in a container
 ///
-/// `host:PROGRAM` packs a program of this machine with exactly the files that it needs (its
-/// libraries, and the interpreter of a script) and runs it. Neither a registry nor root is needed.
-/// The root file system is read-only, with a writable /tmp, /run, /var/tmp and /root.
+/// IMAGE is one of the store, and is pulled if it is not there; what the container writes goes with it.
+/// `host:PROGRAM` packs a program of this machine with exactly the files that it needs (its libraries, and the
+/// interpreter of a script) and runs it: neither a registry nor root is needed, and the root file system is
+/// read-only, with a writable /tmp, /run, /var/tmp and /root.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  tare run host:/bin/sh -c 'echo hello from pid $$'")]
+#[command(
+    after_help = "Examples:\n  tare run debian:13 cat /etc/os-release\n  tare run -it --network host alpine\n  \
+                  tare run host:/bin/sh -c 'echo hello from pid $$'"
+)]
 pub(crate) struct Run {
     /// Keep standard input open
     #[arg(short, long)]
@@ -154,7 +159,7 @@ pub(crate) struct Run {
     /// System call filter: seccomp=FILE, or seccomp=unconfined for none [default: Moby's profile]
     #[arg(long, value_name = "OPTION")]
     pub(crate) security_opt: Vec<String>,
-    /// Also make the directories of `host:` images that are writable by default read-only
+    /// Make the root file system read-only (with `host:`, also the directories that are writable otherwise)
     #[arg(long)]
     pub(crate) read_only: bool,
     /// Name of the container
@@ -169,10 +174,26 @@ pub(crate) struct Run {
     /// Run the program under a first process that collects orphans and passes signals on
     #[arg(long)]
     pub(crate) init: bool,
+    /// Program to run instead of the image's own, or several words as JSON
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) entrypoint: Option<String>,
+    /// Take environment variables from a file, one a line (repeated)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
+    /// When to pull the image
+    #[arg(long, value_enum, default_value_t = image::pull::Policy::Missing)]
+    pub(crate) pull: image::pull::Policy,
+    #[command(flatten)]
+    pub(crate) platform: settings::PlatformArgs,
+    #[command(flatten)]
+    pub(crate) registry: settings::RegistryArgs,
+    /// Do not show how the image is pulled
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
     /// Pack another program of the host too (repeated)
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) with: Vec<String>,
-    /// What to run: host:PROGRAM
+    /// What to run: an image, or host:PROGRAM
     #[arg(value_name = "IMAGE")]
     pub(crate) image: String,
     /// Its arguments

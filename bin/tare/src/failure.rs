@@ -71,9 +71,17 @@ impl Failure {
         self.cause == Cause::Missing
     }
 
+    /// A failure that another process has told of already.
+    pub(crate) fn told(code: u8) -> Self {
+        Self::from_parts(code, String::new(), None)
+    }
+
     /// Tells it, where the verb goes on.
     pub(crate) fn tell(&self) {
         use std::io::Write;
+        if self.message.is_empty() {
+            return;
+        }
         // With standard error closed there is nobody to tell.
         let _ = std::io::stderr().write_all(self.to_string().as_bytes());
     }

@@ -73,7 +73,7 @@ fn verb(arguments: cli::Tare) -> failure::Result<u8> {
         end_after(limit);
     }
     match arguments.verb {
-        Verb::Run(arguments) => return run::run(&arguments),
+        Verb::Run(arguments) => return run::run(&global, &arguments),
         Verb::Registry(arguments) => registry::run(&arguments)?,
         Verb::Pull(arguments) => image::pull::run(&global, &arguments)?,
         Verb::Push(arguments) => image::push::run(&global, &arguments)?,

@@ -111,6 +111,15 @@ impl Store {
         files::list(self.root(), layout::CONTAINERS)
     }
 
+    /// Whether somebody has a container open. One that is not there is nobody's.
+    pub fn is_open(&self, id: &str) -> Result<bool> {
+        layout::check_id(id)?;
+        match files::open_dir(self.root(), &layout::container(id)) {
+            Err(error) if error.kind() == Kind::NotFound => Ok(false),
+            result => Ok(!lock::try_alone(&result?)?),
+        }
+    }
+
     /// Removes a container that nobody has open.
     pub fn remove_container(&self, id: &str) -> Result<()> {
         layout::check_id(id)?;

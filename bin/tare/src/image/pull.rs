@@ -2,6 +2,7 @@
 
 use super::signing::DecryptionArgs;
 use super::{now, print};
+use crate::cli::Run;
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::progress::Shown;
@@ -46,14 +47,36 @@ pub(crate) struct Pull {
     /// Accepted: the store keeps no signatures
     #[arg(long, hide = true)]
     remove_signatures: bool,
+    /// Prints nothing.
+    #[arg(skip)]
+    is_silent: bool,
     /// Images
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
 }
 
+impl Pull {
+    /// What `run` has to have.
+    pub(crate) fn for_run(run: &Run) -> Self {
+        Self {
+            all_tags: false,
+            all_platforms: false,
+            quiet: run.quiet,
+            when: run.pull,
+            platform: run.platform.clone(),
+            registry: run.registry.clone(),
+            disable_content_trust: None,
+            decryption: DecryptionArgs::default(),
+            remove_signatures: false,
+            is_silent: true,
+            names: vec![run.image.clone()],
+        }
+    }
+}
+
 /// When the registry is asked for an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Policy {
+pub(crate) enum Policy {
     /// Always
     Always,
     /// When the store has none of that name
@@ -184,6 +207,9 @@ impl Pulling<'_> {
     }
 
     fn tell_pulled(&self, pulled: &Pulled) -> Result<()> {
+        if self.arguments.is_silent {
+            return Ok(());
+        }
         // Of an index the one image that was chosen; the index itself where there is no single one.
         match &pulled.images[..] {
             [(_, Some(id))] => print(&id.hex()),
@@ -193,7 +219,10 @@ impl Pulling<'_> {
     }
 
     fn tell(&self, found: &images::Found) -> Result<()> {
-        print(&found.digest.hex())
+        match self.arguments.is_silent {
+            true => Ok(()),
+            false => print(&found.digest.hex()),
+        }
     }
 }
 

@@ -1,19 +1,26 @@
 //! `tare run`.
 
+mod enter;
+mod image;
 mod parse;
 mod rootfs;
 mod seccomp;
 mod spec;
+mod users;
 
 use crate::caller::Caller;
 use crate::cli::Run;
 use crate::failure::Failure;
+use crate::settings::Global;
+use oci::runtime::Spec;
 use runtime::config::ContainerId;
 use runtime::error::Kind;
 use runtime::{Console, Host, Options};
+use spec::{Plan, Users};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use users::User;
 
 impl From<pkg::Error> for Failure {
     fn from(error: pkg::Error) -> Self {
@@ -35,14 +42,7 @@ impl From<runtime::error::Error> for Failure {
 }
 
 /// Runs a container in the foreground; returns the program's exit code.
-pub(crate) fn run(arguments: &Run) -> Result<u8, Failure> {
-    let Some(program) = arguments.image.strip_prefix("host:").filter(|name| !name.is_empty())
-    else {
-        let image = &arguments.image;
-        let what = format!("{image:?}: only programs of this machine can be run so far");
-        return Err(Failure::new(what)
-            .hint("write host:PROGRAM, for example `tare run host:/bin/sh -c 'echo hello'`"));
-    };
+pub(crate) fn run(global: &Global, arguments: &Run) -> Result<u8, Failure> {
     if arguments.tty
         && arguments.interactive
         && !sys::tty::is_terminal(sys::BorrowedFd::from_raw(0))
@@ -51,6 +51,17 @@ pub(crate) fn run(arguments: &Run) -> Result<u8, Failure> {
         return Err(Failure::new(what).hint("leave -t out"));
     }
     seal()?;
+    match arguments.image.strip_prefix("host:").filter(|name| !name.is_empty()) {
+        Some(program) => host(arguments, program),
+        None => image::run(global, arguments),
+    }
+}
+
+/// Runs a program of this machine.
+fn host(arguments: &Run, program: &str) -> Result<u8, Failure> {
+    if arguments.entrypoint.is_some() {
+        return Err(Failure::new("--entrypoint: it is for images that have one"));
+    }
     let caller = Caller::new();
     let host = pkg::HostView {
         root: "/".into(),
@@ -65,25 +76,60 @@ pub(crate) fn run(arguments: &Run) -> Result<u8, Failure> {
         None => random_name()?,
     };
     let id = ContainerId::parse(&name)?;
-    let spec = spec::build(arguments, &caller, &name, &program, rootfs.path())?;
+    let (uid, gid) = arguments.user.as_deref().map_or(Ok((0, 0)), parse::user)?;
+    let mut env = Vec::new();
+    for file in &arguments.env_file {
+        env.extend(parse::env_file(file)?);
+    }
+    let plan = Plan {
+        name: &name,
+        args: std::iter::once(spec::text(&program)?).chain(arguments.args.clone()).collect(),
+        env,
+        cwd: arguments.workdir.clone().unwrap_or_else(|| "/".into()),
+        user: User { uid, gid, ..User::default() },
+        rootfs: rootfs.path(),
+        is_read_only: true,
+        has_own_directories: false,
+        binds: Vec::new(),
+        volumes: Vec::new(),
+        users: match caller.uid {
+            0 => Users::Host,
+            uid => Users::Made { uid, gid: caller.gid },
+        },
+    };
+    let spec = spec::build(arguments, &plan)?;
+    start(arguments, &host_of(&caller), &id, spec, rootfs.path())
+}
+
+/// Where the runtime keeps what it knows of containers.
+fn host_of(caller: &Caller) -> Host {
+    Host {
+        root: caller.state_root().to_string_lossy().into_owned(),
+        rootless: caller.uid != 0,
+        ..Host::default()
+    }
+}
+
+/// Runs what is planned.
+fn start(
+    arguments: &Run,
+    host: &Host,
+    id: &ContainerId,
+    spec: Spec,
+    bundle: &Path,
+) -> Result<u8, Failure> {
     if !arguments.interactive {
         discard_input()?;
     }
-    let state_root = caller.state_root();
-    let host = Host {
-        root: state_root.to_string_lossy().into_owned(),
-        rootless: caller.uid != 0,
-        ..Host::default()
-    };
     let options = Options {
-        bundle: rootfs.path().to_string_lossy().into_owned(),
+        bundle: bundle.to_string_lossy().into_owned(),
         spec: Some(spec),
         console: Console::Inherit,
         init: arguments.init,
         ..Options::default()
     };
     let mut warnings = Vec::new();
-    let exit = runtime::run(&host, &id, options, &mut warnings)?;
+    let exit = runtime::run(host, id, options, &mut warnings)?;
     Ok(u8::try_from(exit.shell_code()).unwrap_or(255))
 }
 

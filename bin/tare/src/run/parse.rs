@@ -1,6 +1,10 @@
 //! Reading the values of options.
 
 use crate::failure::Failure;
+use std::path::Path;
+
+/// A larger file is none of variables.
+const ENV_FILE_LIMIT_BYTES: u64 = 1 << 20;
 
 /// Bytes: a number, perhaps with a fraction, and b, k, m, g or t (powers of 1024).
 pub(super) fn size(text: &str) -> Result<i64, Failure> {
@@ -45,6 +49,44 @@ pub(super) fn user(text: &str) -> Result<(u32, u32), Failure> {
             Ok((uid, if text == "nobody" { 65534 } else { 0 }))
         }
     }
+}
+
+/// An entry point: a program, or words as JSON has them (podman).
+pub(super) fn entrypoint(text: &str) -> Result<Vec<String>, Failure> {
+    match text.trim_start().starts_with('[') {
+        true => serde_json::from_str(text).map_err(|error| {
+            Failure::new(format!("--entrypoint: {error}"))
+                .hint("write PROGRAM, or [\"PROGRAM\", \"ARG\"]")
+        }),
+        false => Ok(Some(text.to_owned()).into_iter().filter(|text| !text.is_empty()).collect()),
+    }
+}
+
+/// The variables of a file: one a line, as options have them.
+pub(super) fn env_file(path: &Path) -> Result<Vec<String>, Failure> {
+    let failed = |why: &dyn std::fmt::Display| {
+        Failure::new(format!("--env-file: {}: {why}", path.display()))
+    };
+    let size = std::fs::metadata(path).map_err(|error| failed(&error))?.len();
+    if size > ENV_FILE_LIMIT_BYTES {
+        return Err(failed(&"it is larger than 1 MiB"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
+    let mut variables = Vec::new();
+    for line in text.lines().map(str::trim_start) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let name = line.split('=').next().unwrap_or_default();
+        if name.is_empty() || name.contains(char::is_whitespace) {
+            return Err(failed(&format_args!("{name:?} is no name of a variable")));
+        }
+        match line.contains('=') {
+            true => variables.push(line.to_owned()),
+            false => variables.extend(std::env::var(line).ok().map(|it| format!("{line}={it}"))),
+        }
+    }
+    Ok(variables)
 }
 
 /// A bind mount.
@@ -107,6 +149,14 @@ mod tests {
         for bad in ["", "x", "-1", "+1", "1:", ":1", "4294967295", "99999999999"] {
             assert!(user(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn entry_points() {
+        assert_eq!(entrypoint("/bin/x").unwrap(), ["/bin/x"]);
+        assert_eq!(entrypoint("").unwrap(), Vec::<String>::new());
+        assert_eq!(entrypoint("[\"a\", \"b\"]").unwrap(), ["a", "b"]);
+        assert!(entrypoint("[1]").is_err());
     }
 
     #[test]

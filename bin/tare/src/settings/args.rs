@@ -61,7 +61,7 @@ pub(crate) struct Global {
 }
 
 /// How a registry is reached.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct RegistryArgs {
     /// File with credentials
     #[arg(long, value_name = "FILE")]
@@ -105,7 +105,7 @@ impl RegistryArgs {
 }
 
 /// Which image of an index.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct PlatformArgs {
     /// Platform of the image: OS/ARCH[/VARIANT]
     #[arg(long, value_name = "PLATFORM", conflicts_with_all = ["arch", "os", "variant"])]

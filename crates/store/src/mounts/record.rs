@@ -57,7 +57,8 @@ impl MountRecord {
 
     /// Whether the mount is still there. One that cannot be looked at is taken to be.
     pub(super) fn is_attached(&self) -> Result<bool> {
-        if self.boot != boot_id()? {
+        // One that is only held counts by its lock, wherever it was made.
+        if self.target.is_empty() || self.boot != boot_id()? {
             return Ok(false);
         }
         Ok(self.is_elsewhere()? || is_listed(self)?)

@@ -87,7 +87,7 @@ fn exit_codes_are_dockers() {
         assert!(stderr(&output).contains(message), "{args:?}: {}", stderr(&output));
     };
     check(&["run", "host:no-such-program"], 127, "not found on PATH");
-    check(&["run", "alpine"], 125, "hint: write host:PROGRAM");
+    check(&["run", "--pull", "never", "nosuch"], 125, "hint: leave --pull=never out");
     check(&["run", "--memroy", "1g", "host:sh"], 125, "a similar argument exists: '--memory'");
     check(&["run", "-m", "much", "host:sh"], 125, "\"much\" is not a size");
     check(&["run", "--name", "a/b", "host:sh"], 125, "invalid container ID format");

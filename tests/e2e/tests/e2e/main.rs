@@ -15,6 +15,7 @@ mod images_artifact;
 mod images_manifest;
 mod images_mutate;
 mod images_options;
+mod images_run;
 mod images_scratch;
 mod images_store;
 mod life;
