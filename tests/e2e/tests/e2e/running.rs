@@ -176,8 +176,8 @@ fn tables_of_users_are_those_of_the_image_only() {
 }
 
 #[test]
-fn ordinary_users_run_images() {
-    let test = "ordinary_users_run_images";
+fn an_ordinary_user_runs_an_image() {
+    let test = "an_ordinary_user_runs_an_image";
     let Some(scratch) = box_with(test, &["CMD [\"sh\"]"]) else { return };
     // The build directory may be closed to other users.
     std::fs::copy(program("tare"), scratch.path("tare")).unwrap();
