@@ -16,7 +16,7 @@ use sys::Errno;
 use sys::seccomp::Notice;
 
 /// How many failures a test run tries of each verb.
-const USUAL_FAILURES: usize = 3;
+const USUAL_FAILURES: usize = 2;
 /// `rmi` leaves a process behind that frees the space.
 const GONE_DEADLINE: Duration = Duration::from_secs(20);
 /// Longest sentence: two paths with a digest in each.

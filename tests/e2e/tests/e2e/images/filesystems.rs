@@ -23,19 +23,25 @@ struct Disk {
 }
 
 impl Disk {
-    /// `None`: this machine has not what it takes; said by SKIP.
-    fn new(test: &str, kind: &str, megabytes: u64) -> Option<Self> {
+    /// A place for one. `None`: this machine has not what it takes; said by SKIP.
+    fn begin(test: &str, kind: &str) -> Option<Self> {
         if !private_mounts(test) {
             return None;
         }
         let dir = std::env::temp_dir().join(format!("tare-e2e-{kind}-{}", std::process::id()));
         std::fs::create_dir_all(dir.join("mounted")).unwrap();
-        let disk = Self { dir };
+        Some(Self { dir })
+    }
+
+    fn new(test: &str, kind: &str, megabytes: u64) -> Option<Self> {
+        let disk = Self::begin(test, kind)?;
         let file = std::fs::File::create(disk.dir.join("image")).unwrap();
         file.set_len(megabytes << 20).unwrap();
         let image = disk.dir.join("image");
-        let force = if kind == "ext4" { "-F" } else { "-f" };
-        let made = run(Command::new(format!("mkfs.{kind}")).args(["-q", force]).arg(&image));
+        // On ext4 without blocks that are root's only.
+        let options: &[&str] = if kind == "ext4" { &["-F", "-m", "0"] } else { &["-f"] };
+        let mut make = Command::new(format!("mkfs.{kind}"));
+        let made = run(make.arg("-q").args(options).arg(&image));
         let mounted = made.and_then(|()| {
             run(Command::new("mount").args(["-t", kind, "-o", "loop"]).arg(image).arg(disk.place()))
         });
@@ -100,6 +106,17 @@ fn check_tree(place: &str) {
     assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
 }
 
+/// Space is freed by a process of its own.
+fn wait_for_layers(yard: &Yard, count: usize) {
+    const FREE_LIMIT: Duration = Duration::from_secs(20);
+    let began = Instant::now();
+    let entries = |name: &str| yard.list(&format!("store/{name}")).len();
+    while (entries("layers"), entries("trash")) != (count, 0) {
+        assert!(began.elapsed() < FREE_LIMIT, "{:?}", yard.list("store/layers"));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Pull, mount, commit, push, remove, check.
 fn live_on(parent: &Path, reflink: Option<bool>) {
     let yard = Yard::below(parent);
@@ -122,14 +139,37 @@ fn live_on(parent: &Path, reflink: Option<bool>) {
     assert_eq!(again, digest);
     assert_eq!(yard.fine(&["fsck", "--full"]), "the store is in order\n");
     yard.fine(&["rmi", "--force", "kinds", "more:1", "flat:1"]);
-    // The space is freed by a process of its own.
-    const FREE_LIMIT: Duration = Duration::from_secs(20);
-    let began = Instant::now();
-    while ["layers", "trash"].iter().any(|it| !yard.list(&format!("store/{it}")).is_empty()) {
-        assert!(began.elapsed() < FREE_LIMIT, "{:?}", yard.list("store/layers"));
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_for_layers(&yard, 0);
     assert_eq!(yard.fine(&["fsck", "--full"]), "the store is in order\n");
+}
+
+/// Not a block is free, and an image and what nobody needs go all the same.
+fn free_on(parent: &Path) {
+    let yard = Yard::below(parent);
+    with_kinds(&yard);
+    yard.fine(&["pull", "-q", "oci:kinds:kinds"]);
+    yard.fine(&["pull", "-q", "oci:layout:small"]);
+    // Pieces of ever fewer bytes: what is left takes none of them.
+    let fill = "n=0; for size in 64M 16M 4M 1M 256k 64k 16k 4k; do
+            while fallocate -l $size full-$n; do n=$((n+1)); done; rm full-$n
+        done 2>/dev/null
+        n=0; while echo > empty-$n; do n=$((n+1)); done 2>/dev/null; sync -f .";
+    yard.shell(fill).output().unwrap();
+    assert!(std::fs::write(yard.path("more"), vec![0; 1 << 20]).is_err());
+    yard.fine(&["rmi", "kinds"]);
+    yard.fine(&["gc", "-q"]);
+    // Both of the other image's stay.
+    wait_for_layers(&yard, 2);
+    assert_eq!(yard.fine(&["fsck", "--full"]), "the store is in order\n");
+}
+
+#[test]
+fn a_full_disk_is_freed_on_each_file_system() {
+    const TEST: &str = "a_full_disk_is_freed_on_each_file_system";
+    for (kind, megabytes) in [("ext4", 16), ("xfs", 320), ("btrfs", 128)] {
+        let Some(disk) = Disk::new(TEST, kind, megabytes) else { continue };
+        free_on(&disk.place());
+    }
 }
 
 #[test]
@@ -152,32 +192,24 @@ fn a_store_on_btrfs() {
 
 #[test]
 fn a_store_on_tmpfs() {
-    if private_mounts("a_store_on_tmpfs") {
-        let dir = std::env::temp_dir().join(format!("tare-e2e-tmpfs-{}", std::process::id()));
-        std::fs::create_dir(&dir).unwrap();
-        sys::mount::mount("none", dir.to_str().unwrap(), "tmpfs", 0, "size=64m").unwrap();
-        live_on(&dir, Some(false));
-        sys::mount::unmount(dir.to_str().unwrap(), 0).unwrap();
-        std::fs::remove_dir(dir).unwrap();
-    }
+    let Some(disk) = Disk::begin("a_store_on_tmpfs", "tmpfs") else { return };
+    let place = disk.place();
+    sys::mount::mount("none", place.to_str().unwrap(), "tmpfs", 0, "size=64m").unwrap();
+    live_on(&place, Some(false));
 }
 
 /// As in a container: overlayfs takes no upper directories there, and lower ones only so deep.
 #[test]
 fn a_store_on_overlayfs() {
-    if private_mounts("a_store_on_overlayfs") {
-        let dir = std::env::temp_dir().join(format!("tare-e2e-overlay-{}", std::process::id()));
-        for name in ["lower", "upper", "work", "merged"] {
-            std::fs::create_dir_all(dir.join(name)).unwrap();
-        }
-        let path = |name: &str| dir.join(name).to_str().unwrap().to_owned();
-        let (lower, upper, work) = (path("lower"), path("upper"), path("work"));
-        let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
-        sys::mount::mount("none", path("merged"), "overlay", 0, options).unwrap();
-        live_on(&dir.join("merged"), None);
-        sys::mount::unmount(path("merged"), 0).unwrap();
-        std::fs::remove_dir_all(dir).unwrap();
-    }
+    let Some(disk) = Disk::begin("a_store_on_overlayfs", "overlay") else { return };
+    let made = ["lower", "upper", "work"].map(|name| {
+        std::fs::create_dir(disk.dir.join(name)).unwrap();
+        disk.dir.join(name).to_str().unwrap().to_owned()
+    });
+    let [lower, upper, work] = made;
+    let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+    sys::mount::mount("none", disk.place().to_str().unwrap(), "overlay", 0, options).unwrap();
+    live_on(&disk.place(), None);
 }
 
 /// Calls `tare` on a kernel without overlayfs.
