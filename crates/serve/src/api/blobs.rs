@@ -34,15 +34,17 @@ pub(super) async fn get(
             Blob::Here => {}
             Blob::There(size) => return answer(registry, asked, &digest, size, Source::Nothing),
             Blob::Coming(flight) => {
-                let coming = flight.clone();
-                let file = registry.ask(move |storage| coming.open(storage)).await?;
-                if let Some(file) = file.filter(|_| !is_head) {
-                    let source = Source::Growing(file, flight.growth());
-                    return answer(registry, asked, &digest, flight.size, source);
-                }
                 if is_head {
                     return answer(registry, asked, &digest, flight.size, Source::Nothing);
                 }
+                let coming = flight.clone();
+                let file = registry.ask(move |storage| coming.open(storage)).await?;
+                // Nothing is sent before the digest was compared: of what is empty, not even that.
+                if let Some(file) = file.filter(|_| flight.size > 0) {
+                    let source = Source::Growing(file, flight.growth());
+                    return answer(registry, asked, &digest, flight.size, source);
+                }
+                flight.end().await;
             }
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct Progress {
     arrived: u64,
     /// It will not come to its end.
     failed: bool,
+    /// It has come to its end, and has its name.
+    whole: bool,
 }
 
 /// A blob on its way.
@@ -37,6 +39,12 @@ impl Flight {
     /// Opens it to be read while it grows; `None` when it has come to its end meanwhile.
     pub(crate) fn open(&self, storage: &Storage) -> Result<Option<Fd>, crate::storage::Error> {
         storage.follow(&self.incoming)
+    }
+
+    /// Waits until it is here or will not be.
+    pub(crate) async fn end(&self) {
+        let over = |progress: &Progress| progress.whole || progress.failed;
+        let _ = self.progress.subscribe().wait_for(over).await;
     }
 
     /// What tells a reader how far it is.
@@ -139,12 +147,14 @@ impl Flights {
             // Whoever comes now finds the blob itself.
             lock(&known).remove(&key);
             match fetched {
-                Ok(()) => coming.progress.send_modify(|it| it.arrived = size),
+                Ok(()) => coming.progress.send_modify(|it| {
+                    (it.arrived, it.whole) = (size, true);
+                }),
                 Err(text) => {
-                    coming.progress.send_modify(|it| it.failed = true);
                     tell(&format!("{}: {digest}: {text}", copied.origin.name()));
                     // It has no name: the next start would remove it, too.
                     let _ = storage.drop_incoming(&coming.incoming);
+                    coming.progress.send_modify(|it| it.failed = true);
                 }
             }
         });

@@ -320,6 +320,7 @@ fn wrong_content_is_neither_kept_nor_given_out_whole() {
     let digest = digest_of(Algorithm::Sha256, &content);
     let mut flipped = content.clone();
     flipped[299_999] ^= 1;
+    let odd = digest_of(Algorithm::Sha256, b"no such content");
     for (sent, announced) in
         [(flipped, content.len()), (content[..200_000].to_vec(), content.len())]
     {
@@ -344,6 +345,12 @@ fn wrong_content_is_neither_kept_nor_given_out_whole() {
         let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
         assert!(answer.len() - end < content.len(), "{}", answer.len());
         assert_eq!(registry.get(&format!("/v2/hub/a/manifests/{digest}")).status, 502);
+        // Nor is an empty answer the content of whatever was asked for.
+        let nothing = fake(|_, send| send(&head("200 OK", "", 0)));
+        let empty = copy_of(nothing, FOR_EVER);
+        assert_eq!(empty.get(&format!("/v2/hub/a/blobs/{odd}")).status, 404);
+        let none = digest_of(Algorithm::Sha256, b"");
+        assert_eq!(empty.get(&format!("/v2/hub/a/blobs/{none}")).status, 200);
         assert!(registry.content().is_empty());
         let staging = std::fs::read_dir(registry.root().join("staging")).unwrap().count();
         assert_eq!(staging, 0);
