@@ -76,6 +76,8 @@ verbs! {
     "logout" Logout(remote::logout::Logout),
     "registry" Registry(crate::registry::Registry),
     "system" System(system::System),
+    "info" Info(system::info::Info),
+    "version" Version(system::info::Version),
     "gc" Gc(system::gc::Collect),
     #[command(visible_alias = "check")]
     "fsck" Fsck(system::fsck::Check),

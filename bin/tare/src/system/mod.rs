@@ -3,6 +3,7 @@
 pub(crate) mod df;
 pub(crate) mod fsck;
 pub(crate) mod gc;
+pub(crate) mod info;
 mod prune;
 
 use crate::failure::{Failure, Result};
@@ -24,6 +25,7 @@ enum Verb {
     #[command(alias = "check")]
     Fsck(fsck::Check),
     Gc(gc::Collect),
+    Info(info::Info),
     Prune(prune::Prune),
     Reset(prune::Reset),
     #[command(hide = true)]
@@ -37,6 +39,7 @@ pub(crate) fn run(global: &Global, arguments: &System) -> Result<u8> {
         Verb::Df(arguments) => df::run(global, arguments).map(|()| 0),
         Verb::Fsck(arguments) => fsck::run(global, arguments),
         Verb::Gc(arguments) => gc::run(global, arguments).map(|()| 0),
+        Verb::Info(arguments) => info::info(global, arguments).map(|()| 0),
         Verb::Prune(arguments) => prune::prune(global, arguments).map(|()| 0),
         Verb::Reset(arguments) => prune::reset(global, arguments).map(|()| 0),
         Verb::Migrate(_) => {

@@ -514,3 +514,36 @@ fn a_command_ends_when_its_time_is_over() {
     assert_eq!(stdout(&output), "");
     assert!(stderr(&output).contains("--command-timeout 300ms: the time is over"));
 }
+
+#[test]
+fn the_program_says_what_it_is_and_where_its_store_is() {
+    let yard = with_both();
+    yard.fine(&["pull", "-q", "oci:layout:both"]);
+    let version = yard.fine(&["--version"]);
+    let version = version.trim_end().strip_prefix("tare ").unwrap();
+    for args in [
+        &["version", "--format", "{{.Client.Version}}"][..],
+        &["version", "-f", "{{.Server.Version}}"],
+        &["info", "--format", "{{.ServerVersion}}"],
+        &["info", "-f", "{{.Version.Version}}"],
+    ] {
+        assert_eq!(yard.fine(args).trim_end(), version, "{args:?}");
+    }
+    assert!(yard.fine(&["version"]).starts_with(&format!("Version:  {version}\nOS/Arch:  linux/")));
+    for args in [&["version", "--json"][..], &["version", "--format", "json"]] {
+        assert_eq!(json_of(&yard.fine(args))["Client"]["Os"], "linux");
+    }
+    let root = yard.path("store");
+    for args in [
+        &["info", "--format", "{{.Store.GraphRoot}}"][..],
+        &["system", "info", "--format", "{{.DockerRootDir}}"],
+    ] {
+        assert_eq!(yard.fine(args).trim_end(), root, "{args:?}");
+    }
+    let info = json_of(&yard.fine(&["info", "--format", "json"]));
+    assert_eq!(info["store"]["imageStore"]["number"], 1);
+    assert!(info["host"]["memTotal"].as_u64().unwrap() > 1 << 20);
+    let text = yard.fine(&["info", "--debug"]);
+    assert!(text.contains(&format!("Store:             {root}\n")), "{text}");
+    assert!(text.contains("\nImages:            1\n"), "{text}");
+}

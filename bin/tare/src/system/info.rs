@@ -1,0 +1,168 @@
+//! `tare version` and `tare info`.
+
+use crate::caller::Caller;
+use crate::failure::Result;
+use crate::output;
+use crate::settings::{Global, Settings, open_store, store_paths};
+use clap::Args;
+use template::{Field, Struct, Value, units};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const KIB: u64 = 1024;
+
+/// Print the version
+#[derive(Debug, Args)]
+pub(crate) struct Version {
+    /// json, or a Go template (.Version .Client.Version .Client.Os .Client.Arch)
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// buildah's word for --format json
+    #[arg(long, hide = true, conflicts_with = "format")]
+    json: bool,
+}
+
+pub(crate) fn version(global: &Global, arguments: &Version) -> Result<()> {
+    let settings = Settings::load(global)?;
+    let wanted = settings.wanted();
+    let format = if arguments.json { Some("json") } else { arguments.format.as_deref() };
+    if format.is_some() {
+        let client = client(&wanted.os, &wanted.architecture);
+        let fields = vec![
+            Field::new("Version", VERSION),
+            Field::new("Client", client.clone()),
+            // There is none; scripts of docker's users ask for it.
+            Field::hidden("Server", client),
+        ];
+        return print_one(format, Struct::value("version", fields));
+    }
+    let (os, architecture) = (&wanted.os, &wanted.architecture);
+    output::write(format!("Version:  {VERSION}\nOS/Arch:  {os}/{architecture}\n").as_bytes())
+}
+
+fn client(os: &str, architecture: &str) -> Value {
+    let fields = vec![
+        Field::new("Version", VERSION),
+        Field::new("Os", os),
+        Field::new("Arch", architecture),
+        Field::new("OsArch", format!("{os}/{architecture}")),
+    ];
+    Struct::value("client", fields)
+}
+
+/// JSON is one document, as docker's and podman's.
+fn print_one(format: Option<&str>, value: Value) -> Result<()> {
+    match format {
+        Some("json") => output::write(&output::pretty(&value)),
+        format => output::inspected(format, &[value]),
+    }
+}
+
+/// Show where the store and the configuration are, and what machine this is
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  tare info\n  tare info --format '{{.Store.GraphRoot}}'")]
+pub(crate) struct Info {
+    /// json, or a Go template: .Host, .Store, .Registries, .Version, and docker's names
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Accepted: what buildah would tell more is told
+    #[arg(short, long, hide = true)]
+    debug: bool,
+}
+
+/// What is known of the machine.
+struct Machine {
+    os: String,
+    architecture: String,
+    kernel: String,
+    name: String,
+    processors: u64,
+    memory_bytes: u64,
+}
+
+impl Machine {
+    fn new(settings: &Settings<'_>) -> Self {
+        let line = |path: &str| {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            text.trim_end().to_owned()
+        };
+        let memory = line("/proc/meminfo");
+        let total = memory.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+        let total = total.and_then(|it| it.trim().split(' ').next()).and_then(|it| it.parse().ok());
+        let wanted = settings.wanted();
+        Self {
+            os: wanted.os,
+            architecture: wanted.architecture,
+            kernel: line("/proc/sys/kernel/osrelease"),
+            name: line("/proc/sys/kernel/hostname"),
+            processors: std::thread::available_parallelism().map_or(1, usize::from) as u64,
+            memory_bytes: total.unwrap_or(0u64) * KIB,
+        }
+    }
+
+    fn podmans(&self) -> Value {
+        let fields = vec![
+            Field::renamed("Arch", "arch", &*self.architecture),
+            Field::renamed("CPUs", "cpus", self.processors),
+            Field::renamed("Hostname", "hostname", &*self.name),
+            Field::renamed("Kernel", "kernel", &*self.kernel),
+            Field::renamed("MemTotal", "memTotal", self.memory_bytes),
+            Field::renamed("OS", "os", &*self.os),
+        ];
+        Struct::value("host", fields)
+    }
+}
+
+pub(crate) fn info(global: &Global, arguments: &Info) -> Result<()> {
+    let settings = Settings::load(global)?;
+    let caller = Caller::new();
+    let (root, runroot) = store_paths(global, &caller);
+    let (root, runroot) = (root.display().to_string(), runroot.display().to_string());
+    let store = open_store(global, &caller, true)?;
+    let images = images::list(&store, &settings.wanted(), settings.caller.rights())?.0.len();
+    let machine = Machine::new(&settings);
+    let search = settings.registries.search();
+    if arguments.format.is_some() {
+        let number =
+            Struct::value("images", vec![Field::renamed("Number", "number", images as u64)]);
+        let store = vec![
+            Field::renamed("GraphRoot", "graphRoot", &*root),
+            Field::renamed("RunRoot", "runRoot", &*runroot),
+            Field::renamed("ImageStore", "imageStore", number),
+        ];
+        let registries = vec![Field::renamed("Search", "search", Value::texts(search))];
+        let fields = vec![
+            Field::renamed("Host", "host", machine.podmans()),
+            Field::renamed("Store", "store", Struct::value("store", store)),
+            Field::renamed("Registries", "registries", Struct::value("registries", registries)),
+            Field::renamed("Version", "version", client(&machine.os, &machine.architecture)),
+            Field::hidden("ServerVersion", VERSION),
+            Field::hidden("DockerRootDir", &*root),
+            Field::hidden("Images", images as u64),
+            Field::hidden("Name", &*machine.name),
+            Field::hidden("OSType", &*machine.os),
+            Field::hidden("Architecture", &*machine.architecture),
+            Field::hidden("KernelVersion", &*machine.kernel),
+            Field::hidden("NCPU", machine.processors),
+            Field::hidden("MemTotal", machine.memory_bytes),
+        ];
+        return print_one(arguments.format.as_deref(), Struct::value("info", fields));
+    }
+    let search = match search {
+        [] => "none (docker.io is asked)".to_owned(),
+        search => search.join(", "),
+    };
+    let lines = [
+        ("Version", VERSION.to_owned()),
+        ("Store", root),
+        ("Records of mounts", runroot),
+        ("Images", images.to_string()),
+        ("Short names", search),
+        ("Machine", format!("{} ({}/{})", machine.name, machine.os, machine.architecture)),
+        ("Kernel", machine.kernel),
+        ("Processors", machine.processors.to_string()),
+        ("Memory", units::decimal_size(machine.memory_bytes, 4)),
+    ];
+    let text: String =
+        lines.iter().map(|(key, value)| format!("{:<19}{value}\n", format!("{key}:"))).collect();
+    output::write(text.as_bytes())
+}
