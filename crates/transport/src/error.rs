@@ -40,12 +40,26 @@ pub struct Error {
 /// What most functions here return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// Longest sentence: some paths, and a word of a file. What files and registries say can be longer.
+const TEXT_LIMIT_BYTES: usize = 3000;
+
+/// A text without its middle, if it is too long.
+fn shortened(text: String) -> String {
+    const END_BYTES: usize = 500;
+    if text.len() <= TEXT_LIMIT_BYTES {
+        return text;
+    }
+    let begin = text.floor_char_boundary(TEXT_LIMIT_BYTES - END_BYTES - 10);
+    let end = text.ceil_char_boundary(text.len() - END_BYTES);
+    [&text[..begin], " [...] ", &text[end..]].concat()
+}
+
 impl Error {
     /// An error without a hint.
     pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
         Self {
             kind,
-            text: text.into(),
+            text: shortened(text.into()),
             hint: None,
             lasting: kind != ErrorKind::Network,
             limited: None,
@@ -125,5 +139,20 @@ impl From<oci::Error> for Error {
             }
         };
         Self::new(kind, error.text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_has_an_end() {
+        let short = Error::new(ErrorKind::Invalid, "x".repeat(TEXT_LIMIT_BYTES));
+        assert_eq!(short.to_string().len(), TEXT_LIMIT_BYTES);
+        let long = format!("begin {} end", "\u{e9}".repeat(1 << 20));
+        let text = Error::new(ErrorKind::Invalid, long).to_string();
+        assert!(text.len() <= TEXT_LIMIT_BYTES, "{}", text.len());
+        assert!(text.starts_with("begin ") && text.ends_with(" end") && text.contains("[...]"));
     }
 }
