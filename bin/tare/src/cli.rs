@@ -134,6 +134,12 @@ pub(crate) struct Run {
     /// Give the program a terminal
     #[arg(short, long)]
     pub(crate) tty: bool,
+    /// Not there yet: the container runs in the foreground
+    #[arg(short, long, hide = true)]
+    pub(crate) detach: bool,
+    /// Not there yet: with --network host nothing has to be published
+    #[arg(short, long, hide = true)]
+    pub(crate) publish: Vec<String>,
     /// Remove the container when it ends (always the case so far)
     #[arg(long)]
     pub(crate) rm: bool,
@@ -143,7 +149,7 @@ pub(crate) struct Run {
     /// Working directory of the program
     #[arg(short, long, value_name = "DIR")]
     pub(crate) workdir: Option<String>,
-    /// User and group of the program: UID[:GID], root or nobody
+    /// User and group of the program, by their names in the image or numbers [default: the image's]
     #[arg(short, long, value_name = "USER[:GROUP]")]
     pub(crate) user: Option<String>,
     /// Show a file or directory of the host in the container

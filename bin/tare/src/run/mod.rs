@@ -50,6 +50,14 @@ pub(crate) fn run(global: &Global, arguments: &Run) -> Result<u8, Failure> {
         let what = "cannot attach stdin to a TTY-enabled container because stdin is not a terminal";
         return Err(Failure::new(what).hint("leave -t out"));
     }
+    if arguments.detach {
+        return Err(Failure::new("--detach: containers run in the foreground so far")
+            .hint("leave it out, and let a service manager or the shell (`&`) have the command"));
+    }
+    if !arguments.publish.is_empty() {
+        return Err(Failure::new("--publish: there are no networks of containers yet")
+            .hint("with --network host the program listens at the machine's own addresses"));
+    }
     seal()?;
     match arguments.image.strip_prefix("host:").filter(|name| !name.is_empty()) {
         Some(program) => host(arguments, program),

@@ -135,6 +135,17 @@ fn what_a_killed_command_leaves_goes_with_the_next() {
 }
 
 #[test]
+fn what_is_not_there_yet_says_what_to_do() {
+    let scratch = Scratch::new();
+    for (options, hint) in
+        [(["-d", "--rm"], "service manager"), (["-p", "80:80"], "--network host")]
+    {
+        let text = scratch.fails(125, &["run", options[0], options[1], "box:1"]);
+        assert!(text.contains("\nhint: ") && text.contains(hint), "{text}");
+    }
+}
+
+#[test]
 fn several_run_at_once() {
     let Some(scratch) = box_with("several_run_at_once", &["CMD [\"sh\"]"]) else { return };
     let commands: Vec<_> = (0..12)
