@@ -66,10 +66,18 @@ fn feed_requests(text: &str) -> Result<bool, String> {
         let (path, query) = line.split_once('?').unwrap_or((line, ""));
         let _ = Query::parse(Some(query)).get("n").map(str::len);
         let _ = range::chunk(query);
-        if let range::Wanted::Part { begin, length } = range::wanted(Some(query), SIZE_BYTES)
-            && (length == 0 || begin.checked_add(length).is_none_or(|end| end > SIZE_BYTES))
-        {
-            return Err(format!("{line:?} is the range of {length} from {begin}"));
+        let parts = match range::wanted(Some(query), SIZE_BYTES) {
+            range::Wanted::Part { begin, length } => vec![(begin, length)],
+            range::Wanted::Parts(parts) => parts,
+            range::Wanted::Whole | range::Wanted::Nothing => Vec::new(),
+        };
+        let mut last = 0;
+        for (begin, length) in parts {
+            let end = begin.saturating_add(length);
+            if length == 0 || begin < last || end > SIZE_BYTES {
+                return Err(format!("{line:?} is the range of {length} from {begin}"));
+            }
+            last = end;
         }
         let Ok(route) = Route::parse(path) else { continue };
         taken = true;

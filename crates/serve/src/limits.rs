@@ -92,6 +92,9 @@ pub(crate) const SESSIONS: usize = 1024;
 /// Uploads that are not finished, in the whole registry: each is a directory and an entry in memory.
 pub(crate) const UPLOADS: usize = 100_000;
 
+/// Ranges of one request: containers/image asks for at most so many pieces of a layer at once.
+pub(crate) const RANGES: usize = 1024;
+
 /// What is read of a file at once for an answer, as long as there are buffers of this size.
 pub(crate) const READ_BYTES: usize = 256 << 10;
 /// Buffers of that size in the whole process: slow clients must not use up the memory.

@@ -6,7 +6,7 @@ use crate::names::Repository;
 use crate::refusal::{Code, Refusal};
 use crate::registry::Registry;
 use crate::storage::{Content, Error, Object};
-use crate::web::body::Body;
+use crate::web::body::{Body, Part};
 use crate::web::range::{self, Wanted};
 use hyper::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue,
@@ -19,6 +19,8 @@ use sys::Fd;
 /// Content never changes below its digest. It is for the one who may read it.
 pub(super) const FOR_EVER: HeaderValue =
     HeaderValue::from_static("private, max-age=31536000, immutable");
+/// Of a digest, for what stands between parts.
+const BOUNDARY_DIGITS: usize = 32;
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// `GET` and `HEAD`.
@@ -92,6 +94,15 @@ fn answer(
     let same = asked.header(IF_RANGE).is_none_or(|tag| tag == etag(digest));
     let wanted = range::wanted(asked.header(RANGE).filter(|_| same), size);
     let (status, begin, length) = match wanted {
+        Wanted::Parts(ranges) => match source {
+            Source::Whole(file) => {
+                return parts(registry, digest, size, Content::File(file), &ranges);
+            }
+            Source::Object(object) => {
+                return parts(registry, digest, size, Content::Object(object), &ranges);
+            }
+            Source::Nothing | Source::Growing(..) => (StatusCode::OK, 0, size),
+        },
         Wanted::Whole => (StatusCode::OK, 0, size),
         Wanted::Part { begin, length } => (StatusCode::PARTIAL_CONTENT, begin, length),
         Wanted::Nothing => return Err(not_satisfiable(size)),
@@ -110,6 +121,22 @@ fn answer(
             part(registry, file, begin, length, Some(growth.from(begin)))?
         }
     };
+    let mut response = described(status, body, length, digest)?;
+    let headers = response.headers_mut();
+    if status == StatusCode::PARTIAL_CONTENT {
+        let text = format!("bytes {begin}-{}/{size}", begin + length - 1);
+        headers.insert(CONTENT_RANGE, header(&text)?);
+    }
+    Ok(response)
+}
+
+/// An answer with content of a blob.
+fn described(
+    status: StatusCode,
+    body: Body,
+    length: u64,
+    digest: &Digest,
+) -> Result<Response<Body>, Refusal> {
     let mut response = plain(status, body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
@@ -118,10 +145,39 @@ fn answer(
     headers.insert(CACHE_CONTROL, FOR_EVER);
     headers.insert(ETAG, header(&etag(digest))?);
     headers.insert(DOCKER_CONTENT_DIGEST, header(&digest.to_string())?);
-    if status == StatusCode::PARTIAL_CONTENT {
-        let text = format!("bytes {begin}-{}/{size}", begin + length - 1);
-        headers.insert(CONTENT_RANGE, header(&text)?);
-    }
+    Ok(response)
+}
+
+/// Several ranges, as `multipart/byteranges`: what clients of zstd:chunked layers ask for.
+fn parts(
+    registry: &Registry,
+    digest: &Digest,
+    size: u64,
+    content: Content,
+    ranges: &[(u64, u64)],
+) -> Result<Response<Body>, Refusal> {
+    // Nothing has its own digest in it.
+    let boundary = &digest.hex()[..BOUNDARY_DIGITS];
+    let head = |(begin, length): &(u64, u64)| Part {
+        head: format!(
+            "\r\n--{boundary}\r\nContent-Type: application/octet-stream\r\n\
+             Content-Range: bytes {begin}-{}/{size}\r\n\r\n",
+            begin + length - 1
+        )
+        .into(),
+        begin: *begin,
+        length: *length,
+    };
+    let end = Part { head: format!("\r\n--{boundary}--\r\n").into(), begin: 0, length: 0 };
+    let buffers = match content {
+        Content::File(_) => &registry.buffers,
+        Content::Object(_) => &registry.object_buffers,
+    };
+    let body = Body::parts(content, ranges.iter().map(head).chain([end]).collect(), buffers);
+    let length = body.length();
+    let mut response = described(StatusCode::PARTIAL_CONTENT, body, length, digest)?;
+    let kind = header(&format!("multipart/byteranges; boundary={boundary}"))?;
+    response.headers_mut().insert(CONTENT_TYPE, kind);
     Ok(response)
 }
 

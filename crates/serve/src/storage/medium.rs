@@ -76,6 +76,19 @@ impl Object {
 }
 
 impl Content {
+    /// Goes on from somewhere else.
+    pub(crate) fn seek(&mut self, at: u64) -> Result<()> {
+        match self {
+            Self::File(file) => {
+                sys::fs::seek(&*file, at).map_err(|errno| Error::os("seeking in a blob", errno))
+            }
+            Self::Object(object) => {
+                object.seek(at);
+                Ok(())
+            }
+        }
+    }
+
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         match self {
             Self::File(file) => {

@@ -125,6 +125,9 @@ fn servers_share_a_bucket() {
     assert!(got.status == 200 && got.body == layer, "{} {}", got.status, got.body.len());
     let range = second.send("GET", &path, &[("Range", "bytes=33554430-33554435")], b"");
     assert_eq!((range.status, &range.body[..]), (206, &layer[33_554_430..=33_554_435]));
+    let range = second.send("GET", &path, &[("Range", "bytes=0-9,33554430-33554435")], b"");
+    assert_eq!(range.status, 206);
+    assert!(range.body.windows(6).any(|it| *it == layer[33_554_430..=33_554_435]));
     let found = second.get("/v2/team/app/manifests/v1");
     assert_eq!(digest_of(Algorithm::Sha256, &found.body), digest);
     assert_eq!(second.get("/v2/_catalog").text(), r#"{"repositories":["team/app"]}"#);

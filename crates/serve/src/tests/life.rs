@@ -34,6 +34,23 @@ fn an_image_is_what_was_put() {
     let part = registry.send("GET", &path, &[("Range", "bytes=299990-")], b"");
     assert_eq!((part.status, part.body.len()), (206, 10));
     assert_eq!(part.header("content-range"), Some("bytes 299990-299999/300000"));
+    let several = registry.send("GET", &path, &[("Range", "bytes=0-9, 150000-150009,-1")], b"");
+    assert_eq!(several.status, 206);
+    let kind = several.header("content-type").unwrap();
+    let boundary = kind.strip_prefix("multipart/byteranges; boundary=").unwrap();
+    let mut expected = Vec::new();
+    for (begin, end) in [(0, 9), (150_000, 150_009), (299_999, 299_999)] {
+        expected.extend(
+            format!(
+                "\r\n--{boundary}\r\nContent-Type: application/octet-stream\r\n\
+                 Content-Range: bytes {begin}-{end}/300000\r\n\r\n"
+            )
+            .bytes(),
+        );
+        expected.extend(&layer[begin..=end]);
+    }
+    expected.extend(format!("\r\n--{boundary}--\r\n").bytes());
+    assert!(several.body == expected, "{:?}", several.text());
     let stale = [("Range", "bytes=0-1"), ("If-Range", "\"other\"")];
     assert_eq!(registry.send("GET", &path, &stale, b"").body.len(), 300_000);
     let known = format!("\"{blob}\"");

@@ -7,6 +7,7 @@ use crate::limits::{
 };
 use crate::storage::{Content, Object};
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,6 +41,7 @@ impl Body {
             waiting: None,
             file: Some(Content::File(file)),
             left: length,
+            parts: VecDeque::new(),
             buffers: buffers.clone(),
             reading: None,
             may_wait: false,
@@ -53,10 +55,26 @@ impl Body {
             waiting: None,
             file: Some(Content::Object(object)),
             left: length,
+            parts: VecDeque::new(),
             buffers: buffers.clone(),
             reading: None,
             // It always waits for the network.
             may_wait: true,
+        }))
+    }
+
+    /// Parts of content, each behind some bytes.
+    pub(crate) fn parts(content: Content, parts: VecDeque<Part>, buffers: &Arc<Buffers>) -> Self {
+        let may_wait = matches!(content, Content::Object(_));
+        Self::File(Box::new(FileBody {
+            growth: None,
+            waiting: None,
+            file: Some(content),
+            left: 0,
+            parts,
+            buffers: buffers.clone(),
+            reading: None,
+            may_wait,
         }))
     }
 
@@ -65,9 +83,16 @@ impl Body {
         match self {
             Self::Empty => 0,
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::File(file) => file.left,
+            Self::File(file) => file.length(),
         }
     }
+}
+
+/// A part of content, and what comes before it.
+pub(crate) struct Part {
+    pub(crate) head: Bytes,
+    pub(crate) begin: u64,
+    pub(crate) length: u64,
 }
 
 impl HttpBody for Body {
@@ -108,6 +133,8 @@ pub(crate) struct FileBody {
     /// Not there while it is read.
     file: Option<Content>,
     left: u64,
+    /// What comes behind that.
+    parts: VecDeque<Part>,
     /// How far the file is, if it is not whole yet. Not there while it is waited for.
     growth: Option<Growth>,
     waiting: Option<Pin<Box<dyn Future<Output = Growth> + Send>>>,
@@ -118,6 +145,24 @@ pub(crate) struct FileBody {
 }
 
 impl FileBody {
+    fn length(&self) -> u64 {
+        let of = |part: &Part| part.head.len() as u64 + part.length;
+        self.left + self.parts.iter().map(of).sum::<u64>()
+    }
+
+    /// Goes on with the next part.
+    fn begin_part(&mut self) -> Option<io::Result<Bytes>> {
+        let part = self.parts.pop_front()?;
+        let file = self.file.as_mut()?;
+        match file.seek(part.begin) {
+            Ok(()) => {
+                self.left = part.length;
+                Some(Ok(part.head))
+            }
+            Err(error) => Some(Err(io::Error::other(error))),
+        }
+    }
+
     fn advance(&mut self, count: u64) {
         self.left -= count;
         if let Some(growth) = &mut self.growth {
@@ -145,7 +190,7 @@ impl FileBody {
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         if self.left == 0 {
-            return Poll::Ready(None);
+            return Poll::Ready(self.begin_part());
         }
         // What was read before is no matter of the file's growth.
         let ready = match self.reading.is_some() {

@@ -1,24 +1,52 @@
 //! `Range` of a download and `Content-Range` of an upload.
 
+use crate::limits::RANGES;
+
 /// What of a file is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     /// All of it.
     Whole,
     /// `length` bytes from `begin`; it is one at least.
     Part { begin: u64, length: u64 },
+    /// Several such parts, first bytes and lengths, in the order in which they are in the file.
+    Parts(Vec<(u64, u64)>),
     /// Nothing that it has.
     Nothing,
 }
 
-/// Understands `Range: bytes=BEGIN-END`. Several ranges, other units and what is not understood count
-/// for nothing, as RFC 9110 allows; a range that is never any byte is refused as the conformance suite
-/// expects it.
+/// Understands `Range: bytes=BEGIN-END`, perhaps several. Other units and what is not understood count for
+/// nothing, as RFC 9110 allows, and so do too many ranges and those that go back; a range that is never any byte
+/// is refused as the conformance suite expects it.
 pub(crate) fn wanted(header: Option<&str>, size: u64) -> Wanted {
     let Some(set) = header.and_then(|text| text.trim().strip_prefix("bytes=")) else {
         return Wanted::Whole;
     };
-    let Some((begin, end)) = set.split_once('-') else { return Wanted::Whole };
+    if !set.contains(',') {
+        return one(set, size);
+    }
+    let mut parts: Vec<(u64, u64)> = Vec::new();
+    for (number, range) in set.split(',').enumerate() {
+        let (begin, length) = match one(range, size) {
+            _ if number == RANGES => return Wanted::Whole,
+            Wanted::Part { begin, length } => (begin, length),
+            Wanted::Nothing => continue,
+            Wanted::Whole | Wanted::Parts(_) => return Wanted::Whole,
+        };
+        if parts.last().is_some_and(|(before, length)| begin < before + length) {
+            return Wanted::Whole;
+        }
+        parts.push((begin, length));
+    }
+    match parts[..] {
+        [] => Wanted::Nothing,
+        [(begin, length)] => Wanted::Part { begin, length },
+        _ => Wanted::Parts(parts),
+    }
+}
+
+fn one(range: &str, size: u64) -> Wanted {
+    let Some((begin, end)) = range.split_once('-') else { return Wanted::Whole };
     let number = |text: &str| digits(text.trim());
     match (begin.trim(), end.trim()) {
         ("", end) => match number(end) {
@@ -79,10 +107,24 @@ mod tests {
         for nothing in ["bytes=500-0", "bytes=2048-", "bytes=5000-10000", "bytes=-0"] {
             check(nothing, Wanted::Nothing);
         }
-        for whole in ["bytes=a-b", "lines=0-1", "bytes=0-1,3-4", "bytes=", "bytes=-", "bytes=+1-2"]
-        {
+        for whole in ["bytes=a-b", "lines=0-1", "bytes=", "bytes=-", "bytes=+1-2"] {
             check(whole, Wanted::Whole);
         }
+        let parts = |list: &[(u64, u64)]| Wanted::Parts(list.to_vec());
+        check("bytes=0-1,3-4", parts(&[(0, 2), (3, 2)]));
+        check("bytes=0-1, 1000-, -8", Wanted::Whole);
+        check("bytes=0-1, 2000-2010,-8", parts(&[(0, 2), (2000, 11), (2040, 8)]));
+        check("bytes=0-1,5000-6000", part(0, 2));
+        check("bytes=5000-,6000-", Wanted::Nothing);
+        for whole in ["bytes=3-4,0-1", "bytes=0-1,1-2", "bytes=0-1,x", "bytes=,"] {
+            check(whole, Wanted::Whole);
+        }
+        let many = |count: usize| {
+            let ranges: Vec<_> = (0..count).map(|at| format!("{}-{}", 2 * at, 2 * at)).collect();
+            format!("bytes={}", ranges.join(","))
+        };
+        assert!(matches!(wanted(Some(&many(RANGES)), 2048), Wanted::Parts(_)));
+        check(&many(RANGES + 1), Wanted::Whole);
         assert_eq!(wanted(Some("bytes=0-0"), 0), Wanted::Nothing);
         assert_eq!(wanted(Some("bytes=-1"), 0), Wanted::Nothing);
     }
