@@ -361,7 +361,7 @@ mod tests {
         assert_eq!(read(&[]).unwrap().steps, ["cgroup", "cgroupfs", "systemd"]);
         let choice = read(&["systemd", "--only", "life::", "--only", "r4_"]).unwrap();
         let script = choice.script();
-        let call = "env TARE_E2E_SYSTEMD=1 /opt/tare/deps/e2e --skip robust:: --skip images:: life:: r4_\n";
+        let call = format!("env TARE_E2E_SYSTEMD=1 /opt/tare/deps/e2e {E2E} life:: r4_\n");
         assert!(script.contains(&format!("step systemd {call}")), "{script}");
         assert!(!script.contains("step cgroupfs"), "{script}");
         for wrong in [&["--help"][..], &["nothing"], &["--only"], &["--only", "a; b"]] {

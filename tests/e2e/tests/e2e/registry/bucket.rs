@@ -21,19 +21,18 @@ impl Drop for Moto {
 
 /// A store of objects with nothing in it, and where it is.
 fn moto(test: &str) -> Option<(Moto, String)> {
+    let Some(program) = std::env::var_os("TARE_TEST_MOTO") else {
+        e2e::skip(test, "TARE_TEST_MOTO names no moto_server");
+        return None;
+    };
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let program = std::env::var_os("TARE_TEST_MOTO").unwrap_or("moto_server".into());
     let started = Command::new(program)
         .args(["-H", "127.0.0.1", "-p", &port.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
-    let Ok(child) = started else {
-        e2e::skip(test, "moto_server is not installed");
-        return None;
-    };
-    let moto = Moto(child);
+    let moto = Moto(started.expect("starting moto_server"));
     let began = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(began.elapsed() < Duration::from_secs(60), "moto_server does not start");
