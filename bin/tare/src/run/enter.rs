@@ -4,6 +4,7 @@
 //! the user, if there are some, otherwise with the user alone, who is root there.
 
 use super::Failure;
+use super::spec::Users;
 use crate::caller::Caller;
 use std::fs;
 use std::process::{Command, Stdio};
@@ -13,23 +14,23 @@ use sys::process::{CLONE_NEWNS, CLONE_NEWUSER};
 /// Ids that are mapped, as `CONTAINER HOST COUNT`.
 type Map = Vec<[u32; 3]>;
 
-/// Enters them. Says whether more users than one are there.
-pub(super) fn enter(caller: &Caller) -> Result<bool, Failure> {
-    let several = match sys::ids::is_administrator() {
+/// Enters them, and says which users are there.
+pub(super) fn enter(caller: &Caller) -> Result<Users, Failure> {
+    let users = match sys::ids::is_administrator() {
         true => {
             let failed = |errno| Failure::new(format!("making a mount namespace: {errno}"));
             sys::process::unshare(CLONE_NEWNS).map_err(failed)?;
-            true
+            Users::Host
         }
         false => enter_users(caller)?,
     };
     // What others mount is seen here, and not the other way round.
     sys::mount::mount("", "/", "", MS_REC | MS_SLAVE, "")
         .map_err(|errno| Failure::new(format!("keeping mounts to ourselves: {errno}")))?;
-    Ok(several)
+    Ok(users)
 }
 
-fn enter_users(caller: &Caller) -> Result<bool, Failure> {
+fn enter_users(caller: &Caller) -> Result<Users, Failure> {
     let name = login(caller.uid);
     let map = |table: &str, id: u32| -> Map {
         let ranges = set_aside(&fs::read_to_string(table).unwrap_or_default(), &name, caller.uid);
@@ -50,7 +51,7 @@ fn enter_users(caller: &Caller) -> Result<bool, Failure> {
         write("setgroups", "deny".into())?;
         write("uid_map", format!("0 {} 1", caller.uid))?;
         write("gid_map", format!("0 {} 1", caller.gid))?;
-        return Ok(false);
+        return Ok(Users::EnteredAlone);
     }
     // Whoever writes the maps has to stay outside.
     let (ready, go) = sys::fs::pipe().map_err(failed)?;
@@ -69,7 +70,7 @@ fn enter_users(caller: &Caller) -> Result<bool, Failure> {
     let ended = sys::wait::child(child.pid, true).map_err(failed)?;
     entered.map_err(failed)?;
     match ended {
-        Some((_, exit)) if exit.shell_code() == 0 => Ok(true),
+        Some((_, exit)) if exit.shell_code() == 0 => Ok(Users::Entered),
         _ => Err(Failure::new(
             "newuidmap or newgidmap has refused the ranges of /etc/subuid and /etc/subgid",
         )

@@ -30,10 +30,10 @@ pub(super) fn run(global: &Global, arguments: &Run) -> Result<u8, Failure> {
     let settings = Settings::load(global)?;
     bring(&settings, arguments)?;
     let (caller, rights) = (Caller::new(), settings.caller.rights());
-    let several = enter::enter(&caller)?;
+    let users = enter::enter(&caller)?;
     // What is stacked has to be of the mount namespace that it is stacked in.
     let store = settings::open_store(global, &caller, false)?;
-    let host = super::host_of(&caller);
+    let host = Host { rootless: users != Users::Host, ..super::host_of(&caller) };
     sweep(&store, &host);
     let found = images::find(&store, &arguments.image)?;
     let wanted = arguments.platform.wanted(settings.wanted())?;
@@ -50,7 +50,7 @@ pub(super) fn run(global: &Global, arguments: &Run) -> Result<u8, Failure> {
     let rootfs = Rootfs::make(&store, &view, &name)?;
     let root = rootfs.open()?;
     let user = users::of_image(&root, arguments.user.as_deref(), &config)?;
-    if caller.uid != 0 && !several && user.uid != 0 {
+    if users == Users::EnteredAlone && user.uid != 0 {
         return Err(Failure::new(format!(
             "user {}: there is room for one user only, who is root",
             user.uid
@@ -72,11 +72,7 @@ pub(super) fn run(global: &Global, arguments: &Run) -> Result<u8, Failure> {
         binds: rootfs.write_files(arguments, &name)?,
         // The others are in the writable layer, which goes with the container as they would.
         volumes: config.volumes.keys().filter(|_| arguments.read_only).cloned().collect(),
-        users: match (caller.uid, several) {
-            (0, _) => Users::Host,
-            (_, true) => Users::Entered,
-            (_, false) => Users::EnteredAlone,
-        },
+        users,
     };
     let spec = spec::build(arguments, &plan)?;
     drop(root);
