@@ -50,6 +50,10 @@ impl Container {
         files::open_dir(&self.dir, UPPER)
     }
 
+    pub(crate) fn dir(&self) -> &Fd {
+        &self.dir
+    }
+
     /// The directory that overlayfs works in.
     pub fn work_dir(&self) -> Result<Fd> {
         files::open_dir(&self.dir, WORK)

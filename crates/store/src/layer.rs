@@ -139,6 +139,11 @@ impl Layer {
         files::open_dir(&self.dir, DIFF)
     }
 
+    /// The directory of all layers that it is in.
+    pub(crate) fn parent(&self) -> Result<Fd> {
+        files::open_dir(&self.dir, "..")
+    }
+
     /// Contents that a later entry of the tar replaced, if there are any.
     pub fn kept_dir(&self) -> Result<Option<Fd>> {
         match files::open_dir(&self.dir, KEPT) {

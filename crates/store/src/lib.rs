@@ -58,7 +58,7 @@ pub use fsck::{Check, Finding, Problem, Rebuild};
 pub use gc::{Amount, Collected, Usage};
 pub use layer::{Layer, LayerFacts, LayerMeta, StagedLayer};
 pub use layout::LayerKey;
-pub use mounts::{Form, HeldMount, MountRecord, Mounted, View};
+pub use mounts::{Form, HeldMount, Mapping, MountRecord, Mounted, View};
 pub use name::{ImageFacts, NameRecord};
 pub use store::{Abilities, FORMAT, Options, Store, StoreRecord};
 pub use trash::Garbage;

@@ -40,6 +40,15 @@ pub fn set_gid(gid: u32) -> Result<()> {
     unsafe { call!(__NR_setresgid, gid, gid, gid) }.map(drop)
 }
 
+/// Sets the user and group that files are made for, of the calling thread only. The kernel says nothing of a
+/// failure (setfsuid(2)), so the caller's right to do it is the caller's to know.
+pub fn set_file_owner(uid: u32, gid: u32) {
+    // SAFETY: no pointer is passed; neither call fails.
+    let _ = unsafe { call!(__NR_setfsgid, gid) };
+    // SAFETY: as above.
+    let _ = unsafe { call!(__NR_setfsuid, uid) };
+}
+
 /// Sets the supplementary groups.
 pub fn set_groups(groups: &[u32]) -> Result<()> {
     // SAFETY: the array is readable for the count given.

@@ -12,9 +12,11 @@
 //! RUNROOT/UUID/empty/        below a single layer: overlayfs wants two
 //! ```
 
+mod mapped;
 mod overlay;
 mod record;
 
+pub use mapped::Mapping;
 pub use overlay::Form;
 pub use record::MountRecord;
 pub(crate) use record::{live, sweep};
@@ -32,7 +34,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use sys::fs::{self, Lock, O_DIRECTORY, O_PATH, O_RDONLY};
-use sys::mount::{self, MNT_DETACH, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
+use sys::mount::{self, MNT_DETACH, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID};
 use sys::{CWD, Errno, Fd};
 
 /// What is mounted.
@@ -131,9 +133,28 @@ impl Store {
     pub fn mount_held(&self, view: View<'_>) -> Result<HeldMount> {
         let begun = Begun::new(self, view)?;
         let (mount, _) = begun.make(view, 0, Form::Overlay)?;
-        begun.write(view, Path::new(""))?;
-        fault::step("mount recorded");
-        begun.hold(mount)
+        begun.hold_recorded(view, mount)
+    }
+
+    /// The same, with the ids of a user namespace instead of those on the disk: what its root makes is root's
+    /// on the disk, and mounts with different mappings share what they have in common. Of a container, and of
+    /// layers; a copy of layers is [`Kind::Unsupported`], and so is what the kernel, the file system or the
+    /// caller's rights do not have.
+    pub fn mount_held_mapped(&self, view: View<'_>, mapping: Mapping<'_>) -> Result<HeldMount> {
+        self.mount_mapped_as(view, mapping, Form::Overlay, false)
+    }
+
+    /// The same, where tests choose the first form that is tried, and that mounts are attached before.
+    pub(crate) fn mount_mapped_as(
+        &self,
+        view: View<'_>,
+        mapping: Mapping<'_>,
+        form: Form,
+        attach: bool,
+    ) -> Result<HeldMount> {
+        let begun = Begun::new(self, view)?;
+        let mount = begun.make_mapped(view, mapping, form, attach)?;
+        begun.hold_recorded(view, mount)
     }
 
     /// Takes a mount away. With `force`, also one that is in use, whose users keep it until they are
@@ -225,14 +246,60 @@ impl Begun {
         }
         // The topmost first, as overlayfs counts.
         let lowers: Result<Vec<Fd>> = self.layers.iter().rev().map(Layer::diff_dir).collect();
-        let mut stack = overlay::Stack { lowers: lowers?, upper: None, name: self.name() };
-        let mut attributes = attributes;
-        match view {
-            View::Container(container) => {
-                stack.upper = Some((container.upper_dir()?, container.work_dir()?));
+        let upper = match view {
+            View::Container(container) => Some((container.upper_dir()?, container.work_dir()?)),
+            View::Layers(_) | View::Copy { .. } => None,
+        };
+        let stack = self.stack(lowers?, upper)?;
+        let attributes = attributes | stack.attributes();
+        overlay::mount(&stack, self.layers.len(), attributes, form, &self.scratch())
+    }
+
+    fn make_mapped(
+        &self,
+        view: View<'_>,
+        mapping: Mapping<'_>,
+        form: Form,
+        attach: bool,
+    ) -> Result<Fd> {
+        let mut trees = mapped::Trees::new();
+        let lowers = trees.lowers(self.layers.iter().rev(), &mapping)?;
+        let upper = match view {
+            View::Container(container) => Some(trees.upper(container, &mapping)?),
+            View::Layers(_) => None,
+            View::Copy { .. } => {
+                let text = "mapping the ids of a copy of layers";
+                return Err(Error::new(Kind::Unsupported, text));
             }
-            View::Layers(_) | View::Copy { .. } => attributes |= MOUNT_ATTR_RDONLY,
+        };
+        let stack = self.stack(lowers, upper)?;
+        let scratch = self.scratch();
+        let make = || {
+            let layers = self.layers.len();
+            mapping
+                .as_root(|| overlay::mount(&stack, layers, stack.attributes(), form, &scratch))?
+        };
+        if !attach {
+            match make() {
+                Err(error) if error.kind() == Kind::Unsupported => {}
+                result => return result.map(|(mount, _)| mount),
+            }
         }
+        let _attached = trees.attach(&scratch)?;
+        let hint = "overlayfs takes layers with mapped ids since Linux 5.19";
+        make().map(|(mount, _)| mount).map_err(|error| match error.kind() {
+            Kind::Unsupported if error.hint().is_none() => error.with_hint(hint),
+            _ => error,
+        })
+    }
+
+    /// A place for forms that cannot do without one for a moment.
+    fn scratch(&self) -> PathBuf {
+        self.run_path.join(MOUNTS).join(&self.id)
+    }
+
+    fn stack(&self, lowers: Vec<Fd>, upper: Option<(Fd, Fd)>) -> Result<overlay::Stack> {
+        let mut stack = overlay::Stack { lowers, upper, name: self.name() };
         if stack.lowers.len() < 2 {
             files::make_dir(&self.run, "empty")?;
             stack.lowers.push(files::open_dir(&self.run, "empty")?);
@@ -240,9 +307,7 @@ impl Begun {
         if stack.lowers.len() < 2 && stack.upper.is_none() {
             stack.lowers.push(files::open_dir(&self.run, "empty")?);
         }
-        // A place for forms that cannot do without one for a moment.
-        let scratch = self.run_path.join(MOUNTS).join(&self.id);
-        overlay::mount(&stack, self.layers.len(), attributes, form, &scratch)
+        Ok(stack)
     }
 
     fn name(&self) -> String {
@@ -277,6 +342,13 @@ impl Begun {
     fn keep(mut self) -> String {
         self.is_kept = true;
         std::mem::take(&mut self.id)
+    }
+
+    /// Writes the record, and leaves the mount to its holder.
+    fn hold_recorded(self, view: View<'_>, mount: Fd) -> Result<HeldMount> {
+        self.write(view, Path::new(""))?;
+        fault::step("mount recorded");
+        self.hold(mount)
     }
 
     /// Leaves the mount to its holder.

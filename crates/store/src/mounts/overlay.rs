@@ -29,6 +29,13 @@ pub(super) struct Stack {
     pub(super) name: String,
 }
 
+impl Stack {
+    /// What cannot be written to is not made to seem so.
+    pub(super) fn attributes(&self) -> u32 {
+        if self.upper.is_some() { 0 } else { MOUNT_ATTR_RDONLY }
+    }
+}
+
 /// Makes a detached mount, in the first form from `form` on that works here. `layers` of the lower
 /// directories are layers.
 pub(super) fn mount(

@@ -147,7 +147,7 @@ pub(super) fn remove(run: &Fd, name: &str) -> Result<()> {
     let path = format!("{MOUNTS}/{name}");
     files::remove(run, &format!("{path}/{RECORD}"), 0)?;
     files::remove(run, &format!("{path}/record.tmp"), 0)?;
-    for place in [MERGED, "classic"] {
+    for place in [MERGED, "classic", super::mapped::PLACE] {
         files::remove(run, &format!("{path}/{place}"), AT_REMOVEDIR)?;
     }
     files::remove(run, &path, AT_REMOVEDIR).map(drop)

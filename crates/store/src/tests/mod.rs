@@ -5,6 +5,7 @@ mod claims;
 mod crash;
 mod damage;
 mod full;
+mod mapped;
 mod mounts;
 mod power;
 mod speed;

@@ -16,7 +16,7 @@ pub(super) fn private(test: &str) -> Option<Scratch> {
     Some(Scratch::new())
 }
 
-fn pulled(scratch: &Scratch, seeds: &[u32]) -> (Store, Image) {
+pub(super) fn pulled(scratch: &Scratch, seeds: &[u32]) -> (Store, Image) {
     let store = scratch.open();
     let image = Image::new(seeds);
     image.pull(&store, "example.com/a:1").unwrap();
@@ -29,7 +29,7 @@ fn pulled(scratch: &Scratch, seeds: &[u32]) -> (Store, Image) {
     (store, image)
 }
 
-fn read(path: PathBuf) -> String {
+pub(super) fn read(path: PathBuf) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
