@@ -33,6 +33,7 @@ pub mod state;
 mod trace;
 pub mod verbs;
 
+pub use create::idmap::user_namespace;
 pub use create::{create, run};
 pub use exec::{ExecOptions, Executed, exec};
 pub use process::parse_list;

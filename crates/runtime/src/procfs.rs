@@ -52,6 +52,12 @@ impl Proc {
         Ok(file)
     }
 
+    /// Whose a file below it is.
+    pub(crate) fn owner(&self, path: &str) -> Result<u32> {
+        let file = self.open_file(path, fs::O_PATH)?;
+        fs::stat_fd(&file).map(|stat| stat.st_uid).attempt(|| format!("looking at /proc/{path}"))
+    }
+
     /// Reads a file below it.
     pub fn read(&self, path: &str) -> Result<String> {
         let file = self.open_file(path, fs::O_RDONLY)?;

@@ -5,7 +5,7 @@ use crate::config::Idmap;
 use crate::error::{Attempt, Error, Result};
 use crate::init::Job;
 use alloc::format;
-use oci::runtime::{Linux, NamespaceKind};
+use oci::runtime::{IdMapping, Linux, NamespaceKind};
 use sys::{CWD, Errno, Fd, fs, process, wait};
 
 /// Shows the ids of a detached tree through the mount's mapping, or the container's.
@@ -27,7 +27,7 @@ pub(super) fn apply(
         let what = "there is neither a mapping of the mount nor one of a user namespace";
         return Err(Error::invalid(what));
     }
-    let namespace = user_namespace(&text(uids), &text(gids))?;
+    let namespace = user_namespace(uids, gids)?;
     set(tree, &namespace, map)
 }
 
@@ -67,8 +67,8 @@ pub(super) fn apply_inside(
     apply(&tree, map, linux, &job.joined).map_err(|error| error.context(field()))
 }
 
-/// A user namespace with this mapping; the process that held it while it was made is gone.
-fn user_namespace(uids: &str, gids: &str) -> Result<Fd> {
+/// A user namespace with a mapping and nobody in it, for mounts. The caller has one thread, and may map these ids.
+pub fn user_namespace(uids: &[IdMapping], gids: &[IdMapping]) -> Result<Fd> {
     let attempt = || "making a user namespace for the mapping";
     let (read_end, write_end) = fs::pipe().attempt(attempt)?;
     let how = process::Clone { namespaces: process::CLONE_NEWUSER, ..Default::default() };
@@ -83,8 +83,8 @@ fn user_namespace(uids: &str, gids: &str) -> Result<Fd> {
         process::exit(0)
     };
     let pid = child.pid;
-    let made = fs::write_file(CWD, format!("/proc/{pid}/uid_map"), uids)
-        .and_then(|()| fs::write_file(CWD, format!("/proc/{pid}/gid_map"), gids))
+    let made = fs::write_file(CWD, format!("/proc/{pid}/uid_map"), text(uids))
+        .and_then(|()| fs::write_file(CWD, format!("/proc/{pid}/gid_map"), text(gids)))
         .and_then(|()| fs::open_read(format!("/proc/{pid}/ns/user")));
     drop(write_end);
     let _ = wait::child(pid, true);

@@ -101,12 +101,19 @@ fn current_directory() -> Result<sys::Fd> {
 
 /// Keeps whoever can see the init out of it from its first moment on: another container in the same
 /// pid namespace could look into it before it has entered its own root (CVE-2016-9962). Another user
-/// than root could not write the mapping of a hidden process, so there the init hides itself.
-fn hide() -> Result<()> {
+/// than root could not write the mapping of a hidden process, and neither could root of a user namespace in which
+/// the kernel's root is nobody: there the init hides itself.
+fn hide(job: &Job) -> Result<()> {
     if sys::ids::euid() != 0 {
         return Ok(());
     }
-    sys::process::set_dumpable(false).attempt(|| "hiding from other containers")
+    let attempt = || "hiding from other containers";
+    sys::process::set_dumpable(false).attempt(attempt)?;
+    // What is hidden is the kernel's root's.
+    if job.wants_mapping && job.proc.owner("self/uid_map")? != 0 {
+        sys::process::set_dumpable(true).attempt(attempt)?;
+    }
+    Ok(())
 }
 
 fn makes_unified(plan: &cgroup::Plan) -> bool {
@@ -142,7 +149,7 @@ fn start_init(
         fs::chdir_fd(rootfs).attempt(|| "entering the root file system")?;
     }
     let lent = score::lend(&job.plan.process, &job.proc)?;
-    hide()?;
+    hide(job)?;
     let forked = namespaces::fork(job, &parent_end, &mut child_end);
     let Some(mut child) = forked? else {
         drop(here);
