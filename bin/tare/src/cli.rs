@@ -176,6 +176,8 @@ pub(crate) struct Run {
     /// Host name in the container [default: the container's name]
     #[arg(long)]
     pub(crate) hostname: Option<String>,
+    #[command(flatten)]
+    pub(crate) users: crate::run::UserArgs,
     /// Network: none has only a loopback device, host is the machine's
     #[arg(long, value_enum, default_value_t = Network::None)]
     pub(crate) network: Network,

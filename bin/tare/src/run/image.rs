@@ -2,6 +2,7 @@
 //! container.
 
 use super::spec::{Bind, Plan, Users};
+use super::userns::{self, Mapping};
 use super::{Failure, enter, spec, users};
 use crate::caller::Caller;
 use crate::cli::Run;
@@ -31,6 +32,7 @@ pub(super) fn run(global: &Global, arguments: &Run) -> Result<u8, Failure> {
     bring(&settings, arguments)?;
     let (caller, rights) = (Caller::new(), settings.caller.rights());
     let users = enter::enter(&caller)?;
+    let mapping = userns::resolve(&arguments.users, &caller, users)?;
     // What is stacked has to be of the mount namespace that it is stacked in.
     let store = settings::open_store(global, &caller, false)?;
     let host = Host { rootless: users != Users::Host, ..super::host_of(&caller) };
@@ -47,10 +49,13 @@ pub(super) fn run(global: &Global, arguments: &Run) -> Result<u8, Failure> {
         None => super::random_name()?,
     };
     let id = ContainerId::parse(&name)?;
-    let rootfs = Rootfs::make(&store, &view, &name)?;
+    let rootfs = Rootfs::make(&store, &view, &name, mapping.as_ref())?;
     let root = rootfs.open()?;
-    let user = users::of_image(&root, arguments.user.as_deref(), &config)?;
-    if users == Users::EnteredAlone && user.uid != 0 {
+    let kept = mapping.as_ref().and_then(|it| it.user).map(|(uid, gid)| format!("{uid}:{gid}"));
+    let user = users::of_image(&root, arguments.user.as_deref().or(kept.as_deref()), &config)?;
+    if let Some(mapping) = &mapping {
+        mapping.admit(&user)?;
+    } else if users == Users::EnteredAlone && user.uid != 0 {
         return Err(Failure::new(format!(
             "user {}: there is room for one user only, who is root",
             user.uid
@@ -69,10 +74,11 @@ pub(super) fn run(global: &Global, arguments: &Run) -> Result<u8, Failure> {
         rootfs: &rootfs.root,
         is_read_only: arguments.read_only,
         has_own_directories: true,
-        binds: rootfs.write_files(arguments, &name)?,
+        binds: rootfs.write_files(arguments, &name, mapping.as_ref())?,
         // The others are in the writable layer, which goes with the container as they would.
         volumes: config.volumes.keys().filter(|_| arguments.read_only).cloned().collect(),
         users,
+        mapping: mapping.as_ref(),
     };
     let spec = spec::build(arguments, &plan)?;
     drop(root);
@@ -158,7 +164,12 @@ struct Rootfs<'s> {
 }
 
 impl<'s> Rootfs<'s> {
-    fn make(store: &'s Store, view: &View, name: &str) -> Result<Self, Failure> {
+    fn make(
+        store: &'s Store,
+        view: &View,
+        name: &str,
+        mapping: Option<&Mapping>,
+    ) -> Result<Self, Failure> {
         let layers = view.all_layers()?;
         let id = format!("{PREFIX}{name}");
         for _ in 0..TRIES {
@@ -177,19 +188,26 @@ impl<'s> Rootfs<'s> {
             work.finish()?;
             let root = root_of(store, &id);
             let mut made = Self { store, id, container: Some(container), mount: None, root };
-            made.mount()?;
+            made.mount(mapping)?;
             return Ok(made);
         }
         Err(Failure::new("making a container: others remove it again and again"))
     }
 
-    fn mount(&mut self) -> Result<(), Failure> {
+    fn mount(&mut self, mapping: Option<&Mapping>) -> Result<(), Failure> {
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             Failure::new(format!("{what} {}: {error}", self.root.display()))
         };
         fs::create_dir(&self.root).map_err(|error| failed("making", &error))?;
         let Some(container) = &self.container else { return Ok(()) };
-        let mount = self.store.mount_held(store::View::Container(container))?;
+        let view = store::View::Container(container);
+        let users = mapping.map(Mapping::for_files).transpose()?.flatten();
+        let mount = match (&users, mapping.and_then(Mapping::root)) {
+            (Some(users), Some(root)) => {
+                self.store.mount_held_mapped(view, store::Mapping { users, root })?
+            }
+            _ => self.store.mount_held(view)?,
+        };
         let place = self.open()?;
         sys::mount::attach(mount.mount(), &place).map_err(|errno| failed("mounting at", &errno))?;
         self.mount = Some(mount);
@@ -204,7 +222,12 @@ impl<'s> Rootfs<'s> {
     }
 
     /// The files that say where the container is: not the image's business, and bound over its own.
-    fn write_files(&self, arguments: &Run, name: &str) -> Result<Vec<Bind>, Failure> {
+    fn write_files(
+        &self,
+        arguments: &Run,
+        name: &str,
+        mapping: Option<&Mapping>,
+    ) -> Result<Vec<Bind>, Failure> {
         let host = arguments.hostname.as_deref().unwrap_or(name);
         let of_host = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let has_host = arguments.network == crate::cli::Network::Host;
@@ -225,6 +248,10 @@ impl<'s> Rootfs<'s> {
         {
             let source = dir.join(name);
             fs::write(&source, text).map_err(|error| failed(&source, error))?;
+            if let Some((uid, gid)) = mapping.and_then(Mapping::root) {
+                std::os::unix::fs::chown(&source, Some(uid), Some(gid))
+                    .map_err(|error| failed(&source, error))?;
+            }
             binds.push(Bind { source, target: format!("/etc/{name}") });
         }
         Ok(binds)

@@ -6,6 +6,7 @@ mod parse;
 mod rootfs;
 mod seccomp;
 mod spec;
+mod userns;
 mod users;
 
 use crate::caller::Caller;
@@ -20,6 +21,7 @@ use spec::{Plan, Users};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+pub(crate) use userns::UserArgs;
 use users::User;
 
 impl From<pkg::Error> for Failure {
@@ -70,6 +72,10 @@ fn host(arguments: &Run, program: &str) -> Result<u8, Failure> {
     if arguments.entrypoint.is_some() {
         return Err(Failure::new("--entrypoint: it is for images that have one"));
     }
+    if arguments.users.is_some() {
+        let what = "--userns: a program of this machine has the caller's ids";
+        return Err(Failure::new(what).hint("leave it out, or run an image"));
+    }
     let caller = Caller::new();
     let host = pkg::HostView {
         root: "/".into(),
@@ -104,6 +110,7 @@ fn host(arguments: &Run, program: &str) -> Result<u8, Failure> {
             0 => Users::Host,
             uid => Users::Made { uid, gid: caller.gid },
         },
+        mapping: None,
     };
     let spec = spec::build(arguments, &plan)?;
     start(arguments, &host_of(&caller), &id, spec, rootfs.path())

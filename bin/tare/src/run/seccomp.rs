@@ -21,12 +21,12 @@ pub(super) fn profile(options: &[String], capabilities: &[&str]) -> Result<Optio
         // docker takes a colon, too.
         match option.split_once(['=', ':']) {
             Some(("seccomp", value)) if !value.is_empty() => chosen = Some(value),
-            Some(("no-new-privileges", "true")) => {}
+            Some(("no-new-privileges", "true" | "false")) => {}
             None if option == "no-new-privileges" => {}
             _ => {
                 let what = format!("--security-opt {option:?}: is not known here");
                 return Err(Failure::new(what).hint(
-                    "seccomp=FILE, seccomp=unconfined, seccomp=builtin and no-new-privileges (always on) are",
+                    "seccomp=FILE, seccomp=unconfined, seccomp=builtin and no-new-privileges=true|false are",
                 ));
             }
         }
@@ -41,6 +41,16 @@ pub(super) fn profile(options: &[String], capabilities: &[&str]) -> Result<Optio
             resolve(&text, capabilities).map(Some).map_err(|it| failed(it.message().into()))
         }
     }
+}
+
+/// Whether programs gain nothing by setuid and file capabilities; the last one counts.
+pub(super) fn no_new_privileges(options: &[String]) -> bool {
+    let of = |option: &String| match option.split_once(['=', ':']) {
+        Some(("no-new-privileges", value)) => Some(value == "true"),
+        None if option == "no-new-privileges" => Some(true),
+        _ => None,
+    };
+    options.iter().rev().find_map(of).unwrap_or(true)
 }
 
 fn read(path: &str) -> std::io::Result<String> {
@@ -142,7 +152,16 @@ mod tests {
         assert!(of(&[]).unwrap().is_some());
         assert!(of(&["seccomp=unconfined"]).unwrap().is_none());
         assert!(of(&["seccomp:builtin", "no-new-privileges"]).unwrap().is_some());
-        for bad in ["seccomp=", "apparmor=x", "seccomp=/nonexistent", "no-new-privileges=false"] {
+        for (options, is_set) in [
+            (&[][..], true),
+            (&["no-new-privileges"], true),
+            (&["no-new-privileges=false"], false),
+            (&["no-new-privileges:false", "no-new-privileges:true", "seccomp=x"], true),
+        ] {
+            let options: Vec<String> = options.iter().map(ToString::to_string).collect();
+            assert_eq!(super::no_new_privileges(&options), is_set, "{options:?}");
+        }
+        for bad in ["seccomp=", "apparmor=x", "seccomp=/nonexistent", "no-new-privileges=x"] {
             assert!(of(&[bad]).is_err(), "{bad}");
         }
     }

@@ -1,9 +1,10 @@
 //! From options to a runtime configuration.
 
+use super::userns::Mapping;
 use super::users::User;
 use super::{Failure, parse, seccomp};
 use crate::cli::{Network, Run};
-use oci::runtime::Spec;
+use oci::runtime::{IdMapping, Spec};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,8 @@ pub(super) struct Plan<'p> {
     /// Directories that can be written to even if the root cannot.
     pub(super) volumes: Vec<String>,
     pub(super) users: Users,
+    /// A namespace of users of its own.
+    pub(super) mapping: Option<&'p Mapping>,
 }
 
 /// A file of the command's own in the container.
@@ -82,13 +85,13 @@ pub(super) fn build(arguments: &Run, plan: &Plan<'_>) -> Result<Spec, Failure> {
             "capabilities": {
                 "bounding": CAPABILITIES, "effective": CAPABILITIES, "permitted": CAPABILITIES
             },
-            "noNewPrivileges": true
+            "noNewPrivileges": seccomp::no_new_privileges(&arguments.security_opt)
         },
         "root": {"path": text(plan.rootfs)?, "readonly": plan.is_read_only},
         "hostname": arguments.hostname.as_deref().unwrap_or(plan.name),
         "mounts": mounts(arguments, plan)?,
         "linux": {
-            "namespaces": namespaces(arguments, plan.users),
+            "namespaces": namespaces(arguments, plan),
             "maskedPaths": runtime::verbs::masked_paths(),
             "readonlyPaths": runtime::verbs::readonly_paths(),
             "resources": resources(arguments, root)?
@@ -102,6 +105,14 @@ pub(super) fn build(arguments: &Run, plan: &Plan<'_>) -> Result<Spec, Failure> {
     // What the profile allows goes by the capabilities that a program can have at all.
     if let Some(profile) = seccomp::profile(&arguments.security_opt, &CAPABILITIES)? {
         spec["linux"]["seccomp"] = profile;
+    }
+    if let Some(mapping) = plan.mapping {
+        let maps = |ids: &[IdMapping]| -> Value {
+            let map = |it: &IdMapping| json!({"containerID": it.container_id, "hostID": it.host_id, "size": it.size});
+            ids.iter().map(map).collect()
+        };
+        spec["linux"]["uidMappings"] = maps(&mapping.uids);
+        spec["linux"]["gidMappings"] = maps(&mapping.gids);
     }
     match plan.users {
         Users::Host => spec["linux"]["cgroupsPath"] = json!(format!("/tare/{}", plan.name)),
@@ -142,12 +153,12 @@ fn environment(arguments: &Run, plan: &Plan<'_>) -> Vec<String> {
     env
 }
 
-fn namespaces(arguments: &Run, users: Users) -> Vec<Value> {
+fn namespaces(arguments: &Run, plan: &Plan<'_>) -> Vec<Value> {
     let mut kinds = vec!["pid", "ipc", "uts", "mount", "cgroup"];
     if arguments.network == Network::None {
         kinds.push("network");
     }
-    if matches!(users, Users::Made { .. }) {
+    if matches!(plan.users, Users::Made { .. }) || plan.mapping.is_some() {
         kinds.push("user");
     }
     kinds.iter().map(|kind| json!({"type": kind})).collect()
@@ -156,7 +167,11 @@ fn namespaces(arguments: &Run, users: Users) -> Vec<Value> {
 fn mounts(arguments: &Run, plan: &Plan<'_>) -> Result<Vec<Value>, Failure> {
     let mount = |to: &str, kind: &str, options: &[&str]| json!({"destination": to, "type": kind, "source": kind, "options": options});
     let mut pts = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
-    if matches!(plan.users, Users::Host | Users::Entered) {
+    /// Who owns terminals.
+    const TTY: u32 = 5;
+    if matches!(plan.users, Users::Host | Users::Entered)
+        && plan.mapping.is_none_or(|mapping| mapping.has_group(TTY))
+    {
         pts.push("gid=5");
     }
     let mut mounts = vec![

@@ -36,3 +36,4 @@ mod running;
 mod security;
 mod transcript;
 mod update;
+mod userns;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A root directory with a shell, and an image of it.
-const MAKE: &str = "
+pub(super) const MAKE: &str = "
     mkdir -p box/bin box/etc box/tmp box/home/web
     cp \"$(command -v busybox)\" box/bin/
     for name in sh ls cat id echo touch pwd sleep chown stat mkdir; do ln -s busybox box/bin/$name; done
@@ -16,7 +16,7 @@ const MAKE: &str = "
     tar -C box -cf box.tar .";
 
 /// A store with that image; nothing where containers cannot be made.
-fn box_with(test: &str, changes: &[&str]) -> Option<Scratch> {
+pub(super) fn box_with(test: &str, changes: &[&str]) -> Option<Scratch> {
     if !is_root() {
         skip(test, "needs root");
         return None;
@@ -31,7 +31,7 @@ fn box_with(test: &str, changes: &[&str]) -> Option<Scratch> {
     Some(scratch)
 }
 
-fn containers(scratch: &Scratch) -> usize {
+pub(super) fn containers(scratch: &Scratch) -> usize {
     std::fs::read_dir(scratch.path("store/containers")).unwrap().count()
 }
 
