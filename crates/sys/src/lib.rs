@@ -21,6 +21,7 @@ pub mod errno;
 mod fd;
 pub mod fs;
 pub mod ids;
+pub mod inet;
 pub mod memory;
 pub mod mount;
 pub mod process;

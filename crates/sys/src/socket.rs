@@ -73,6 +73,19 @@ pub fn netlink(protocol: u32) -> Result<Fd> {
         .map(|raw| Fd::from_raw(raw as i32))
 }
 
+/// Errors of a netlink socket come with the kernel's own words, and without the request that they are about.
+pub fn explain_netlink(socket: impl AsFd) -> Result<()> {
+    const SOL_NETLINK: u32 = 270;
+    const NETLINK_CAP_ACK: u32 = 10;
+    const NETLINK_EXT_ACK: u32 = 11;
+    let on = 1i32;
+    for option in [NETLINK_CAP_ACK, NETLINK_EXT_ACK] {
+        // SAFETY: the value is a number of the size given.
+        unsafe { call!(__NR_setsockopt, socket.fd(), SOL_NETLINK, option, &raw const on, 4)? };
+    }
+    Ok(())
+}
+
 /// `struct sockaddr_un` of a path; a leading `@` or NUL names the abstract namespace.
 fn unix_address(path: &[u8]) -> Result<([u8; 110], usize)> {
     let mut address = [0u8; 110];
