@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 const EDGES: &[(&str, &[&str])] = &[
     ("archive", &["skips", "sys"]),
     ("images", &["archive", "oci", "store", "sys", "transport"]),
+    ("net", &["oci", "private-net", "skips", "sys"]),
     ("oci", &[]),
     ("sys", &[]),
     ("rt", &["sys"]),
@@ -23,11 +24,23 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tare-runtime", &["oci", "rt", "runtime", "sys"]),
     (
         "tare",
-        &["images", "oci", "pkg", "runtime", "serve", "store", "sys", "template", "transport"],
+        &[
+            "images",
+            "net",
+            "oci",
+            "pkg",
+            "runtime",
+            "serve",
+            "store",
+            "sys",
+            "template",
+            "transport",
+        ],
     ),
-    ("e2e", &["archive", "oci", "skips", "sys", "transport"]),
+    ("e2e", &["archive", "oci", "private-net", "skips", "sys", "transport"]),
     ("floor", &["rt", "sys"]),
     ("mutation", &["archive", "runtime", "serve", "template", "transport"]),
+    ("private-net", &["skips", "sys"]),
     ("skips", &[]),
     ("xtask", &["oci", "runtime", "skips", "sys", "transport"]),
 ];

@@ -1,0 +1,210 @@
+//! The host's side of a network: its bridge.
+
+use crate::address::{Cidr, Mac};
+use crate::attachment::Attachment;
+use crate::error::{During, Error, Kind, Result};
+use crate::firewall::{self, Firewall, NetworkRules, Target};
+use crate::namespace::{has_v6, set_sysctl, sysctl};
+use crate::netlink::route::{IFLA_ADDRESS, IFLA_IFALIAS, IFLA_MTU, RTM_NEWLINK, link_header};
+use crate::netlink::{ACK, Batch, Socket};
+use crate::options::{GatewayMode, Options};
+use crate::record::Network;
+use std::net::IpAddr;
+use sys::Errno;
+
+const KIND: &str = "bridge";
+
+/// The rules that a network needs.
+pub(crate) fn rules(network: &Network, options: &Options) -> NetworkRules {
+    let has = |is_v6: bool| network.subnets.iter().any(|subnet| subnet.subnet.is_v6() == is_v6);
+    let kinds = [(false, options.gateway_v4), (true, options.gateway_v6)];
+    let of = |wanted: &dyn Fn(GatewayMode) -> bool| {
+        kinds.map(|(is_v6, mode)| has(is_v6) && !network.internal && wanted(mode))
+    };
+    NetworkRules {
+        bridge: network.interface.clone(),
+        subnets: network.subnets.iter().map(|subnet| subnet.subnet).collect(),
+        internal: network.internal,
+        masquerade: of(&|mode| options.masquerade && mode != GatewayMode::Routed),
+        open: of(&|mode| mode != GatewayMode::Nat),
+    }
+}
+
+/// The published ports of attachments.
+pub(crate) fn targets(attachments: &[Attachment]) -> Vec<Target<'_>> {
+    let of = |attachment: &'_ Attachment| {
+        let v4 = attachment.address(false).map(Cidr::address);
+        (v4, attachment.address(true).map(Cidr::address))
+    };
+    attachments
+        .iter()
+        .flat_map(|attachment| {
+            let (v4, v6) = of(attachment);
+            attachment.ports.iter().map(move |port| Target { port, v4, v6 })
+        })
+        .collect()
+}
+
+/// What tells our bridges from those that somebody else has made.
+fn alias(network: &Network) -> String {
+    format!("tare:{}", network.id)
+}
+
+/// Makes sure that the bridge and the rules of a network are there. The network's lock is held. Returns the
+/// bridge's index and warnings.
+pub(crate) fn ensure(
+    socket: &Socket,
+    network: &Network,
+    options: &Options,
+    attachments: &[Attachment],
+) -> Result<(u32, Vec<String>)> {
+    let name = &network.interface;
+    let about = |error: Error| error.about(format_args!("network {}", network.name));
+    let found = socket.link(name).during(|| format!("looking for {name}")).map_err(about)?;
+    let rules = rules(network, options);
+    let firewall = Firewall::open()?;
+    let index = match found {
+        Some(link) if link.kind != KIND => {
+            return Err(Error::new(
+                Kind::InUse,
+                format!("network {}: the interface {name} is no bridge", network.name),
+            ));
+        }
+        Some(link) if link.alias == alias(network) && firewall.has(name)? => {
+            return Ok((link.index, Vec::new()));
+        }
+        // Ours, made by somebody who was killed, or whose rules were taken away; or one that was asked for by name
+        // and is somebody else's, to which nothing but the address is added.
+        Some(link) if link.alias == alias(network) || options.interface.is_some() => {
+            configure(socket, network, link.index).map_err(about)?;
+            link.index
+        }
+        Some(_) => {
+            let text = format!("network {}: the bridge {name} is not its own", network.name);
+            return Err(Error::new(Kind::InUse, text).with_hint(
+                "another store's network has it; -o com.docker.network.bridge.name gives a network another one",
+            ));
+        }
+        None => {
+            let index = create(socket, network, options).map_err(about)?;
+            configure(socket, network, index).map_err(about)?;
+            index
+        }
+    };
+    forwarding(network)?;
+    firewall.add(&[rules], &targets(attachments))?;
+    Ok((index, firewall::admit(name)?))
+}
+
+fn create(socket: &Socket, network: &Network, options: &Options) -> Result<u32> {
+    let name = &network.interface;
+    let attempt = || format!("making the bridge {name}");
+    let mut batch = Batch::new();
+    batch.new_link(
+        name,
+        KIND,
+        0,
+        |_| {},
+        |batch| {
+            if let Some(mtu) = options.mtu {
+                batch.number(IFLA_MTU, mtu);
+            }
+            // A given address does not change with the ports.
+            if let Some(mac) = mac(network) {
+                batch.attribute(IFLA_ADDRESS, &mac.0);
+            }
+        },
+    );
+    match socket.ask(&batch) {
+        Err(Errno::ENOTSUP) => {
+            let text = format!("{}: the kernel has no bridges", attempt());
+            return Err(Error::new(Kind::Unsupported, text).with_hint("load the module `bridge`"));
+        }
+        result => drop(result.during(attempt)?),
+    }
+    let link = socket.link(name).during(attempt)?;
+    let index = link.ok_or_else(|| Error::os(attempt(), Errno::ENODEV))?.index;
+    // Bridges without it are nobody's to remove.
+    let mut batch = Batch::new();
+    batch.message(RTM_NEWLINK, ACK, &link_header(0, index, 0));
+    batch.text(IFLA_IFALIAS, &alias(network));
+    socket.ask(&batch).during(attempt)?;
+    Ok(index)
+}
+
+fn mac(network: &Network) -> Option<Mac> {
+    let gateways = network.subnets.iter().filter_map(|subnet| subnet.gateway);
+    gateways
+        .map(|gateway| match gateway.0 {
+            IpAddr::V4(address) => Mac::of_v4(address),
+            IpAddr::V6(address) => Mac::of_v6(address),
+        })
+        .next()
+}
+
+/// Addresses, settings, and up.
+fn configure(socket: &Socket, network: &Network, index: u32) -> Result<()> {
+    let name = &network.interface;
+    let attempt = || format!("setting up the bridge {name}");
+    let any_v6 = network.subnets.iter().any(|subnet| subnet.subnet.is_v6());
+    if has_v6() || sysctl(&format!("ipv6/conf/{name}/disable_ipv6")).is_some() {
+        set_sysctl(&format!("ipv6/conf/{name}/disable_ipv6"), if any_v6 { "0" } else { "1" })?;
+        set_sysctl(&format!("ipv6/conf/{name}/accept_ra"), "0")?;
+        set_sysctl(&format!("ipv6/conf/{name}/accept_dad"), "0")?;
+    }
+    // Connections of the host to published ports of its loopback address leave by the bridge.
+    set_sysctl(&format!("ipv4/conf/{name}/route_localnet"), "1")?;
+    let mut batch = Batch::new();
+    batch.set_up(index);
+    let mut addresses = Vec::new();
+    for subnet in &network.subnets {
+        let gateway = subnet.gateway.and_then(|ip| Cidr::new(ip.0, subnet.subnet.prefix()));
+        addresses.extend(gateway.map(|gateway| batch.add_address(index, gateway)));
+    }
+    let answers = socket.exchange(&batch).during(attempt)?;
+    for (number, errno, words) in answers.failures {
+        if !(addresses.contains(&number) && errno == Errno::EEXIST) {
+            return Err(Error::os(format!("{}: {words}", attempt()), errno));
+        }
+    }
+    Ok(())
+}
+
+/// The host passes packets on.
+fn forwarding(network: &Network) -> Result<()> {
+    if network.internal {
+        return Ok(());
+    }
+    let has = |is_v6: bool| network.subnets.iter().any(|subnet| subnet.subnet.is_v6() == is_v6);
+    if has(false) && sysctl("ipv4/ip_forward").as_deref() != Some("1") {
+        set_sysctl("ipv4/ip_forward", "1")
+            .map_err(|error| error.with_hint("`sysctl net.ipv4.ip_forward=1`"))?;
+    }
+    if has(true) && sysctl("ipv6/conf/all/forwarding").as_deref() == Some("0") {
+        set_sysctl("ipv6/conf/all/forwarding", "1")?;
+    }
+    Ok(())
+}
+
+/// Removes rules and bridge of a network that nobody is in any more. Goes on after a failure; the first one is
+/// returned.
+pub(crate) fn remove(socket: &Socket, network: &Network, options: &Options) -> Result<()> {
+    let name = &network.interface;
+    let rules =
+        Firewall::open().and_then(|firewall| firewall.remove_network(&rules(network, options)));
+    let foreign = firewall::dismiss(name);
+    let attempt = || format!("removing the bridge {name}");
+    let link = match socket.link(name).during(attempt)? {
+        Some(link) if link.alias == alias(network) => {
+            let mut batch = Batch::new();
+            batch.delete_link(link.index);
+            match socket.ask(&batch) {
+                Ok(_) | Err(Errno::ENODEV) => Ok(()),
+                Err(errno) => Err(Error::os(attempt(), errno)),
+            }
+        }
+        // Gone, or not ours.
+        _ => Ok(()),
+    };
+    rules.map(drop).and(foreign).and(link)
+}

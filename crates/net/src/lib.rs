@@ -1,0 +1,47 @@
+//! Containers' networks, without a daemon.
+//!
+//! A network is a record on disk ([`Networks`]); its bridge, addresses, rules and names exist while containers are in
+//! it, and are made and removed by the processes that start and stop them. Nothing else runs.
+//!
+//! What happens to a container:
+//!
+//! 1. [`PortHolder::reserve`] takes ports of the host for [`PortSpec`]s; whoever keeps it keeps the ports.
+//! 2. [`Networks::attach`] gives it addresses, a device in its network namespace, routes, and rules for its ports.
+//! 3. [`Networks::detach`] takes everything back, with the namespace or without.
+//!
+//! The host's side of all of it is the network namespace of the calling thread, which is never left: what has to be
+//! done inside a container is done by a thread that ends. Nothing is read from the environment, and nothing printed.
+#![warn(missing_docs)]
+
+mod address;
+mod attach;
+mod attachment;
+mod bridge;
+mod create;
+mod device;
+mod error;
+mod files;
+mod firewall;
+mod holder;
+mod lease;
+pub mod limits;
+mod namespace;
+mod netlink;
+mod networks;
+mod options;
+mod ports;
+mod record;
+#[cfg(test)]
+mod testing;
+
+pub use address::{Cidr, Ip, Mac};
+pub use attach::Attached;
+pub use attachment::{AttachRequest, Attachment};
+pub use create::NetworkSpec;
+pub use device::bring_up_loopback;
+pub use error::{Error, Kind, Result};
+pub use holder::{PortHolder, Publishing};
+pub use networks::{Networks, Places};
+pub use options::{GatewayMode, IpvlanMode, MacvlanMode, Options};
+pub use ports::{HostPort, PortMapping, PortSpec, Protocol, parse_exposed};
+pub use record::{DEFAULT, Driver, Network, Subnet};

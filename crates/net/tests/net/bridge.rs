@@ -1,0 +1,219 @@
+//! Containers in networks with bridges.
+
+use crate::setting::{PATIENCE, SHORT, Setting, address};
+use net::{Kind, Mac};
+use private_net::{OUTSIDE, OUTSIDE_V6, sh};
+
+#[test]
+fn containers_reach_each_other_and_the_world() {
+    let Some(setting) = Setting::new("containers_reach_each_other_and_the_world") else { return };
+    let network = setting.network("web", |spec| spec.ipv6 = true);
+    let (a, b) = (setting.container("a"), setting.container("b"));
+    let attached = setting.attach(&network, &a);
+    assert!(attached.warnings.is_empty(), "{:?}", attached.warnings);
+    assert_eq!(attached.attachment.interface, "eth0");
+    let other = setting.attach(&network, &b);
+    setting.serve(&b.netns, "[::]:80");
+    setting.serve(setting.host.outside(), "[::]:80");
+    for is_v6 in [false, true] {
+        let (own, there) = (address(&attached, is_v6), address(&other, is_v6));
+        let to = std::net::SocketAddr::new(there, 80).to_string();
+        assert_eq!(setting.ask(&a.netns, &to, PATIENCE), Some(own.to_string()));
+        let gateway = attached.attachment.gateway(is_v6).unwrap();
+        let seen = setting.ask(setting.host.own(), &to, PATIENCE);
+        assert_eq!(seen, Some(gateway.to_string()), "the host reaches it by its address");
+    }
+    let world = setting.ask(&a.netns, &format!("{OUTSIDE}:80"), PATIENCE);
+    assert_eq!(world.as_deref(), Some(private_net::HOST), "with the host's address");
+    let world = setting.ask(&a.netns, &format!("[{OUTSIDE_V6}]:80"), PATIENCE);
+    assert_eq!(world.as_deref(), Some(private_net::HOST_V6));
+    let inside = setting.host.inside(&a.netns, || sh("ip -o addr show eth0; ip -o link show lo"));
+    assert!(inside.contains(&format!("inet {}", attached.attachment.addresses[0])), "{inside}");
+    assert!(inside.contains("LOOPBACK,UP"), "{inside}");
+}
+
+#[test]
+fn nothing_is_left_when_the_last_container_has_gone() {
+    let Some(setting) = Setting::new("nothing_is_left_when_the_last_container_has_gone") else {
+        return;
+    };
+    let before = setting.left();
+    let network = setting.network("web", |_| {});
+    let (a, b) = (setting.container("a"), setting.container("b"));
+    let (_holder, _) =
+        setting.publish(&network, &a, &["8080:80", "127.0.0.1:9000-9100:9000-9100/udp"]);
+    setting.attach(&network, &b);
+    let error = setting.networks.remove("web").unwrap_err();
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (Kind::InUse, "network web is in use by a, b")
+    );
+    setting.detach(&network, &a);
+    assert!(setting.left().contains("table inet tare"));
+    assert!(!setting.left().contains("9050"), "the ports of the first one are gone");
+    // The second one's namespace ends before anybody takes it out.
+    let id = b.id.clone();
+    drop(b);
+    setting.networks.detach(&network, &id, None).unwrap();
+    setting.networks.detach(&network, &id, None).unwrap();
+    assert_eq!(setting.left(), before);
+    setting.networks.remove("web").unwrap();
+    let entries = std::fs::read_dir(setting.dir().join("run")).unwrap().count();
+    assert_eq!(entries, 0);
+}
+
+#[test]
+fn networks_do_not_reach_each_other() {
+    let Some(setting) = Setting::new("networks_do_not_reach_each_other") else { return };
+    let (one, two) = (setting.network("one", |_| {}), setting.network("two", |_| {}));
+    let (a, b) = (setting.container("a"), setting.container("b"));
+    setting.attach(&one, &a);
+    let there = setting.attach(&two, &b);
+    setting.serve(&b.netns, "0.0.0.0:80");
+    let to = format!("{}:80", address(&there, false));
+    assert_eq!(setting.ask(&a.netns, &to, SHORT), None);
+    // With a foot in both it does.
+    let both = setting.try_attach(&two, &a, |request| request.default_route = false).unwrap();
+    assert_eq!(both.attachment.interface, "eth1");
+    let seen = setting.ask(&a.netns, &to, PATIENCE);
+    assert_eq!(seen, Some(address(&both, false).to_string()));
+}
+
+#[test]
+fn an_internal_network_has_no_way_out() {
+    let Some(setting) = Setting::new("an_internal_network_has_no_way_out") else { return };
+    let network = setting.network("inner", |spec| spec.internal = true);
+    let (a, b) = (setting.container("a"), setting.container("b"));
+    setting.attach(&network, &a);
+    let there = setting.attach(&network, &b);
+    setting.serve(&b.netns, "0.0.0.0:80");
+    setting.serve(setting.host.outside(), "0.0.0.0:80");
+    assert!(setting.ask(&a.netns, &format!("{}:80", address(&there, false)), PATIENCE).is_some());
+    let gateway = there.attachment.gateway(false).unwrap();
+    setting.host.inside(&a.netns, || sh(&format!("ip route add default via {gateway}")));
+    assert_eq!(setting.ask(&a.netns, &format!("{OUTSIDE}:80"), SHORT), None);
+}
+
+#[test]
+fn addresses_and_names_of_devices_can_be_chosen() {
+    let Some(setting) = Setting::new("addresses_and_names_of_devices_can_be_chosen") else {
+        return;
+    };
+    let network = setting.network("web", |spec| {
+        spec.subnets = vec!["10.77.0.0/24".parse().unwrap(), "fd77::/64".parse().unwrap()];
+        spec.options.insert("mtu".into(), "1400".into());
+        spec.options.insert("com.docker.network.bridge.name".into(), "mybridge".into());
+    });
+    let a = setting.container("a");
+    let wanted = ["10.77.0.50".parse().unwrap(), "fd77::50".parse().unwrap()];
+    let mac: Mac = "02:00:00:00:00:07".parse().unwrap();
+    let attached = setting.try_attach(&network, &a, |request| {
+        request.addresses = &wanted;
+        request.interface = Some("lan");
+        request.mac = Some(mac);
+    });
+    assert_eq!(attached.unwrap().attachment.mac, mac.to_string());
+    let inside = setting.host.inside(&a.netns, || sh("ip addr show lan; ip route; ip -6 route"));
+    for part in [
+        "10.77.0.50/24",
+        "fd77::50/64",
+        "mtu 1400",
+        "02:00:00:00:00:07",
+        "via 10.77.0.1",
+        "via fd77::1",
+    ] {
+        assert!(inside.contains(part), "{part}: {inside}");
+    }
+    assert!(sh("ip addr show mybridge").contains("10.77.0.1/24"));
+    let b = setting.container("b");
+    let error =
+        setting.try_attach(&network, &b, |request| request.addresses = &wanted).unwrap_err();
+    assert_eq!(error.kind(), Kind::InUse);
+    assert_eq!(setting.networks.attachments(&network).unwrap().len(), 1);
+    let error = setting.try_attach(&network, &a, |_| {}).unwrap_err();
+    assert_eq!(error.kind(), Kind::Exists);
+    assert_eq!(setting.networks.attachments(&network).unwrap().len(), 1, "it stays");
+}
+
+#[test]
+fn containers_can_be_kept_from_each_other() {
+    let Some(setting) = Setting::new("containers_can_be_kept_from_each_other") else { return };
+    let network = setting.network("quiet", |spec| {
+        spec.options.insert("com.docker.network.bridge.enable_icc".into(), "false".into());
+    });
+    let (a, b) = (setting.container("a"), setting.container("b"));
+    setting.attach(&network, &a);
+    let there = setting.attach(&network, &b);
+    setting.serve(&b.netns, "0.0.0.0:80");
+    setting.serve(setting.host.outside(), "0.0.0.0:80");
+    assert_eq!(setting.ask(&a.netns, &format!("{}:80", address(&there, false)), SHORT), None);
+    assert!(setting.ask(&a.netns, &format!("{OUTSIDE}:80"), PATIENCE).is_some());
+}
+
+#[test]
+fn what_a_killed_process_left_is_swept() {
+    let Some(setting) = Setting::new("what_a_killed_process_left_is_swept") else { return };
+    let before = setting.left();
+    let network = setting.network("web", |_| {});
+    let (a, b) = (setting.container("a"), setting.container("b"));
+    setting.attach(&network, &a);
+    let lost = setting.attach(&network, &b);
+    // As if it had been killed halfway: the record says that it is not whole.
+    let record = setting.dir().join("run").join(&network.id).join("attachments/b");
+    let text = std::fs::read_to_string(&record).unwrap().replace(",\"whole\":true", "");
+    std::fs::write(&record, text).unwrap();
+    // The next attempt of the same container finds it and goes on.
+    let again = setting.attach(&network, &b);
+    assert_eq!(address(&again, false), address(&lost, false));
+    assert_eq!(setting.networks.sweep(&network, &|id| id == "a").unwrap(), 1);
+    assert_eq!(setting.networks.attachments(&network).unwrap().len(), 1);
+    assert_eq!(setting.networks.sweep(&network, &|_| false).unwrap(), 1);
+    assert_eq!(setting.left(), before);
+}
+
+#[test]
+fn rules_that_somebody_removed_come_back() {
+    let test = "rules_that_somebody_removed_come_back";
+    let Some(setting) = Setting::new(test) else { return };
+    if !private_net::has(test, "nft") {
+        return;
+    }
+    let network = setting.network("web", |_| {});
+    let (a, b) = (setting.container("a"), setting.container("b"));
+    let (_holder, _) = setting.publish(&network, &a, &["8080:80"]);
+    setting.serve(&a.netns, "0.0.0.0:80");
+    sh("nft flush ruleset");
+    setting.networks.reload().unwrap();
+    let from =
+        setting.ask(setting.host.outside(), &format!("{}:8080", private_net::HOST), PATIENCE);
+    assert_eq!(from.as_deref(), Some(OUTSIDE));
+    sh("nft flush ruleset");
+    setting.attach(&network, &b);
+    assert!(
+        setting
+            .ask(setting.host.outside(), &format!("{}:8080", private_net::HOST), PATIENCE)
+            .is_some()
+    );
+}
+
+#[test]
+fn a_bridge_of_somebody_else_is_not_touched() {
+    let Some(setting) = Setting::new("a_bridge_of_somebody_else_is_not_touched") else { return };
+    let network = setting.networks.get("bridge").unwrap();
+    sh("ip link add tare0 type bridge");
+    let a = setting.container("a");
+    let error = setting.try_attach(&network, &a, |_| {}).unwrap_err();
+    assert!(error.to_string().contains("is not its own"), "{error}");
+    assert!(sh("ip -o link show tare0").contains("DOWN"));
+    sh("ip link del tare0");
+    setting.attach(&network, &a);
+    // Asked for by name it is used, and stays.
+    sh("ip link add mine type bridge");
+    let named = setting.network("named", |spec| {
+        spec.options.insert("com.docker.network.bridge.name".into(), "mine".into());
+    });
+    let b = setting.container("b");
+    setting.attach(&named, &b);
+    setting.detach(&named, &b);
+    assert!(sh("ip -o link show mine").contains("mine"));
+}

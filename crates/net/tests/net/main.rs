@@ -1,0 +1,5 @@
+//! Networks on the real kernel, on a host of each test's own (`private_net`).
+
+mod bridge;
+mod published;
+mod setting;
