@@ -1,6 +1,8 @@
 //! Who calls, and where what is theirs is.
 
-use std::path::PathBuf;
+use crate::failure::Failure;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// The invoking process's surroundings, read once.
 pub(crate) struct Caller {
@@ -43,9 +45,33 @@ impl Caller {
         match (&self.data, &self.home) {
             _ if self.uid == 0 => "/var/lib/tare".into(),
             (Some(data), _) => data.join("tare"),
-            (None, Some(home)) => home.join(".local/share/tare"),
-            (None, None) => self.state_root().join("data"),
+            (None, Some(home)) if is_usable(home) => home.join(".local/share/tare"),
+            // A user without a home, such as nobody.
+            _ => self.state_root().join("data"),
         }
+    }
+
+    /// Makes what a reboot may take, and sees that it is nobody else's: a directory below `/tmp` may have been prepared
+    /// by another user.
+    pub(crate) fn make_state_root(&self) -> std::result::Result<PathBuf, Failure> {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let dir = self.state_root();
+        let failed = |what: &str, error: std::io::Error| {
+            Failure::new(format!("{what} {}: {error}", dir.display()))
+        };
+        if self.uid == 0 || self.runtime_dir.is_some() {
+            return Ok(dir);
+        }
+        std::fs::create_dir_all(&dir).map_err(|error| failed("making", error))?;
+        let metadata =
+            std::fs::symlink_metadata(&dir).map_err(|error| failed("looking at", error))?;
+        if metadata.uid() != self.uid || !metadata.is_dir() {
+            return Err(Failure::new(format!("{} belongs to another user", dir.display()))
+                .hint("set XDG_RUNTIME_DIR and XDG_CACHE_HOME"));
+        }
+        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700))
+            .map_err(|error| failed("protecting", error))?;
+        Ok(dir)
     }
 
     /// The user's directory of configurations.
@@ -65,4 +91,11 @@ impl Caller {
             (uid, _) => images::Rights::user(uid, self.gid),
         }
     }
+}
+
+/// Whether something can be kept there.
+fn is_usable(home: &Path) -> bool {
+    const W_OK: u32 = 2;
+    let can_write = || sys::fs::access(sys::CWD, home.as_os_str().as_bytes(), W_OK, 0).is_ok();
+    home.is_dir() && (home.join(".local/share").is_dir() || can_write())
 }

@@ -1,9 +1,8 @@
 //! The command line.
 
-use crate::{image, mutate, remote, settings, system};
-use clap::{ArgAction, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
+use crate::{container, image, mutate, remote, settings, system};
+use clap::{ArgAction, Args, Command, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 /// Containers without a daemon
 #[derive(Debug, Parser)]
@@ -46,7 +45,23 @@ macro_rules! verbs {
 }
 
 verbs! {
-    "run" Run(Box<Run>),
+    "run" Run(Box<container::run::Run>),
+    "create" Create(Box<container::run::Create>),
+    "start" Start(container::start::Start),
+    "stop" Stop(container::stop::Stop),
+    "restart" Restart(container::stop::Restart),
+    "kill" Kill(container::stop::Kill),
+    "rm" Rm(container::remove::Remove),
+    "ps" Ps(container::list::List),
+    "logs" Logs(container::logs::Logs),
+    "exec" Exec(container::exec::Exec),
+    "attach" Attach(container::attach::AttachArgs),
+    "wait" Wait(container::state::Wait),
+    "pause" Pause(container::state::Pause),
+    "unpause" Unpause(container::state::Unpause),
+    "rename" Rename(container::state::Rename),
+    "port" Port(container::state::Port),
+    "container" Container(container::Noun),
     "pull" Pull(image::pull::Pull),
     "push" Push(image::push::Push),
     "images" Images(image::list::List),
@@ -114,107 +129,6 @@ impl Tare {
             .ok()?;
         Self::from_arg_matches(&matches).ok()
     }
-}
-
-/// Run a program in a container
-///
-/// IMAGE is one of the store, and is pulled if it is not there; what the container writes goes with it.
-/// `host:PROGRAM` packs a program of this machine with exactly the files that it needs (its libraries, and the
-/// interpreter of a script) and runs it: neither a registry nor root is needed, and the root file system is
-/// read-only, with a writable /tmp, /run, /var/tmp and /root.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  tare run debian:13 cat /etc/os-release\n  tare run -it --network host alpine\n  \
-                  tare run host:/bin/sh -c 'echo hello from pid $$'"
-)]
-pub(crate) struct Run {
-    /// Keep standard input open
-    #[arg(short, long)]
-    pub(crate) interactive: bool,
-    /// Give the program a terminal
-    #[arg(short, long)]
-    pub(crate) tty: bool,
-    /// Not there yet: the container runs in the foreground
-    #[arg(short, long, hide = true)]
-    pub(crate) detach: bool,
-    /// Not there yet: with --network host nothing has to be published
-    #[arg(short, long, hide = true)]
-    pub(crate) publish: Vec<String>,
-    /// Remove the container when it ends (always the case so far)
-    #[arg(long)]
-    pub(crate) rm: bool,
-    /// Set an environment variable; without a value it is taken from the caller's environment
-    #[arg(short, long, value_name = "NAME[=VALUE]")]
-    pub(crate) env: Vec<String>,
-    /// Working directory of the program
-    #[arg(short, long, value_name = "DIR")]
-    pub(crate) workdir: Option<String>,
-    /// User and group of the program, by their names in the image or numbers [default: the image's]
-    #[arg(short, long, value_name = "USER[:GROUP]")]
-    pub(crate) user: Option<String>,
-    /// Show a file or directory of the host in the container
-    #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
-    pub(crate) volume: Vec<String>,
-    /// Memory limit, such as 64m or 1g
-    #[arg(short, long, value_name = "SIZE")]
-    pub(crate) memory: Option<String>,
-    /// CPU time limit in CPUs, such as 1.5
-    #[arg(long, value_name = "NUMBER")]
-    pub(crate) cpus: Option<String>,
-    /// Number of processes; -1 for no limit [default: 2048 where limits can be set]
-    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
-    pub(crate) pids_limit: Option<i64>,
-    /// System call filter: seccomp=FILE, or seccomp=unconfined for none [default: Moby's profile]
-    #[arg(long, value_name = "OPTION")]
-    pub(crate) security_opt: Vec<String>,
-    /// Make the root file system read-only (with `host:`, also the directories that are writable otherwise)
-    #[arg(long)]
-    pub(crate) read_only: bool,
-    /// Name of the container
-    #[arg(long)]
-    pub(crate) name: Option<String>,
-    /// Host name in the container [default: the container's name]
-    #[arg(long)]
-    pub(crate) hostname: Option<String>,
-    #[command(flatten)]
-    pub(crate) users: crate::run::UserArgs,
-    /// Network: none has only a loopback device, host is the machine's
-    #[arg(long, value_enum, default_value_t = Network::None)]
-    pub(crate) network: Network,
-    /// Run the program under a first process that collects orphans and passes signals on
-    #[arg(long)]
-    pub(crate) init: bool,
-    /// Program to run instead of the image's own, or several words as JSON
-    #[arg(long, value_name = "PROGRAM")]
-    pub(crate) entrypoint: Option<String>,
-    /// Take environment variables from a file, one a line (repeated)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) env_file: Vec<PathBuf>,
-    /// When to pull the image
-    #[arg(long, value_enum, default_value_t = image::pull::Policy::Missing)]
-    pub(crate) pull: image::pull::Policy,
-    #[command(flatten)]
-    pub(crate) platform: settings::PlatformArgs,
-    #[command(flatten)]
-    pub(crate) registry: settings::RegistryArgs,
-    /// Do not show how the image is pulled
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-    /// Pack another program of the host too (repeated)
-    #[arg(long, value_name = "PROGRAM")]
-    pub(crate) with: Vec<String>,
-    /// What to run: an image, or host:PROGRAM
-    #[arg(value_name = "IMAGE")]
-    pub(crate) image: String,
-    /// Its arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARG")]
-    pub(crate) args: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Network {
-    None,
-    Host,
 }
 
 #[cfg(test)]

@@ -141,6 +141,23 @@ macro_rules! from {
     )*};
 }
 
+impl From<engine::Error> for Failure {
+    fn from(error: engine::Error) -> Self {
+        // docker's codes for programs that could not be run.
+        let code = match error.kind() {
+            engine::Kind::ProgramNotFound => Some(127),
+            engine::Kind::ProgramNotExecutable => Some(126),
+            _ => None,
+        };
+        let cause = match error.kind() {
+            engine::Kind::NotFound => Cause::Missing,
+            engine::Kind::State => Cause::InUse,
+            _ => Cause::Other,
+        };
+        Self { code, message: error.to_string(), hint: error.hint().map(str::to_owned), cause }
+    }
+}
+
 from! {
     images::Error => |error: &images::Error| match error.kind() {
         images::Kind::NotFound => Cause::Missing,

@@ -3,6 +3,7 @@
 mod artifact;
 mod caller;
 mod cli;
+mod container;
 mod failure;
 mod image;
 mod interrupt;
@@ -13,7 +14,6 @@ mod output;
 mod progress;
 mod registry;
 mod remote;
-mod run;
 mod settings;
 mod system;
 mod terminal;
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         }
     };
     let own = match arguments.verb {
-        cli::Verb::Run(_) => RUN_FAILED,
+        cli::Verb::Run(_) | cli::Verb::Exec(_) => RUN_FAILED,
         _ => FAILED,
     };
     match verb(arguments) {
@@ -73,7 +73,23 @@ fn verb(arguments: cli::Tare) -> failure::Result<u8> {
         end_after(limit);
     }
     match arguments.verb {
-        Verb::Run(arguments) => return run::run(&global, &arguments),
+        Verb::Run(arguments) => return container::run::run(&global, &arguments),
+        Verb::Create(arguments) => container::run::create(&global, &arguments)?,
+        Verb::Start(arguments) => return container::start::run(&global, &arguments),
+        Verb::Stop(arguments) => return container::stop::stop(&global, &arguments),
+        Verb::Restart(arguments) => return container::stop::restart(&global, &arguments),
+        Verb::Kill(arguments) => return container::stop::kill(&global, &arguments),
+        Verb::Rm(arguments) => return container::remove::run(&global, &arguments),
+        Verb::Ps(arguments) => container::list::run(&global, &arguments)?,
+        Verb::Logs(arguments) => container::logs::run(&global, &arguments)?,
+        Verb::Exec(arguments) => return container::exec::run(&global, &arguments),
+        Verb::Attach(arguments) => return container::attach::run(&global, &arguments),
+        Verb::Wait(arguments) => return container::state::wait(&global, &arguments),
+        Verb::Pause(arguments) => return container::state::pause(&global, &arguments),
+        Verb::Unpause(arguments) => return container::state::unpause(&global, &arguments),
+        Verb::Rename(arguments) => container::state::rename(&global, &arguments)?,
+        Verb::Port(arguments) => container::state::port(&global, &arguments)?,
+        Verb::Container(arguments) => return container::noun(&global, &arguments),
         Verb::Registry(arguments) => registry::run(&arguments)?,
         Verb::Pull(arguments) => image::pull::run(&global, &arguments)?,
         Verb::Push(arguments) => image::push::run(&global, &arguments)?,

@@ -79,6 +79,8 @@ pub enum Console {
     /// Its outer end is sent over this connected socket; the caller copies it to a terminal that
     /// translates newlines itself.
     Connected(Fd),
+    /// The same, to somebody who leaves it as a terminal is.
+    Passed(Fd),
 }
 
 /// How a container is made.

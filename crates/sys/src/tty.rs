@@ -52,6 +52,12 @@ impl Settings {
         self
     }
 
+    /// What is written goes out as it is (`OPOST` off).
+    pub fn without_output_processing(mut self) -> Self {
+        self.output &= !0o1;
+        self
+    }
+
     /// Output newlines are left alone (`ONLCR` off), as runc sets up a new terminal.
     pub fn without_newline_translation(mut self) -> Self {
         self.output &= !0o4;

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 /// Which crates of the workspace each crate may depend on: one way only.
 const EDGES: &[(&str, &[&str])] = &[
     ("archive", &["skips", "sys"]),
+    ("engine", &["net", "oci", "runtime", "store", "sys"]),
     ("images", &["archive", "oci", "store", "sys", "transport"]),
     ("net", &["oci", "private-net", "skips", "sys"]),
     ("oci", &[]),
@@ -25,6 +26,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "tare",
         &[
+            "engine",
             "images",
             "net",
             "oci",

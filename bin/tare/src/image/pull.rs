@@ -2,7 +2,7 @@
 
 use super::signing::DecryptionArgs;
 use super::{now, print};
-use crate::cli::Run;
+use crate::container::options::ContainerArgs;
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::progress::Shown;
@@ -57,7 +57,7 @@ pub(crate) struct Pull {
 
 impl Pull {
     /// What `run` has to have.
-    pub(crate) fn for_run(run: &Run) -> Self {
+    pub(crate) fn for_run(run: &ContainerArgs) -> Self {
         Self {
             all_tags: false,
             all_platforms: false,
@@ -69,7 +69,7 @@ impl Pull {
             decryption: DecryptionArgs::default(),
             remove_signatures: false,
             is_silent: true,
-            names: vec![run.image.clone()],
+            names: vec![run.image().to_owned()],
         }
     }
 }

@@ -244,6 +244,9 @@ pub(crate) fn connect_console(wanted: bool, console: &Console) -> Result<Option<
         Console::Connected(fd) => fs::duplicate(fd, 3)
             .attempt(|| "keeping the console socket")
             .map(|socket| Some(Outlet::Relay(socket))),
+        Console::Passed(fd) => fs::duplicate(fd, 3)
+            .attempt(|| "keeping the console socket")
+            .map(|socket| Some(Outlet::Socket(socket))),
     }
 }
 

@@ -103,7 +103,7 @@ impl Planned {
             match &around.options.console {
                 Console::Socket(path) => record.console_socket.clone_from(path),
                 Console::Device(path) => record.console.clone_from(path),
-                Console::Inherit | Console::Connected(_) => {}
+                Console::Inherit | Console::Connected(_) | Console::Passed(_) => {}
             }
         }
         if !has(linux, NamespaceKind::Mount) {

@@ -12,10 +12,11 @@ fn a_program_of_the_host_runs_with_its_files() {
     if !is_root() {
         return skip("a_program_of_the_host_runs_with_its_files", "needs root");
     }
-    let output = tare(&["run", "host:/bin/sh", "-c", "echo hello from pid $$"]);
+    let output = tare(&["run", "--rm", "host:/bin/sh", "-c", "echo hello from pid $$"]);
     assert_eq!(stdout(&output), "hello from pid 1\n", "{}", stderr(&output));
     let output = tare(&[
         "run",
+        "--rm",
         "--with",
         "cat",
         "-v",
@@ -42,7 +43,7 @@ fn an_ordinary_user_needs_nothing() {
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .arg(&copy)
-        .args(["run", "host:/bin/sh", "-c", "echo hello from pid $$"])
+        .args(["run", "--rm", "host:/bin/sh", "-c", "echo hello from pid $$"])
         .env("HOME", "/nonexistent")
         .current_dir("/")
         .output()
@@ -58,7 +59,7 @@ fn the_default_filter_is_in_force() {
     }
     let state = |options: &[&str]| {
         let script = "while read key value; do case $key in Seccomp:) echo $value;; esac; done < /proc/self/status";
-        let output = tare(&[&["run"], options, &["host:/bin/sh", "-c", script]].concat());
+        let output = tare(&[&["run", "--rm"], options, &["host:/bin/sh", "-c", script]].concat());
         assert!(output.status.success(), "{}", stderr(&output));
         stdout(&output)
     };
@@ -71,7 +72,7 @@ fn the_default_filter_is_in_force() {
     }
     let call = |options: &[&str]| {
         let program = ["-v", "/usr/lib:/usr/lib:ro", "host:/usr/bin/python3", "-c", script];
-        let output = tare(&[&["run"], options, &program[..]].concat());
+        let output = tare(&[&["run", "--rm"], options, &program[..]].concat());
         assert!(output.status.success(), "{}", stderr(&output));
         stdout(&output)
     };
@@ -86,11 +87,11 @@ fn exit_codes_are_dockers() {
         assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(message), "{args:?}: {}", stderr(&output));
     };
-    check(&["run", "host:no-such-program"], 127, "not found on PATH");
+    check(&["run", "--rm", "host:no-such-program"], 127, "not found on PATH");
     check(&["run", "--pull", "never", "nosuch"], 125, "hint: leave --pull=never out");
     check(&["run", "--memroy", "1g", "host:sh"], 125, "a similar argument exists: '--memory'");
     check(&["run", "-m", "much", "host:sh"], 125, "\"much\" is not a size");
-    check(&["run", "--name", "a/b", "host:sh"], 125, "invalid container ID format");
+    check(&["run", "--name", "a/b", "host:sh"], 125, "Invalid container name");
 }
 
 /// `/tmp` and its like are fresh in the container, and still hold what was packed from there.
@@ -104,7 +105,7 @@ fn a_script_in_a_temporary_directory_runs() {
         .unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&script, mode).unwrap();
-    let output = tare(&["run", &format!("host:{script}")]);
+    let output = tare(&["run", "--rm", &format!("host:{script}")]);
     std::fs::remove_file(&script).unwrap();
     assert_eq!(stdout(&output), format!("from {script}\nnew\n"), "{}", stderr(&output));
 }

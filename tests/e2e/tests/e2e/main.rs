@@ -3,6 +3,7 @@
 mod agent;
 mod bad_input;
 mod conformance;
+mod containers;
 mod criu;
 mod crun;
 mod devices;

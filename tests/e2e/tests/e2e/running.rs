@@ -3,7 +3,6 @@
 use super::images_scratch::{Registry, Scratch};
 use e2e::{is_root, program, skip, stderr, stdout};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 /// A root directory with a shell, and an image of it.
 pub(super) const MAKE: &str = "
@@ -47,7 +46,7 @@ fn an_image_runs_as_its_configuration_says() {
     let Some(scratch) = box_with("an_image_runs_as_its_configuration_says", &changes) else {
         return;
     };
-    let said = scratch.ok(&["run", "box:1"]);
+    let said = scratch.ok(&["run", "--rm", "box:1"]);
     let id = "uid=33(web) gid=33(web) groups=50(logs)";
     assert_eq!(said, format!("{id}\n/srv/deep\nimage image /home/web"));
     // Options come before what the image says, and arguments in the place of its command.
@@ -79,14 +78,15 @@ fn what_a_container_writes_goes_with_it() {
     let Some(scratch) = box_with("what_a_container_writes_goes_with_it", &["CMD [\"sh\"]"]) else {
         return;
     };
-    let output = scratch.tare(&["run", "box:1", "sh", "-c", "echo x > /new; cat /new; exit 7"]);
+    let output =
+        scratch.tare(&["run", "--rm", "box:1", "sh", "-c", "echo x > /new; cat /new; exit 7"]);
     assert_eq!((stdout(&output).as_str(), output.status.code()), ("x\n", Some(7)));
-    assert_eq!(scratch.tare(&["run", "box:1", "cat", "/new"]).status.code(), Some(1));
-    assert_eq!(scratch.tare(&["run", "box:1", "nosuch"]).status.code(), Some(127));
-    assert_eq!(scratch.tare(&["run", "box:1", "/etc/passwd"]).status.code(), Some(126));
-    let output = scratch.tare(&["run", "--read-only", "box:1", "touch", "/new"]);
+    assert_eq!(scratch.tare(&["run", "--rm", "box:1", "cat", "/new"]).status.code(), Some(1));
+    assert_eq!(scratch.tare(&["run", "--rm", "box:1", "nosuch"]).status.code(), Some(127));
+    assert_eq!(scratch.tare(&["run", "--rm", "box:1", "/etc/passwd"]).status.code(), Some(126));
+    let output = scratch.tare(&["run", "--rm", "--read-only", "box:1", "touch", "/new"]);
     assert!(stderr(&output).contains("Read-only file system"), "{}", stderr(&output));
-    let said = scratch.ok(&["run", "--hostname", "here", "box:1", "cat", "/etc/hostname"]);
+    let said = scratch.ok(&["run", "--rm", "--hostname", "here", "box:1", "cat", "/etc/hostname"]);
     assert_eq!(said, "here");
     assert_eq!(containers(&scratch), 0);
     assert!(!std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&scratch.path("")));
@@ -115,43 +115,12 @@ fn an_image_is_pulled_as_it_is_wanted() {
 }
 
 #[test]
-fn what_a_killed_command_leaves_goes_with_the_next() {
-    let test = "what_a_killed_command_leaves_goes_with_the_next";
-    let Some(scratch) = box_with(test, &["CMD [\"sh\"]"]) else { return };
-    let mut command = scratch.command(&["run", "box:1", "sh", "-c", "echo up; sleep 1000"]);
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = [0; 3];
-    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert_eq!(containers(&scratch), 1);
-    scratch.ok(&["run", "box:1", "sh", "-c", "exit"]);
-    assert_eq!(containers(&scratch), 0);
-    // Its program had the other end of the pipe.
-    let began = Instant::now();
-    let mut rest = Vec::new();
-    std::io::Read::read_to_end(child.stdout.as_mut().unwrap(), &mut rest).unwrap();
-    assert!(began.elapsed() < Duration::from_secs(20));
-}
-
-#[test]
-fn what_is_not_there_yet_says_what_to_do() {
-    let scratch = Scratch::new();
-    for (options, hint) in
-        [(["-d", "--rm"], "service manager"), (["-p", "80:80"], "--network host")]
-    {
-        let text = scratch.fails(125, &["run", options[0], options[1], "box:1"]);
-        assert!(text.contains("\nhint: ") && text.contains(hint), "{text}");
-    }
-}
-
-#[test]
 fn several_run_at_once() {
     let Some(scratch) = box_with("several_run_at_once", &["CMD [\"sh\"]"]) else { return };
     let commands: Vec<_> = (0..12)
         .map(|number| {
             let script = format!("echo {number} > /own; cat /own");
-            let mut command = scratch.command(&["run", "box:1", "sh", "-c", &script]);
+            let mut command = scratch.command(&["run", "--rm", "box:1", "sh", "-c", &script]);
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         })
         .collect();
@@ -199,10 +168,10 @@ fn an_ordinary_user_runs_an_image() {
                 HOME=$PWD/home XDG_RUNTIME_DIR=$PWD/home ./tare --root home/store --runroot home/run";
     scratch.sh(&format!("{tare} import -q box.tar box:1"));
     let script = "id -u; touch /tmp/x; chown 33 /tmp/x 2>/dev/null; stat -c %u /tmp/x";
-    let alone = scratch.sh(&format!("{tare} run box:1 sh -c '{script}'"));
+    let alone = scratch.sh(&format!("{tare} run --rm box:1 sh -c '{script}'"));
     assert_eq!(alone, "0\n0\n");
     let refused = Command::new("sh")
-        .args(["-c", &format!("{tare} run -u web box:1 id")])
+        .args(["-c", &format!("{tare} run --rm -u web box:1 id")])
         .current_dir(scratch.path(""))
         .output()
         .unwrap();
@@ -212,7 +181,7 @@ fn an_ordinary_user_runs_an_image() {
     }
     let several = scratch.sh(&format!(
         "unshare -m sh -ec 'mount --bind ranges /etc/subuid; mount --bind ranges /etc/subgid; \
-         {tare} run box:1 sh -c \"{script}\"; {tare} run -u web box:1 id -u; ls home/store/containers'"
+         {tare} run --rm box:1 sh -c \"{script}\"; {tare} run --rm -u web box:1 id -u; ls home/store/containers'"
     ));
     assert_eq!(several, "0\n33\n33\n");
 }

@@ -20,7 +20,7 @@ struct Waiting {
 impl Waiting {
     fn start(scratch: &Scratch, options: &[&str], script: &str) -> Self {
         let script = format!("cat /proc/self/uid_map; {script}; echo ready; cat");
-        let mut args = vec!["run", "-i"];
+        let mut args = vec!["run", "--rm", "-i"];
         args.extend(options);
         args.extend(["box:1", "sh", "-c", &script]);
         let mut command = scratch.command(&args);
@@ -58,6 +58,10 @@ fn containers_have_ids_of_their_own_and_layers_in_common() {
         let script = format!("touch /own /shared/{name}; chown 33:50 /own; chmod 700 /etc/passwd");
         Waiting::start(&scratch, &["--userns", "auto", "--name", name, "-v", &volume], &script)
     };
+    let dir = |name: &str| {
+        let link = std::fs::read_link(scratch.path(&format!("store/engine/names/{name}")));
+        format!("store/containers/{}", link.unwrap().display())
+    };
     let running = [("u-one", start("u-one")), ("u-two", start("u-two"))];
     let (one, two) = (running[0].1.first, running[1].1.first);
     assert!(one.abs_diff(two) >= IDS, "{one} {two}");
@@ -67,8 +71,8 @@ fn containers_have_ids_of_their_own_and_layers_in_common() {
             (meta.uid(), meta.gid())
         };
         // In the store a file is the container's 0 and 33, elsewhere that of the host whom these are.
-        assert_eq!(owner(&format!("store/containers/run-{name}/upper/own")), (33, 50));
-        assert_eq!(owner(&format!("store/containers/run-{name}/upper/etc/passwd")), (0, 0));
+        assert_eq!(owner(&format!("{}/upper/own", dir(name))), (33, 50));
+        assert_eq!(owner(&format!("{}/upper/etc/passwd", dir(name))), (0, 0));
         assert_eq!(owner(&format!("shared/{name}")), (container.first, container.first));
     }
     assert_eq!(amount(&scratch, "layers"), before);
@@ -88,12 +92,12 @@ fn files_of_an_image_are_the_containers() {
     scratch.ok(&["import", "-q", &scratch.path("b.tar"), "box:1"]);
     let look =
         "stat -c '%u %g' / /bin/busybox /srv /srv/far /etc/hosts; echo x >> /etc/hosts; id -u";
-    let auto = scratch.ok(&["run", "--userns", "auto", "box:1", "sh", "-c", look]);
+    let auto = scratch.ok(&["run", "--rm", "--userns", "auto", "box:1", "sh", "-c", look]);
     // 70000 is nobody's in 65536 ids.
     assert_eq!(auto, "0 0\n0 0\n33 50\n65535 65534\n0 0\n0");
     let look = "cat /proc/self/uid_map /proc/self/gid_map; stat -c '%u %g' /bin/busybox /srv";
     let words = |args: &[&str]| {
-        let args = [&["run"], args, &["box:1", "sh", "-c", look]].concat();
+        let args = [&["run", "--rm"], args, &["box:1", "sh", "-c", look]].concat();
         scratch.ok(&args).split_whitespace().collect::<Vec<_>>().join(" ")
     };
     let maps = ["--uidmap", "0:500000:40", "--gidmap", "0:600000:10", "--gidmap", "50:7:1"];
@@ -103,9 +107,9 @@ fn files_of_an_image_are_the_containers() {
     assert!(text.starts_with("0 7 1 1 ") && text.ends_with(" 0 0 65534 65534"), "{text}");
     // Root's keep-id is everybody who they are, with rights in the container only.
     assert_eq!(words(&["--userns", "keep-id"]), "0 0 4294967295 0 0 4294967295 0 0 33 50");
-    let user = scratch.ok(&["run", "--userns", "auto", "-u", "web", "box:1", "id"]);
+    let user = scratch.ok(&["run", "--rm", "--userns", "auto", "-u", "web", "box:1", "id"]);
     assert_eq!(user, "uid=33(web) gid=33(web) groups=50(logs)");
-    let read_only = ["run", "--userns", "auto", "--read-only", "--network", "host"];
+    let read_only = ["run", "--rm", "--userns", "auto", "--read-only", "--network", "host"];
     let args = [&read_only[..], &["box:1", "stat", "-c", "%u", "/etc/passwd"]].concat();
     assert_eq!(scratch.ok(&args), "0");
     scratch.ok(&["fsck"]);
@@ -125,8 +129,8 @@ fn names_of_ranges_are_those_of_subuid() {
         "printf 'a:700000:5\\nb:1:1\\na:800000:6\\ncontainers:900000:100\\n' > uids
          printf 'containers:900050:100\\na:1000:9\\n' > gids
          unshare -m sh -ec 'mount --bind uids /etc/subuid; mount --bind gids /etc/subgid
-         {tare} run --subuidname a box:1; {tare} run --userns auto:size=20 box:1
-         {tare} run --userns auto:size=51 box:1 2>&1 || true'"
+         {tare} run --rm --subuidname a box:1; {tare} run --rm --userns auto:size=20 box:1
+         {tare} run --rm --userns auto:size=51 box:1 2>&1 || true'"
     ));
     let words: Vec<&str> = said.split_whitespace().collect();
     assert_eq!(words[..6], ["0", "700000", "5", "5", "800000", "6"]);
@@ -155,11 +159,12 @@ fn setuid_programs_and_capabilities_work_with_other_ids() {
     scratch.ok(&["import", "-q", "--change", "USER web", &scratch.path("box.tar"), "box:1"]);
     let script = "/bin/su -c 'id -u' root; /home/chown 7 /home/web/f; stat -c %u /home/web/f";
     for userns in ["host", "auto"] {
-        let args = ["run", "--userns", userns, "--security-opt", "no-new-privileges=false"];
+        let args = ["run", "--rm", "--userns", userns, "--security-opt", "no-new-privileges=false"];
         let args = [&args[..], &["box:1", "sh", "-c", script]].concat();
         assert_eq!(scratch.ok(&args), "0\n7", "{userns}");
         // Without that option nothing is gained.
-        let output = scratch.tare(&["run", "--userns", userns, "box:1", "sh", "-c", script]);
+        let output =
+            scratch.tare(&["run", "--rm", "--userns", userns, "box:1", "sh", "-c", script]);
         assert_eq!(stdout(&output), "33\n", "{userns}: {}", stderr(&output));
     }
 }
@@ -169,15 +174,15 @@ fn ids_of_what_a_killed_command_leaves_are_not_given_away() {
     let test = "ids_of_what_a_killed_command_leaves_are_not_given_away";
     let Some(scratch) = box_with(test, &["CMD [\"sh\"]"]) else { return };
     let Some(other) = box_with(test, &["CMD [\"cat\", \"/proc/self/uid_map\"]"]) else { return };
-    let mut killed = Waiting::start(&scratch, &["--userns", "auto"], "sleep 1000 & :");
+    let mut killed =
+        Waiting::start(&scratch, &["--userns", "auto", "--name", "k"], "sleep 1000 & :");
     killed.child.kill().unwrap();
     killed.child.wait().unwrap();
     // It still runs, and another store knows nothing of it.
-    let map = other.ok(&["run", "--userns", "auto", "box:1"]);
+    let map = other.ok(&["run", "--rm", "--userns", "auto", "box:1"]);
     let first: u32 = map.split_whitespace().nth(1).unwrap().parse().unwrap();
     assert!(first.abs_diff(killed.first) >= IDS, "{first} {}", killed.first);
-    // The next command of the same store takes it away, with its mounts.
-    scratch.ok(&["run", "box:1", "sh", "-c", "exit"]);
+    scratch.ok(&["rm", "-f", "k"]);
     assert_eq!(containers(&scratch), 0);
     killed.said.read_to_end(&mut Vec::new()).unwrap();
     assert!(!std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&scratch.path("")));
@@ -216,7 +221,7 @@ fn an_ordinary_user_keeps_the_own_id() {
                 HOME=$PWD/home XDG_RUNTIME_DIR=$PWD/home ./tare --root home/store --runroot home/run";
     scratch.sh(&format!("{tare} import -q box.tar box:1"));
     let fails = |options: &str| {
-        let script = format!("{tare} run {options} box:1 id");
+        let script = format!("{tare} run --rm {options} box:1 id");
         let output = Command::new("sh")
             .args(["-c", &script])
             .current_dir(scratch.path(""))
@@ -240,10 +245,10 @@ fn an_ordinary_user_keeps_the_own_id() {
     let look = "id -u; cat /proc/self/uid_map; touch /x; stat -c %u /x /bin/busybox";
     let said = scratch.sh(&format!(
         "mkdir -m 777 v; unshare -m sh -ec 'mount --bind ranges /etc/subuid; mount --bind ranges /etc/subgid
-         {tare} run --userns keep-id -v $PWD/v:/v box:1 sh -c \"touch /v/x; {look}\"
-         {tare} run --userns keep-id:uid=7,gid=8 box:1 sh -c \"{look}; id -g\"
-         {tare} run --userns keep-id -u root box:1 id -u
-         {tare} run --uidmap 0:0:10 box:1 cat /proc/self/uid_map'; stat -c %u v/x"
+         {tare} run --rm --userns keep-id -v $PWD/v:/v box:1 sh -c \"touch /v/x; {look}\"
+         {tare} run --rm --userns keep-id:uid=7,gid=8 box:1 sh -c \"{look}; id -g\"
+         {tare} run --rm --userns keep-id -u root box:1 id -u
+         {tare} run --rm --uidmap 0:0:10 box:1 cat /proc/self/uid_map'; stat -c %u v/x"
     ));
     let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
     // Files of the image that are root's are the caller's, in the container, too.
@@ -271,7 +276,7 @@ fn what_is_no_user_namespace_is_refused() {
         (&["--userns", "auto:size=4000000000"], "no 4000000000 ids in a row free"),
         (&["--userns", "auto:size=x"], "is not a number of ids"),
     ] {
-        let args = [&["run"], options, &["box:1", "id"]].concat();
+        let args = [&["run", "--rm"], options, &["box:1", "id"]].concat();
         if why == "beyond" {
             // One id is enough for a container of root alone.
             assert_eq!(scratch.ok(&args), "uid=0(root) gid=0(root)");
@@ -280,7 +285,7 @@ fn what_is_no_user_namespace_is_refused() {
         let text = scratch.fails(125, &args);
         assert!(text.contains(why) && text.contains("\nhint: "), "{options:?}: {text}");
     }
-    let text = scratch.fails(125, &["run", "--userns", "auto", "host:/bin/sh"]);
+    let text = scratch.fails(125, &["run", "--rm", "--userns", "auto", "host:/bin/sh"]);
     assert!(text.contains("a program of this machine has the caller's ids\nhint: "), "{text}");
     assert_eq!(containers(&scratch), 0);
 }

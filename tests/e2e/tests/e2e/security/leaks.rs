@@ -277,9 +277,11 @@ fn r16_tare_run_has_the_same_masks() {
         return skip("r16_tare_run_has_the_same_masks", "needs root");
     }
     let run = |args: &[&str]| Command::new(program("tare")).args(args).output().unwrap();
-    let output = run(&["run", "host:cat", "/proc/interrupts", "/proc/keys", "/proc/timer_list"]);
+    let output =
+        run(&["run", "--rm", "host:cat", "/proc/interrupts", "/proc/keys", "/proc/timer_list"]);
     assert_eq!((stdout(&output).as_str(), output.status.code()), ("", Some(0)), "{output:?}");
-    let output = run(&["run", "--with", "sh", "host:sh", "-c", "echo 1 > /proc/sys/kernel/panic"]);
+    let output =
+        run(&["run", "--rm", "--with", "sh", "host:sh", "-c", "echo 1 > /proc/sys/kernel/panic"]);
     assert!(stderr(&output).contains("Read-only file system"), "{output:?}");
     // The host's are there to be read.
     assert!(stdout(&unprotected("cat /proc/interrupts")).contains("CPU0"));

@@ -1,70 +1,31 @@
-//! `--security-opt seccomp=...`: which system calls the program may make.
+//! Which system calls the program may make.
 //!
 //! The default is Moby's profile with its conditions resolved for this machine and the container's
 //! capabilities. The other architectures that Moby lets in beside the native one are left out:
 //! their calls go around rules about arguments (32-bit `socketcall` reaches AF_ALG,
 //! CVE-2026-31431), and programs of the host are native.
 
-use crate::failure::Failure;
+use crate::error::{Error, Result};
 use serde_json::{Value, json};
 
 const DEFAULT: &str = include_str!("../../data/seccomp/default.json");
 /// The machine's architecture, as the profile's conditions name it and as its rules do.
 const NATIVE: (&str, &str) = ("amd64", "SCMP_ARCH_X86_64");
-/// Profiles in use have some 20 KB.
-const PROFILE_LIMIT_BYTES: u64 = 16 << 20;
 
-/// `linux.seccomp` of the configuration; `None`: no filter.
-pub(super) fn profile(options: &[String], capabilities: &[&str]) -> Result<Option<Value>, Failure> {
-    let mut chosen = None;
-    for option in options {
-        // docker takes a colon, too.
-        match option.split_once(['=', ':']) {
-            Some(("seccomp", value)) if !value.is_empty() => chosen = Some(value),
-            Some(("no-new-privileges", "true" | "false")) => {}
-            None if option == "no-new-privileges" => {}
-            _ => {
-                let what = format!("--security-opt {option:?}: is not known here");
-                return Err(Failure::new(what).hint(
-                    "seccomp=FILE, seccomp=unconfined, seccomp=builtin and no-new-privileges=true|false are",
-                ));
-            }
-        }
-    }
-    match chosen {
-        Some("unconfined") => Ok(None),
-        None | Some("builtin") => resolve(DEFAULT, capabilities).map(Some),
-        Some(path) => {
-            let failed =
-                |why: String| Failure::new(format!("--security-opt seccomp={path}: {why}"));
-            let text = read(path).map_err(|error| failed(error.to_string()))?;
-            resolve(&text, capabilities).map(Some).map_err(|it| failed(it.message().into()))
-        }
-    }
+/// `linux.seccomp` of the configuration, from the text of a profile, or from the default one.
+pub(super) fn profile(text: Option<&str>, capabilities: &[&str]) -> Result<Value> {
+    resolve(text.unwrap_or(DEFAULT), capabilities)
 }
 
-/// Whether programs gain nothing by setuid and file capabilities; the last one counts.
-pub(super) fn no_new_privileges(options: &[String]) -> bool {
-    let of = |option: &String| match option.split_once(['=', ':']) {
-        Some(("no-new-privileges", value)) => Some(value == "true"),
-        None if option == "no-new-privileges" => Some(true),
-        _ => None,
-    };
-    options.iter().rev().find_map(of).unwrap_or(true)
-}
-
-fn read(path: &str) -> std::io::Result<String> {
-    use std::io::Read;
-    let mut text = String::new();
-    let file = std::fs::File::open(path)?;
-    file.take(PROFILE_LIMIT_BYTES).read_to_string(&mut text)?;
-    Ok(text)
+/// Whether a text is a profile.
+pub fn check(text: &str) -> Result<()> {
+    resolve(text, &[]).map(drop)
 }
 
 /// Turns the source form into what the runtime specification has: rules whose conditions do not
 /// hold fall away.
-fn resolve(text: &str, capabilities: &[&str]) -> Result<Value, Failure> {
-    let invalid = |why: String| Failure::new(format!("not a seccomp profile: {why}"));
+fn resolve(text: &str, capabilities: &[&str]) -> Result<Value> {
+    let invalid = |why: String| Error::invalid(format!("not a seccomp profile: {why}"));
     let mut profile: Value =
         serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
     let Some(fields) = profile.as_object_mut() else { return Err(invalid("no object".into())) };
@@ -141,29 +102,6 @@ mod tests {
         assert!(!admin.to_string().contains("includes"));
         let read: Result<oci::runtime::Seccomp, _> = oci::json::read(plain.to_string().as_bytes());
         assert!(read.is_ok_and(|seccomp| !seccomp.syscalls.is_empty()));
-    }
-
-    #[test]
-    fn options_choose_and_unknown_ones_are_refused() {
-        let of = |options: &[&str]| {
-            let options: Vec<String> = options.iter().map(ToString::to_string).collect();
-            profile(&options, &[])
-        };
-        assert!(of(&[]).unwrap().is_some());
-        assert!(of(&["seccomp=unconfined"]).unwrap().is_none());
-        assert!(of(&["seccomp:builtin", "no-new-privileges"]).unwrap().is_some());
-        for (options, is_set) in [
-            (&[][..], true),
-            (&["no-new-privileges"], true),
-            (&["no-new-privileges=false"], false),
-            (&["no-new-privileges:false", "no-new-privileges:true", "seccomp=x"], true),
-        ] {
-            let options: Vec<String> = options.iter().map(ToString::to_string).collect();
-            assert_eq!(super::no_new_privileges(&options), is_set, "{options:?}");
-        }
-        for bad in ["seccomp=", "apparmor=x", "seccomp=/nonexistent", "no-new-privileges=x"] {
-            assert!(of(&[bad]).is_err(), "{bad}");
-        }
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! Whoever is killed leaves a file without a lock, and perhaps processes with the ids. As long as there is one, the
 //! ids stay taken.
 
-use crate::failure::Failure;
+use crate::error::{Error, Result};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -45,9 +45,9 @@ pub(super) struct Reservation {
 
 impl Reservation {
     /// Takes the lowest ids of some ranges that are free.
-    pub(super) fn take(dir: &Path, ranges: &[Range], count: u32) -> Result<Self, Failure> {
+    pub(super) fn take(dir: &Path, ranges: &[Range], count: u32) -> Result<Self> {
         let failed = |what: &str, error: io::Error| {
-            Failure::new(format!("taking ids: {what} {}: {error}", dir.display()))
+            Error::invalid(format!("taking ids: {what} {}: {error}", dir.display()))
         };
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700).create(dir).map_err(|it| failed("making", it))?;
@@ -58,7 +58,7 @@ impl Reservation {
             let text = format!(
                 "--userns auto: there are no {count} ids in a row free, of {all} for containers"
             );
-            return Err(Failure::new(text).hint(
+            return Err(Error::invalid(text).with_hint(
                 "auto:size=NUMBER takes fewer; /etc/subuid and /etc/subgid have those of `containers`",
             ));
         };
@@ -80,7 +80,7 @@ impl Drop for Reservation {
 
 /// The ranges that the administrator has set aside for containers, or the usual one without those that are
 /// somebody's.
-pub(super) fn ranges(users: &str, groups: &str) -> Result<Vec<Range>, Failure> {
+pub(super) fn ranges(users: &str, groups: &str) -> Result<Vec<Range>> {
     let of = |table: &str| entries(table, |owner| OWNERS.contains(&owner));
     let (uids, gids) = (of(users), of(groups));
     if uids.is_empty() && gids.is_empty() {
@@ -91,10 +91,10 @@ pub(super) fn ranges(users: &str, groups: &str) -> Result<Vec<Range>, Failure> {
     // The same numbers for users and groups.
     let common = intersect(&uids, &gids);
     match common.is_empty() {
-        true => Err(Failure::new(
+        true => Err(Error::invalid(
             "--userns auto: /etc/subuid and /etc/subgid have no range of `containers` in common",
         )
-        .hint("give it the same numbers in both")),
+        .with_hint("give it the same numbers in both")),
         false => Ok(common),
     }
 }
@@ -254,7 +254,7 @@ mod tests {
         let take = |count| Reservation::take(&dir, &all, count);
         let (one, two) = (take(100).unwrap(), take(100).unwrap());
         assert_eq!((one.first, two.first), (3_000_000_000, 3_000_000_100));
-        let text = take(100).unwrap_err().message().to_owned();
+        let text = take(100).unwrap_err().to_string();
         assert!(text.contains("no 100 ids in a row free, of 250"), "{text}");
         drop(one);
         // What a killed process has left, and nobody's.

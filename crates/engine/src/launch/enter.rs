@@ -1,56 +1,67 @@
-//! Namespaces of the command's own: what it mounts is seen by nobody else, and goes with it.
+//! Namespaces of a supervisor's own: what it mounts is seen by nobody else, and goes with it.
 //!
 //! Who may not mount gets a user namespace first: with the ranges of ids that the administrator has set aside for
 //! the user, if there are some, otherwise with the user alone, who is root there.
 
-use super::Failure;
-use super::spec::Users;
-use crate::caller::Caller;
+use crate::error::{Error, Result};
+use crate::place::Place;
 use std::fs;
 use std::process::{Command, Stdio};
 use sys::mount::{MS_REC, MS_SLAVE};
 use sys::process::{CLONE_NEWNS, CLONE_NEWUSER};
 
+/// Whose namespace of users a container has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Users {
+    /// The caller's: root's.
+    Host,
+    /// One that the supervisor has entered, with many users.
+    Entered,
+    /// The same with one.
+    EnteredAlone,
+}
+
 /// Ids that are mapped, as `CONTAINER HOST COUNT`.
 type Map = Vec<[u32; 3]>;
 
 /// Enters them, and says which users are there.
-pub(super) fn enter(caller: &Caller) -> Result<Users, Failure> {
+pub(crate) fn enter(place: &Place) -> Result<Users> {
     let users = match sys::ids::is_administrator() {
         true => {
-            let failed = |errno| Failure::new(format!("making a mount namespace: {errno}"));
+            let failed = |errno| Error::invalid(format!("making a mount namespace: {errno}"));
             sys::process::unshare(CLONE_NEWNS).map_err(failed)?;
             Users::Host
         }
-        false => enter_users(caller)?,
+        false => enter_users(place)?,
     };
     // What others mount is seen here, and not the other way round.
     sys::mount::mount("", "/", "", MS_REC | MS_SLAVE, "")
-        .map_err(|errno| Failure::new(format!("keeping mounts to ourselves: {errno}")))?;
+        .map_err(|errno| Error::invalid(format!("keeping mounts to ourselves: {errno}")))?;
     Ok(users)
 }
 
-fn enter_users(caller: &Caller) -> Result<Users, Failure> {
-    let name = login(caller.uid);
+fn enter_users(place: &Place) -> Result<Users> {
+    let name = login(place.uid);
     let map = |table: &str, id: u32| -> Map {
-        let ranges = set_aside(&fs::read_to_string(table).unwrap_or_default(), &name, caller.uid);
+        let ranges = set_aside(&fs::read_to_string(table).unwrap_or_default(), &name, place.uid);
         std::iter::once([0, id, 1]).chain(ranges).collect()
     };
-    let (users, groups) = (map("/etc/subuid", caller.uid), map("/etc/subgid", caller.gid));
+    let (users, groups) = (map("/etc/subuid", place.uid), map("/etc/subgid", place.gid));
     let several = users.len() > 1 && groups.len() > 1 && has_helpers();
     let failed = |errno: sys::Errno| {
-        Failure::new(format!("making a user namespace: {errno}"))
-            .hint("some systems forbid it to ordinary users: see user.max_user_namespaces and AppArmor's restrictions")
+        Error::invalid(format!("making a user namespace: {errno}"))
+            .with_hint("some systems forbid it to ordinary users: see user.max_user_namespaces and AppArmor's restrictions")
     };
     if !several {
         sys::process::unshare(CLONE_NEWUSER | CLONE_NEWNS).map_err(failed)?;
         let write = |file: &str, text: String| {
             let path = format!("/proc/self/{file}");
-            fs::write(&path, text).map_err(|error| Failure::new(format!("writing {path}: {error}")))
+            fs::write(&path, text)
+                .map_err(|error| Error::invalid(format!("writing {path}: {error}")))
         };
         write("setgroups", "deny".into())?;
-        write("uid_map", format!("0 {} 1", caller.uid))?;
-        write("gid_map", format!("0 {} 1", caller.gid))?;
+        write("uid_map", format!("0 {} 1", place.uid))?;
+        write("gid_map", format!("0 {} 1", place.gid))?;
         return Ok(Users::EnteredAlone);
     }
     // Whoever writes the maps has to stay outside.
@@ -71,10 +82,10 @@ fn enter_users(caller: &Caller) -> Result<Users, Failure> {
     entered.map_err(failed)?;
     match ended {
         Some((_, exit)) if exit.shell_code() == 0 => Ok(Users::Entered),
-        _ => Err(Failure::new(
+        _ => Err(Error::invalid(
             "newuidmap or newgidmap has refused the ranges of /etc/subuid and /etc/subgid",
         )
-        .hint(
+        .with_hint(
             "the ranges have to be the user's own, and both programs setuid or with capabilities",
         )),
     }

@@ -1,7 +1,6 @@
 //! Users and groups by the names of an image: its files are read inside of its root directory only.
 
-use super::Failure;
-use oci::image::ContainerConfig;
+use crate::error::{Error, Result};
 use sys::Fd;
 use sys::fs::{O_NONBLOCK, O_RDONLY, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS};
 
@@ -22,38 +21,40 @@ pub(super) struct User {
     pub(super) home: String,
 }
 
-/// The user of an option, or of the image.
-pub(super) fn of_image(
-    root: &Fd,
-    option: Option<&str>,
-    config: &ContainerConfig,
-) -> Result<User, Failure> {
-    let wanted = option.unwrap_or(&config.user);
-    let table = |path: &str| -> Result<String, Failure> {
+/// A user as options and images name it, and other groups.
+pub(super) fn of_image(root: &Fd, wanted: &str, more: &[String]) -> Result<User> {
+    let table = |path: &str| -> Result<String> {
         let bytes = read_inside(root, path).map_err(|error| error.during(path))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
-    choose(wanted, &table("etc/passwd")?, &table("etc/group")?)
+    let group = table("etc/group")?;
+    let mut user = choose(wanted, &table("etc/passwd")?, &group)?;
+    for name in more {
+        user.groups.push(group_of(name, &group)?);
+    }
+    user.groups.sort_unstable();
+    user.groups.dedup();
+    Ok(user)
 }
 
 /// A file of an image; nothing where there is none.
-fn read_inside(root: &Fd, path: &str) -> Result<Vec<u8>, Failure> {
+fn read_inside(root: &Fd, path: &str) -> Result<Vec<u8>> {
     let flags = O_RDONLY | O_NONBLOCK;
     let inside = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-    let failed = |errno: sys::Errno| Failure::new(errno.to_string());
+    let failed = |errno: sys::Errno| Error::invalid(errno.to_string());
     let file = match sys::fs::open_at2(root, path, flags, 0, inside) {
         Err(sys::Errno::ENOENT | sys::Errno::ENOTDIR) => return Ok(Vec::new()),
         result => result.map_err(failed)?,
     };
     // A pipe or a device of an image must not be waited for.
     if sys::fs::stat_fd(&file).map_err(failed)?.st_mode & S_IFMT != S_IFREG {
-        return Err(Failure::new("it is no regular file"));
+        return Err(Error::invalid("it is no regular file"));
     }
     sys::fs::read_to_end(&file, TABLE_LIMIT_BYTES).map_err(failed)
 }
 
 /// `USER[:GROUP]`, each a name or a number; without anything it is root.
-fn choose(wanted: &str, passwd: &str, group: &str) -> Result<User, Failure> {
+fn choose(wanted: &str, passwd: &str, group: &str) -> Result<User> {
     let (name, group_name) = match wanted.split_once(':') {
         Some((name, group)) => (name, Some(group)),
         None => (wanted, None),
@@ -65,24 +66,21 @@ fn choose(wanted: &str, passwd: &str, group: &str) -> Result<User, Failure> {
         (Some(fields), _) => {
             let id = |at: usize| fields.get(at).and_then(|text| number(text));
             let broken =
-                || Failure::new(format!("user {name:?}: /etc/passwd of the image is broken"));
+                || Error::invalid(format!("user {name:?}: /etc/passwd of the image is broken"));
             (user.uid, user.gid) = id(2).zip(id(3)).ok_or_else(broken)?;
             user.home = fields.get(5).filter(|it| !it.is_empty()).map_or("/", |it| it).to_owned();
         }
         (None, Some(uid)) => user.uid = uid,
         (None, None) => {
-            return Err(Failure::new(format!("user {name:?}: /etc/passwd of the image has none"))
-                .hint("write its number"));
+            return Err(Error::invalid(format!(
+                "user {name:?}: /etc/passwd of the image has none"
+            ))
+            .with_hint("write its number"));
         }
     }
     match group_name {
         Some(group_name) => {
-            let found = lines(group).find(|fields| is_entry(fields, group_name));
-            let found = found.and_then(|fields| number(fields.get(2)?));
-            user.gid = found.or_else(|| number(group_name)).ok_or_else(|| {
-                Failure::new(format!("group {group_name:?}: /etc/group of the image has none"))
-                    .hint("write its number")
-            })?;
+            user.gid = group_of(group_name, group)?;
         }
         None => {
             let login = entry.as_ref().map_or(name, |fields| fields[0]);
@@ -94,6 +92,15 @@ fn choose(wanted: &str, passwd: &str, group: &str) -> Result<User, Failure> {
         }
     }
     Ok(user)
+}
+
+fn group_of(name: &str, group: &str) -> Result<u32> {
+    let found = lines(group).find(|fields| is_entry(fields, name));
+    let found = found.and_then(|fields| number(fields.get(2)?));
+    found.or_else(|| number(name)).ok_or_else(|| {
+        Error::invalid(format!("group {name:?}: /etc/group of the image has none"))
+            .with_hint("write its number")
+    })
 }
 
 fn lines(table: &str) -> impl Iterator<Item = Vec<&str>> {

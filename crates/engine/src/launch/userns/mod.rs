@@ -7,44 +7,46 @@
 mod grammar;
 mod reserve;
 
-use super::Failure;
-use super::spec::Users;
+use super::Users;
 use super::users::User;
-use crate::caller::Caller;
-use clap::Args;
+use crate::error::{Error, Result};
+use crate::place::Place;
+use crate::record::Namespaces;
 use grammar::{Auto, KeepId, Wanted};
 use oci::runtime::IdMapping;
 use reserve::{Range, Reservation};
 use std::fs;
+use std::path::Path;
 
 /// What the kernel has room for (user_namespaces(7)).
 const MAPPINGS_LIMIT: usize = 340;
 
-#[derive(Debug, Default, Args)]
-pub(crate) struct UserArgs {
-    /// User namespace: auto[:size=NUMBER,...] has ids that no other container has, keep-id[:uid=ID,...] the
-    /// caller's own, host none of its own
-    #[arg(long, value_name = "MODE")]
+/// What options say of the container's ids.
+#[derive(Debug, Default)]
+pub(super) struct UserArgs {
     pub(super) userns: Option<String>,
-    /// Map user ids of the container (repeated)
-    #[arg(long, value_name = "CONTAINER:HOST[:COUNT]")]
     pub(super) uidmap: Vec<String>,
-    /// Map group ids of the container (repeated) [default: as users]
-    #[arg(long, value_name = "CONTAINER:HOST[:COUNT]")]
     pub(super) gidmap: Vec<String>,
-    /// Map user ids from 0 on to the ranges of a name in /etc/subuid
-    #[arg(long, value_name = "NAME")]
     pub(super) subuidname: Option<String>,
-    /// Map group ids from 0 on to the ranges of a name in /etc/subgid [default: as users]
-    #[arg(long, value_name = "NAME")]
     pub(super) subgidname: Option<String>,
 }
 
 impl UserArgs {
-    /// Whether they ask for ids of the container's own.
-    pub(super) fn is_some(&self) -> bool {
-        !matches!(Wanted::read(self), Ok(Wanted::Callers))
+    fn of(names: &Namespaces) -> Self {
+        let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        Self {
+            userns: text(&names.user),
+            uidmap: names.uid_map.clone(),
+            gidmap: names.gid_map.clone(),
+            subuidname: text(&names.subuid_name),
+            subgidname: text(&names.subgid_name),
+        }
     }
+}
+
+/// Whether what options say of the container's ids can be understood.
+pub fn check(names: &Namespaces) -> Result<()> {
+    Wanted::read(&UserArgs::of(names)).map(drop)
 }
 
 /// A user namespace of the container's own.
@@ -60,19 +62,15 @@ pub(super) struct Mapping {
 }
 
 /// The mapping that is asked for, in the namespace that the command is in by now.
-pub(super) fn resolve(
-    arguments: &UserArgs,
-    caller: &Caller,
-    users: Users,
-) -> Result<Option<Mapping>, Failure> {
+pub(super) fn resolve(names: &Namespaces, place: &Place, users: Users) -> Result<Option<Mapping>> {
     let is_root = users == Users::Host;
-    let mapping = match Wanted::read(arguments)? {
+    let mapping = match Wanted::read(&UserArgs::of(names))? {
         Wanted::Callers => return Ok(None),
         Wanted::Auto(_) if !is_root => return Err(only_root("--userns auto")),
         Wanted::Named { .. } if !is_root => return Err(only_root("--subuidname")),
-        Wanted::Auto(auto) => of_auto(&auto, caller)?,
+        Wanted::Auto(auto) => of_auto(&auto, place)?,
         Wanted::KeepId(keep) if is_root => of_root(&keep)?,
-        Wanted::KeepId(keep) => kept(&keep, caller)?,
+        Wanted::KeepId(keep) => kept(&keep, place)?,
         Wanted::Listed { uids, gids } => Mapping::new(uids, gids, is_root),
         Wanted::Named { users, groups } => {
             Mapping::new(named("/etc/subuid", &users)?, named("/etc/subgid", &groups)?, is_root)
@@ -81,7 +79,7 @@ pub(super) fn resolve(
     if mapping.root().is_none() {
         // Nobody else can set a container up.
         let text = "a user namespace without user and group 0";
-        return Err(Failure::new(text).hint(match users {
+        return Err(Error::invalid(text).with_hint(match users {
             Users::EnteredAlone => {
                 "more than one id takes ranges in /etc/subuid and /etc/subgid, and the package uidmap"
             }
@@ -94,10 +92,10 @@ pub(super) fn resolve(
 }
 
 /// The ids of the command's own namespace, as ranges of it.
-fn own(kind: &str) -> Result<Vec<Range>, Failure> {
+fn own(kind: &str) -> Result<Vec<Range>> {
     let file = format!("/proc/self/{kind}_map");
     let text = fs::read_to_string(&file)
-        .map_err(|error| Failure::new(format!("reading {file}: {error}")))?;
+        .map_err(|error| Error::invalid(format!("reading {file}: {error}")))?;
     let read = |line: &str| {
         let mut numbers = line.split_whitespace().map(str::parse::<u32>);
         let (first, count) = (numbers.next()?.ok()?, numbers.nth(1)?.ok()?);
@@ -108,11 +106,11 @@ fn own(kind: &str) -> Result<Vec<Range>, Failure> {
     Ok(own)
 }
 
-fn only_root(what: &str) -> Failure {
-    Failure::new(format!(
+fn only_root(what: &str) -> Error {
+    Error::invalid(format!(
         "{what}: an ordinary user may not map the ids of the store's files, and other users would see the image's as nobody's"
     ))
-    .hint("keep-id, and no option at all, use the ranges of /etc/subuid; root may use auto")
+    .with_hint("keep-id, and no option at all, use the ranges of /etc/subuid; root may use auto")
 }
 
 impl Mapping {
@@ -121,13 +119,13 @@ impl Mapping {
     }
 
     /// A user namespace for mounts; nothing where files have the ids that they have.
-    pub(super) fn for_files(&self) -> Result<Option<sys::Fd>, Failure> {
+    pub(super) fn for_files(&self) -> Result<Option<sys::Fd>> {
         if !self.of_files {
             return Ok(None);
         }
         let made = runtime::user_namespace(&self.uids, &self.gids);
         made.map(Some).map_err(|error| {
-            Failure::from(error).hint_unless("the ids have to be the caller's to give away")
+            Error::from(error).with_hint("the ids have to be the caller's to give away")
         })
     }
 
@@ -137,10 +135,12 @@ impl Mapping {
     }
 
     /// Refuses a user whom the container has not.
-    pub(super) fn admit(&self, user: &User) -> Result<(), Failure> {
+    pub(super) fn admit(&self, user: &User) -> Result<()> {
         let missing = |what: &str, id: u32| {
-            Failure::new(format!("{what} {id}: the container's user namespace has not so many ids"))
-                .hint("--userns auto:size=NUMBER has more; or --user")
+            Error::invalid(format!(
+                "{what} {id}: the container's user namespace has not so many ids"
+            ))
+            .with_hint("--userns auto:size=NUMBER has more; or --user")
         };
         match user.groups.iter().chain([&user.gid]).find(|id| !self.has_group(**id)) {
             _ if outside(&self.uids, user.uid).is_none() => Err(missing("user", user.uid)),
@@ -165,7 +165,7 @@ fn outside(map: &[IdMapping], id: u32) -> Option<u32> {
 
 /// A mapping in the form that the kernel takes: each line lies in one line of the own namespace's. Refuses what
 /// the kernel would refuse with a bare number.
-fn fit(map: &[IdMapping], own: &[Range]) -> Result<Vec<IdMapping>, Failure> {
+fn fit(map: &[IdMapping], own: &[Range]) -> Result<Vec<IdMapping>> {
     let overlap = |key: fn(&IdMapping) -> u32| {
         let mut ends: Vec<(u32, u32)> = map.iter().map(|it| (key(it), key(it) + it.size)).collect();
         ends.sort_unstable();
@@ -174,7 +174,7 @@ fn fit(map: &[IdMapping], own: &[Range]) -> Result<Vec<IdMapping>, Failure> {
 
     if overlap(|it| it.container_id) || overlap(|it| it.host_id) {
         return Err(
-            Failure::new("two ranges have ids in common").hint("each id can be mapped once")
+            Error::invalid("two ranges have ids in common").with_hint("each id can be mapped once")
         );
     }
     let mut parts = Vec::new();
@@ -190,22 +190,26 @@ fn fit(map: &[IdMapping], own: &[Range]) -> Result<Vec<IdMapping>, Failure> {
             }
         }
         if next < end {
-            return Err(Failure::new(format!("{next} is not an id that the caller can give away"))
-                .hint("for an ordinary user 0 is the user, and 1 the first of the ranges of /etc/subuid"));
+            return Err(Error::invalid(format!(
+                "{next} is not an id that the caller can give away"
+            ))
+            .with_hint(
+                "for an ordinary user 0 is the user, and 1 the first of the ranges of /etc/subuid",
+            ));
         }
     }
     match parts.len() {
         0..=MAPPINGS_LIMIT => Ok(parts),
-        count => Err(Failure::new(format!("{count} ranges, the kernel takes {MAPPINGS_LIMIT}"))),
+        count => Err(Error::invalid(format!("{count} ranges, the kernel takes {MAPPINGS_LIMIT}"))),
     }
 }
 
-fn of_auto(auto: &Auto, caller: &Caller) -> Result<Mapping, Failure> {
+fn of_auto(auto: &Auto, place: &Place) -> Result<Mapping> {
     let table = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let ranges = reserve::ranges(&table("/etc/subuid"), &table("/etc/subgid"))?;
     let size = auto.size.unwrap_or(reserve::USUAL_COUNT);
     // Not a name that a container can have: the directory is one of containers otherwise.
-    let ids = Reservation::take(&caller.state_root().join("@ids"), &ranges, size)?;
+    let ids = Reservation::take(&Path::new(&place.host.root).join("@ids"), &ranges, size)?;
     let of = |wanted: &[IdMapping]| around(ids.first, size, wanted);
     let mapping = Mapping::new(of(&auto.uids), of(&auto.gids), true);
     Ok(Mapping { _ids: Some(ids), ..mapping })
@@ -231,12 +235,12 @@ fn around(first: u32, size: u32, wanted: &[IdMapping]) -> Vec<IdMapping> {
 }
 
 /// Root is root outside, as everybody is who he is, but has rights in the container only.
-fn of_root(keep: &KeepId) -> Result<Mapping, Failure> {
+fn of_root(keep: &KeepId) -> Result<Mapping> {
     if *keep != KeepId::default() {
-        return Err(Failure::new(
+        return Err(Error::invalid(
             "--userns keep-id: root keeps all ids, so there is nothing to choose",
         )
-        .hint("leave the options out"));
+        .with_hint("leave the options out"));
     }
     let all = vec![IdMapping { container_id: 0, host_id: 0, size: u32::MAX }];
     Ok(Mapping::new(all.clone(), all, false))
@@ -244,13 +248,13 @@ fn of_root(keep: &KeepId) -> Result<Mapping, Failure> {
 
 /// An ordinary user is in the container who the user is outside, and the ranges are all others. In the namespace
 /// that was entered the user is 0.
-fn kept(keep: &KeepId, caller: &Caller) -> Result<Mapping, Failure> {
-    let map = |kind: &str, id: u32| -> Result<Vec<IdMapping>, Failure> {
+fn kept(keep: &KeepId, place: &Place) -> Result<Mapping> {
+    let map = |kind: &str, id: u32| -> Result<Vec<IdMapping>> {
         let there =
             own(kind)?.iter().map(|range| range.end - range.first).fold(0, u32::saturating_add);
         Ok(kept_ids(id, there.min(keep.size.unwrap_or(u32::MAX))))
     };
-    let user = (keep.uid.unwrap_or(caller.uid), keep.gid.unwrap_or(caller.gid));
+    let user = (keep.uid.unwrap_or(place.uid), keep.gid.unwrap_or(place.gid));
     let (uids, gids) = (map("uid", user.0)?, map("gid", user.1)?);
     Ok(Mapping { user: Some(user), ..Mapping::new(uids, gids, false) })
 }
@@ -270,9 +274,9 @@ fn kept_ids(id: u32, there: u32) -> Vec<IdMapping> {
 }
 
 /// The ranges of a name, one behind the other from 0 on.
-fn named(table: &str, name: &str) -> Result<Vec<IdMapping>, Failure> {
+fn named(table: &str, name: &str) -> Result<Vec<IdMapping>> {
     let text = fs::read_to_string(table)
-        .map_err(|error| Failure::new(format!("reading {table}: {error}")))?;
+        .map_err(|error| Error::invalid(format!("reading {table}: {error}")))?;
     let mut next = 0u32;
     let mut map = Vec::new();
     for range in reserve::entries(&text, |owner| owner == name) {
@@ -281,7 +285,7 @@ fn named(table: &str, name: &str) -> Result<Vec<IdMapping>, Failure> {
         next = next.saturating_add(size);
     }
     match map.is_empty() {
-        true => Err(Failure::new(format!("{table} has no range of {name:?}"))),
+        true => Err(Error::invalid(format!("{table} has no range of {name:?}"))),
         false => Ok(map),
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! <cache>/<digest>/         a root file system, never changed once it has this name
 //! <cache>/f-<fingerprint>   link to it: names, sizes and times of the host's files that it is from
+//! <cache>/own-<pid>-<n>/    of one container, which removes it
 //! <cache>/tmp-<pid>-<n>/    being made; swept by a later run when the process is gone
 //! ```
 
@@ -15,36 +16,15 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// A root file system; a private one is removed when it is dropped.
-pub(super) struct Rootfs {
-    path: PathBuf,
-    private: bool,
-}
-
-impl Rootfs {
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Rootfs {
-    fn drop(&mut self) {
-        if self.private {
-            // What cannot be removed now is swept by a later run.
-            let _ = fs::remove_dir_all(&self.path);
-        }
-    }
-}
-
 /// Finds or makes the root file system for `program` and what goes with it. A private one may get
-/// mount points of its own.
+/// mount points of its own, and is the caller's to remove.
 pub(super) fn prepare(
     caller: &Caller,
     host: &pkg::HostView,
     program: &Path,
     with: &[String],
     private: bool,
-) -> Result<Rootfs, Failure> {
+) -> Result<PathBuf, Failure> {
     let programs = [program.as_os_str().to_os_string()].into_iter();
     let programs = programs.chain(with.iter().map(OsString::from));
     let wanted: Vec<pkg::Wanted> = programs.map(pkg::Wanted::Program).collect();
@@ -53,12 +33,11 @@ pub(super) fn prepare(
     let cache = cache_dir(caller)?;
     sweep(&cache);
     if private {
-        let path = make(&cache, &closure)?;
-        return Ok(Rootfs { path, private });
+        return make_kept(&cache, &closure);
     }
     let link = cache.join(format!("f-{}", hex(&closure.fingerprint())));
     if let Ok(path) = fs::canonicalize(&link) {
-        return Ok(Rootfs { path, private });
+        return Ok(path);
     }
     let digest = hex(&closure.digest()?);
     let path = cache.join(&digest);
@@ -77,7 +56,16 @@ pub(super) fn prepare(
         }
         _ => {}
     }
-    Ok(Rootfs { path, private })
+    Ok(path)
+}
+
+/// One that is a container's own, and goes with it.
+fn make_kept(cache: &Path, closure: &pkg::Closure) -> Result<PathBuf, Failure> {
+    let made = make(cache, closure)?;
+    let name = made.file_name().map(|name| name.to_string_lossy().replace("tmp-", "own-"));
+    let path = cache.join(name.unwrap_or_default());
+    fs::rename(&made, &path).map_err(|error| io("keeping the root file system", &path, &error))?;
+    Ok(path)
 }
 
 fn make(cache: &Path, closure: &pkg::Closure) -> Result<PathBuf, Failure> {
@@ -104,31 +92,17 @@ fn cache_dir(caller: &Caller) -> Result<PathBuf, Failure> {
         (None, Some(home)) => home.join(".cache"),
         (None, None) => caller.state_root(),
     };
-    let fallback = caller.state_root();
     let cache = base.join("tare/host");
     match fs::create_dir_all(&cache) {
         Ok(()) => Ok(cache),
         // A user without a home, such as nobody.
         Err(_) if caller.uid != 0 => {
-            let cache = fallback.join("host");
+            let cache = caller.make_state_root()?.join("host");
             fs::create_dir_all(&cache).map_err(|error| io("making", &cache, &error))?;
-            check_owner(caller, &fallback)?;
             Ok(cache)
         }
         Err(error) => Err(io("making", &cache, &error)),
     }
-}
-
-/// A directory below `/tmp` may have been prepared by somebody else.
-fn check_owner(caller: &Caller, dir: &Path) -> Result<(), Failure> {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    let metadata = fs::symlink_metadata(dir).map_err(|error| io("looking at", dir, &error))?;
-    if metadata.uid() != caller.uid || !metadata.is_dir() {
-        return Err(Failure::new(format!("{} belongs to another user", dir.display()))
-            .hint("set XDG_RUNTIME_DIR and XDG_CACHE_HOME"));
-    }
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
-        .map_err(|error| io("protecting", dir, &error))
 }
 
 /// Removes what killed processes left.

@@ -1,7 +1,7 @@
 //! What `--userns`, `--uidmap` and their kin say, in podman's grammar.
 
 use super::UserArgs;
-use crate::failure::Failure;
+use crate::error::{Error, Result};
 use oci::runtime::IdMapping;
 
 /// What is wanted.
@@ -36,28 +36,28 @@ pub(super) struct KeepId {
 }
 
 impl Wanted {
-    pub(super) fn read(arguments: &UserArgs) -> Result<Self, Failure> {
+    pub(super) fn read(arguments: &UserArgs) -> Result<Self> {
         let mode = arguments.userns.as_deref().unwrap_or_default();
         match (own_ids(arguments)?, mode) {
             (Some(ids), "" | "private") => Ok(ids),
-            (Some(_), _) => Err(Failure::new(format!(
+            (Some(_), _) => Err(Error::invalid(format!(
                 "--userns {mode}: it and --uidmap, --gidmap, --subuidname and --subgidname are for each other's place"
             ))
-            .hint("leave one of them out")),
+            .with_hint("leave one of them out")),
             (None, mode) => read_mode(mode),
         }
     }
 }
 
 /// What other options than `--userns` say; those of users count for groups, too, and the other way round.
-fn own_ids(arguments: &UserArgs) -> Result<Option<Wanted>, Failure> {
+fn own_ids(arguments: &UserArgs) -> Result<Option<Wanted>> {
     let names = (&arguments.subuidname, &arguments.subgidname);
     let has_maps = !arguments.uidmap.is_empty() || !arguments.gidmap.is_empty();
     if has_maps && names != (&None, &None) {
-        return Err(Failure::new(
+        return Err(Error::invalid(
             "--uidmap and --gidmap have ids, --subuidname and --subgidname names of them",
         )
-        .hint("leave one of them out"));
+        .with_hint("leave one of them out"));
     }
     if let Some(either) = names.0.as_ref().or(names.1.as_ref()) {
         let name = |name: &Option<String>| name.as_ref().unwrap_or(either).clone();
@@ -66,7 +66,7 @@ fn own_ids(arguments: &UserArgs) -> Result<Option<Wanted>, Failure> {
     if !has_maps {
         return Ok(None);
     }
-    let read = |option: &str, texts: &[String]| -> Result<Vec<IdMapping>, Failure> {
+    let read = |option: &str, texts: &[String]| -> Result<Vec<IdMapping>> {
         texts.iter().map(|text| mapping(option, text)).collect()
     };
     let uids = read("--uidmap", &arguments.uidmap)?;
@@ -77,8 +77,8 @@ fn own_ids(arguments: &UserArgs) -> Result<Option<Wanted>, Failure> {
     Ok(Some(Wanted::Listed { uids: or(&uids, &gids), gids: or(&gids, &uids) }))
 }
 
-fn read_mode(mode: &str) -> Result<Wanted, Failure> {
-    let refused = |why: &str| Failure::new(format!("--userns {mode}: {why}"));
+fn read_mode(mode: &str) -> Result<Wanted> {
+    let refused = |why: &str| Error::invalid(format!("--userns {mode}: {why}"));
     let (name, options) = mode.split_once(':').unwrap_or((mode, ""));
     match (name, options) {
         ("" | "host", "") => Ok(Wanted::Callers),
@@ -91,13 +91,13 @@ fn read_mode(mode: &str) -> Result<Wanted, Failure> {
         ("nomap", "") => Err(refused(
             "files of the image would be nobody's: those of its root are the caller's on the disk",
         )
-        .hint("keep-id has the caller in it; root may use auto")),
+        .with_hint("keep-id has the caller in it; root may use auto")),
         ("private", "") => {
-            Err(refused("it needs ids").hint("write auto, or --uidmap and --gidmap"))
+            Err(refused("it needs ids").with_hint("write auto, or --uidmap and --gidmap"))
         }
         ("container" | "ns", _) => Err(refused("namespaces of others cannot be joined yet")
-            .hint("write auto, keep-id or host")),
-        _ => Err(refused("there is no such mode").hint("write auto, keep-id or host")),
+            .with_hint("write auto, keep-id or host")),
+        _ => Err(refused("there is no such mode").with_hint("write auto, keep-id or host")),
     }
 }
 
@@ -106,7 +106,7 @@ fn options(text: &str) -> impl Iterator<Item = (&str, &str)> {
     words.map(|word| word.split_once('=').unwrap_or((word, "")))
 }
 
-fn auto(text: &str) -> Result<Auto, Failure> {
+fn auto(text: &str) -> Result<Auto> {
     let mut auto = Auto::default();
     for (name, value) in options(text) {
         match name {
@@ -119,7 +119,7 @@ fn auto(text: &str) -> Result<Auto, Failure> {
     Ok(auto)
 }
 
-fn keep_id(text: &str) -> Result<KeepId, Failure> {
+fn keep_id(text: &str) -> Result<KeepId> {
     let mut keep = KeepId::default();
     for (name, value) in options(text) {
         match name {
@@ -132,19 +132,20 @@ fn keep_id(text: &str) -> Result<KeepId, Failure> {
     Ok(keep)
 }
 
-fn unknown(name: &str, known: &str) -> Failure {
-    Failure::new(format!("{name:?}: there is no such option")).hint(format!("there are {known}"))
+fn unknown(name: &str, known: &str) -> Error {
+    Error::invalid(format!("{name:?}: there is no such option"))
+        .with_hint(format!("there are {known}"))
 }
 
-fn bad(name: &str, value: &str) -> Failure {
-    Failure::new(format!("{name}: {value:?} is not the number of a user or group"))
-        .hint("numbers are from 0 to 4294967294")
+fn bad(name: &str, value: &str) -> Error {
+    Error::invalid(format!("{name}: {value:?} is not the number of a user or group"))
+        .with_hint("numbers are from 0 to 4294967294")
 }
 
-fn count(name: &str, value: &str) -> Result<u32, Failure> {
+fn count(name: &str, value: &str) -> Result<u32> {
     id(value).filter(|count| *count > 0).ok_or_else(|| {
-        Failure::new(format!("{name}: {value:?} is not a number of ids"))
-            .hint("65536 is what others give to a container")
+        Error::invalid(format!("{name}: {value:?} is not a number of ids"))
+            .with_hint("65536 is what others give to a container")
     })
 }
 
@@ -155,9 +156,9 @@ fn id(text: &str) -> Option<u32> {
 }
 
 /// `CONTAINER:HOST[:COUNT]`.
-fn mapping(option: &str, text: &str) -> Result<IdMapping, Failure> {
+fn mapping(option: &str, text: &str) -> Result<IdMapping> {
     let failed = |why: &str| {
-        Failure::new(format!("{option}: {text:?}: {why}")).hint("write CONTAINER:HOST:COUNT")
+        Error::invalid(format!("{option}: {text:?}: {why}")).with_hint("write CONTAINER:HOST:COUNT")
     };
     if text.starts_with(['+', 'u', 'g']) || text.contains('@') {
         return Err(failed("podman's flags +, u, g and @ are not known here"));
@@ -193,7 +194,7 @@ mod tests {
             subuidname: text(name),
             subgidname: None,
         };
-        Wanted::read(&arguments).map_err(|failure| failure.message().to_owned())
+        Wanted::read(&arguments).map_err(|failure| failure.to_string())
     }
 
     fn map(container_id: u32, host_id: u32, size: u32) -> IdMapping {

@@ -28,29 +28,6 @@ pub(super) fn cpu_quota(text: &str) -> Result<i64, Failure> {
     Ok((value * 100_000.0) as i64)
 }
 
-/// `UID[:GID]` or a name of the packed `/etc/passwd`.
-pub(super) fn user(text: &str) -> Result<(u32, u32), Failure> {
-    let bad = || {
-        Failure::new(format!("--user: {text:?} is not a user of the container"))
-            .hint("write UID[:GID], root or nobody")
-    };
-    let known = |name: &str| match name {
-        "root" => Some(0),
-        "nobody" | "nogroup" => Some(65534),
-        number if number.bytes().all(|byte| byte.is_ascii_digit()) => {
-            number.parse().ok().filter(|&id: &u32| id != u32::MAX)
-        }
-        _ => None,
-    };
-    match text.split_once(':') {
-        Some((uid, gid)) => known(uid).zip(known(gid)).ok_or_else(bad),
-        None => {
-            let uid = known(text).ok_or_else(bad)?;
-            Ok((uid, if text == "nobody" { 65534 } else { 0 }))
-        }
-    }
-}
-
 /// An entry point: a program, or words as JSON has them (podman).
 pub(super) fn entrypoint(text: &str) -> Result<Vec<String>, Failure> {
     match text.trim_start().starts_with('[') {
@@ -89,38 +66,46 @@ pub(super) fn env_file(path: &Path) -> Result<Vec<String>, Failure> {
     Ok(variables)
 }
 
-/// A bind mount.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Volume {
-    pub(super) source: String,
-    pub(super) target: String,
-    pub(super) read_only: bool,
+/// `NAME=VALUE`; without a value it is empty.
+pub(super) fn pair(text: &str) -> (String, String) {
+    match text.split_once('=') {
+        Some((name, value)) => (name.to_owned(), value.to_owned()),
+        None => (text.to_owned(), String::new()),
+    }
 }
 
-/// `SOURCE:TARGET[:ro|rw]`.
-pub(super) fn volume(text: &str) -> Result<Volume, Failure> {
-    let bad = |why: &str| {
-        Failure::new(format!("--volume: {text:?}: {why}"))
-            .hint("write SOURCE:TARGET or SOURCE:TARGET:ro")
-    };
-    let parts: Vec<&str> = text.split(':').collect();
-    let (source, target, mode) = match parts[..] {
-        [source, target] => (source, target, "rw"),
-        [source, target, mode] => (source, target, mode),
-        _ => return Err(bad("it has no target")),
-    };
-    if !target.starts_with('/') {
-        return Err(bad("the target is not an absolute path"));
+/// The lines of a file of labels.
+pub(super) fn label_file(path: &Path) -> Result<Vec<String>, Failure> {
+    env_file(path)
+        .map_err(|failure| Failure::new(failure.message().replace("--env-file", "--label-file")))
+}
+
+/// Nanoseconds of a time as Go writes it: `1h30m`, `1.5s`, `300ms`.
+pub(super) fn duration(text: &str) -> Result<i64, Failure> {
+    let bad = || Failure::new(format!("{text:?} is not a time")).hint("write 500ms, 30s or 1m30s");
+    if text == "0" {
+        return Ok(0);
     }
-    let read_only = match mode {
-        "ro" => true,
-        "rw" => false,
-        _ => return Err(bad("the mode is neither ro nor rw")),
-    };
-    let source =
-        std::fs::canonicalize(source).map_err(|error| bad(&format!("the source: {error}")))?;
-    let source = source.to_str().ok_or_else(|| bad("the source is not UTF-8"))?.to_string();
-    Ok(Volume { source, target: target.into(), read_only })
+    let units = [
+        ("ns", 1.0),
+        ("us", 1e3),
+        ("\u{b5}s", 1e3),
+        ("ms", 1e6),
+        ("s", 1e9),
+        ("m", 6e10),
+        ("h", 3.6e12),
+    ];
+    let (mut rest, mut total) = (text, 0.0);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(bad)?;
+        let value: f64 = rest[..digits].parse().map_err(|_| bad())?;
+        rest = &rest[digits..];
+        let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit = units.iter().find(|(name, _)| *name == &rest[..end]).ok_or_else(bad)?;
+        total += value * unit.1;
+        rest = &rest[end..];
+    }
+    if text.is_empty() || total > 9e18 { Err(bad()) } else { Ok(total as i64) }
 }
 
 #[cfg(test)]
@@ -140,18 +125,6 @@ mod tests {
     }
 
     #[test]
-    fn users() {
-        for (text, ids) in
-            [("0", (0, 0)), ("7:8", (7, 8)), ("nobody", (65534, 65534)), ("root:5", (0, 5))]
-        {
-            assert_eq!(user(text).ok(), Some(ids), "{text}");
-        }
-        for bad in ["", "x", "-1", "+1", "1:", ":1", "4294967295", "99999999999"] {
-            assert!(user(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn entry_points() {
         assert_eq!(entrypoint("/bin/x").unwrap(), ["/bin/x"]);
         assert_eq!(entrypoint("").unwrap(), Vec::<String>::new());
@@ -160,12 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn volumes() {
-        let made = |read_only| Volume { source: "/".into(), target: "/x".into(), read_only };
-        assert_eq!(volume("/:/x").ok(), Some(made(false)));
-        assert_eq!(volume("/:/x:ro").ok(), Some(made(true)));
-        for bad in ["", "/", "/:x", "/:/x:rx", "/:/x:ro:z", "/nowhere:/x"] {
-            assert!(volume(bad).is_err(), "{bad}");
+    fn times() {
+        for (text, ns) in
+            [("0", 0), ("30s", 30_000_000_000), ("1m1.5s", 61_500_000_000), ("300ms", 300_000_000)]
+        {
+            assert_eq!(duration(text).ok(), Some(ns), "{text}");
+        }
+        for bad in ["", "5", "s", "1x", "-1s", "1.2.3s"] {
+            assert!(duration(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,0 +1,55 @@
+//! `tare container inspect`.
+
+use super::view;
+use crate::failure::{Failure, Result};
+use crate::output;
+use crate::settings::Global;
+use clap::Args;
+use engine::Engine;
+use template::Value;
+
+/// Show what is known of containers
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tare container inspect --format '{{.State.Status}}' web")]
+pub(crate) struct Inspect {
+    /// json, or a Go template for each container
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Count what each has written
+    #[arg(short, long)]
+    size: bool,
+    /// Containers: names, or the beginnings of IDs
+    #[arg(required = true, value_name = "CONTAINER")]
+    containers: Vec<String>,
+}
+
+pub(crate) fn run(global: &Global, arguments: &Inspect) -> Result<u8> {
+    let engine = super::open(global, true)?;
+    let mut values = Vec::new();
+    let mut code = 0;
+    for name in &arguments.containers {
+        match value(&engine, name, arguments.size) {
+            Ok(Some(value)) => values.push(value),
+            Ok(None) => {
+                Failure::new(format!("No such container: {name}")).tell();
+                code = 1;
+            }
+            Err(failure) => {
+                failure.tell();
+                code = 1;
+            }
+        }
+    }
+    output::inspected(arguments.format.as_deref(), &values)?;
+    Ok(code)
+}
+
+/// What is known of a container; nothing where there is none.
+pub(crate) fn value(engine: &Engine, name: &str, with_size: bool) -> Result<Option<Value>> {
+    let container = match engine.find(name) {
+        Err(error) if error.kind() == engine::Kind::NotFound => return Ok(None),
+        result => result?,
+    };
+    let size = with_size.then(|| engine.writable_bytes(&container.config.id));
+    Ok(Some(view::document(engine, &container, size)))
+}

@@ -1,0 +1,199 @@
+//! `tare ps`.
+
+use super::rows::{HEADINGS, Maker, shown};
+use crate::failure::{Failure, Result};
+use crate::image::now;
+use crate::output::{self, Clock};
+use crate::settings::Global;
+use clap::Args;
+use engine::{Container, Engine};
+use template::listing::Listing;
+use template::table::Columns;
+
+/// List containers
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  tare ps -a\n  tare ps -q --filter status=exited\n  \
+                        tare ps --format '{{.Names}}: {{.Status}}'")]
+pub(crate) struct List {
+    /// Show those that do not run, too
+    #[arg(short, long)]
+    all: bool,
+    /// Show only containers for which this holds (repeated): ancestor, before, exited, expose, health, id, is-task,
+    /// label, name, network, publish, since, status, volume
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+    /// json, table, table TEMPLATE, or a Go template for each container
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Show the last ones that were made, in any state
+    #[arg(short = 'n', long, value_name = "NUMBER", allow_hyphen_values = true)]
+    last: Option<i64>,
+    /// Show the last one that was made, in any state
+    #[arg(short, long)]
+    latest: bool,
+    /// Show IDs and commands in full
+    #[arg(long)]
+    no_trunc: bool,
+    /// Show no headings
+    #[arg(long)]
+    noheading: bool,
+    /// Show IDs only
+    #[arg(short, long)]
+    quiet: bool,
+    /// Show what each has written
+    #[arg(short, long)]
+    size: bool,
+}
+
+pub(crate) fn run(global: &Global, arguments: &List) -> Result<()> {
+    let engine = super::open(global, true)?;
+    let filters = Filters::read(&engine, &arguments.filter, &KEYS)?;
+    let mut containers = engine.list()?;
+    containers.retain(|container| filters.choose(container));
+    let last = if arguments.latest { Some(1) } else { arguments.last.filter(|it| *it > 0) };
+    let shows_all = arguments.all || last.is_some() || filters.chooses_state();
+    containers.retain(|container| {
+        shows_all || container.is_running() || container.status() == "restarting"
+    });
+    containers.truncate(last.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(0)));
+    if arguments.quiet && arguments.format.is_none() {
+        let ids = containers.iter().map(|it| shown(&it.config.id, arguments.no_trunc) + "\n");
+        return output::write(ids.collect::<String>().as_bytes());
+    }
+    let clock = Clock::new(now());
+    let size = |container: &Container| engine.writable_bytes(&container.config.id);
+    let wants_size =
+        arguments.size || arguments.format.as_ref().is_some_and(|format| format.contains(".Size"));
+    let maker = Maker {
+        clock: &clock,
+        no_trunc: arguments.no_trunc,
+        size: if wants_size { Some(&size) } else { None },
+    };
+    let rows: Vec<_> = containers.iter().map(|container| maker.row(container)).collect();
+    let mut table =
+        "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
+            .to_owned();
+    if arguments.size {
+        table.push_str("\t{{.Size}}");
+    }
+    let listing = Listing {
+        headings: &HEADINGS,
+        table: &table,
+        rows: &rows,
+        with_headings: !arguments.noheading,
+        columns: Columns::DOCKER,
+    };
+    output::list(arguments.format.as_deref(), &listing, || rows.clone())
+}
+
+const KEYS: [&str; 14] = [
+    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name",
+    "network", "publish", "since", "status", "volume",
+];
+
+/// What a container has to be. Values of one key are alternatives, but for labels.
+pub(super) struct Filters {
+    all: Vec<(String, String)>,
+    before: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+}
+
+impl Filters {
+    pub(super) fn read(engine: &Engine, texts: &[String], keys: &[&str]) -> Result<Self> {
+        let mut filters = Self { all: Vec::new(), before: None, since: None, until: None };
+        for text in texts {
+            let bad = || {
+                Failure::new(format!("--filter {text}: bad format of filter"))
+                    .hint("write KEY=VALUE")
+            };
+            let (key, value) = text.split_once('=').ok_or_else(bad)?;
+            let plain = key.trim_end_matches('!');
+            if !keys.contains(&plain) || (plain != key && plain != "label") {
+                return Err(Failure::new(format!("invalid filter '{key}'"))
+                    .hint(format!("known are {}", keys.join(", "))));
+            }
+            match key {
+                "before" => filters.before = Some(engine.find(value)?.config.created),
+                "since" => filters.since = Some(engine.find(value)?.config.created),
+                "until" => filters.until = Some(super::logs::instant(value)?),
+                "exited" if value.parse::<i32>().is_err() => return Err(bad()),
+                _ => filters.all.push((key.into(), value.into())),
+            }
+        }
+        Ok(filters)
+    }
+
+    /// Whether it is said in which state they are.
+    fn chooses_state(&self) -> bool {
+        self.all.iter().any(|(key, _)| matches!(key.as_str(), "status" | "exited"))
+    }
+
+    pub(super) fn choose(&self, container: &Container) -> bool {
+        let created = &container.config.created;
+        if self.before.as_ref().is_some_and(|time| created >= time)
+            || self.since.as_ref().is_some_and(|time| created <= time)
+            || self.until.as_ref().is_some_and(|time| created >= time)
+        {
+            return false;
+        }
+        let holds = |key: &str| {
+            let mut of_key = self.all.iter().filter(|(known, _)| known == key).peekable();
+            of_key.peek().is_none() || of_key.any(|(_, value)| is(container, key, value))
+        };
+        let every = |key: &str| {
+            let mut of_key = self.all.iter().filter(|(known, _)| known == key);
+            of_key.all(|(_, value)| is(container, key, value))
+        };
+        KEYS.iter().filter(|key| **key != "label").all(|key| holds(key))
+            && every("label")
+            && every("label!")
+    }
+}
+
+fn is(container: &Container, key: &str, value: &str) -> bool {
+    let (config, state) = (&container.config, &container.state);
+    let has_label = |value: &str| match value.split_once('=') {
+        Some((name, wanted)) => config.labels.get(name).is_some_and(|it| it == wanted),
+        None => config.labels.contains_key(value),
+    };
+    match key {
+        "ancestor" => {
+            let id = config.image_id.strip_prefix("sha256:").unwrap_or(&config.image_id);
+            let plain = value.strip_prefix("sha256:").unwrap_or(value);
+            config.image == value
+                || config.image.rsplit_once(':').is_some_and(|(name, _)| name == value)
+                || (!plain.is_empty()
+                    && id.starts_with(plain)
+                    && plain.bytes().all(|it| it.is_ascii_hexdigit()))
+        }
+        "exited" => container.status() == "exited" && value.parse() == Ok(state.exit_code),
+        "expose" => config.exposed_ports.iter().any(|port| is_port(port, value)),
+        "publish" => state
+            .ports
+            .iter()
+            .any(|port| is_port(&format!("{}/{}", port.container, port.protocol), value)),
+        "health" => state.health.as_ref().map_or("none", |health| &health.status) == value,
+        "id" => config.id.starts_with(value),
+        "is-task" => value == "false",
+        "label" => has_label(value),
+        "label!" => !has_label(value),
+        "name" => config.name.contains(value.trim_start_matches(['/', '^']).trim_end_matches('$')),
+        "network" => {
+            config.network.mode == value
+                || config.network.endpoints.iter().any(|endpoint| endpoint.network == value)
+        }
+        "status" => container.status() == value,
+        "volume" => config
+            .mounts
+            .iter()
+            .any(|mount| [&mount.name, &mount.source, &mount.target].iter().any(|it| *it == value)),
+        _ => false,
+    }
+}
+
+fn is_port(port: &str, wanted: &str) -> bool {
+    let full =
+        |text: &str| if text.contains('/') { text.to_owned() } else { format!("{text}/tcp") };
+    full(port) == full(wanted)
+}

@@ -1,0 +1,167 @@
+//! Rows of the list of containers, with docker's and podman's names of fields.
+
+use crate::output::{Clock, tame};
+use engine::Container;
+use engine::record::{Port, status};
+use template::{Field, Struct, Time, Value, units};
+
+pub(super) const SHORT_ID: usize = 12;
+const COMMAND_LIMIT: usize = 20;
+const SIZE_DIGITS: usize = 3;
+
+/// Headings of the table, by the names of fields.
+pub(super) const HEADINGS: [(&str, &str); 20] = [
+    ("Command", "COMMAND"),
+    ("CreatedAt", "CREATED AT"),
+    ("Created", "CREATED"),
+    ("RunningFor", "CREATED"),
+    ("CreatedHuman", "CREATED"),
+    ("ExitCode", "EXIT CODE"),
+    ("Exited", "EXITED"),
+    ("ID", "CONTAINER ID"),
+    ("Image", "IMAGE"),
+    ("ImageID", "IMAGE ID"),
+    ("Labels", "LABELS"),
+    ("LocalVolumes", "LOCAL VOLUMES"),
+    ("Mounts", "MOUNTS"),
+    ("Names", "NAMES"),
+    ("Networks", "NETWORKS"),
+    ("Pid", "PID"),
+    ("Ports", "PORTS"),
+    ("Size", "SIZE"),
+    ("State", "STATE"),
+    ("Status", "STATUS"),
+];
+
+/// What rows are made with.
+pub(super) struct Maker<'m> {
+    pub(super) clock: &'m Clock,
+    pub(super) no_trunc: bool,
+    /// Bytes that a container has written; they are counted for this.
+    pub(super) size: Option<&'m dyn Fn(&Container) -> u64>,
+}
+
+impl Maker<'_> {
+    pub(super) fn row(&self, container: &Container) -> Value {
+        let (config, state) = (&container.config, &container.state);
+        let created = Time::parse_rfc3339(&config.created);
+        let words: Vec<&str> =
+            config.entrypoint.iter().chain(&config.cmd).map(String::as_str).collect();
+        let mut command = tame(&words.join(" "));
+        let mut mounts: Vec<String> = config
+            .mounts
+            .iter()
+            .map(|it| if it.name.is_empty() { it.source.clone() } else { it.name.clone() })
+            .filter(|text| !text.is_empty())
+            .collect();
+        if !self.no_trunc {
+            command = shorten(&command, COMMAND_LIMIT);
+            mounts = mounts.iter().map(|text| shorten(text, 15)).collect();
+        }
+        let labels: Vec<String> =
+            config.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let volumes = config.mounts.iter().filter(|mount| mount.kind == "volume").count();
+        let size = self.size.map(|size| size(container));
+        let size =
+            size.map_or_else(|| "0B".into(), |bytes| units::decimal_size(bytes, SIZE_DIGITS));
+        let lookup = config.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        Struct::value(
+            "container",
+            vec![
+                Field::new("Command", format!("\"{command}\"")),
+                Field::new("CreatedAt", self.clock.listed(created.as_ref())),
+                Field::hidden("Created", self.clock.age(created.as_ref())),
+                Field::hidden("CreatedHuman", self.clock.age(created.as_ref())),
+                Field::new("ID", shown(&config.id, self.no_trunc)),
+                Field::new("Image", config.image.as_str()),
+                Field::hidden("ImageID", config.image_id.as_str()),
+                Field::new("Labels", labels.join(",")),
+                Field::hidden("Label", Value::Lookup(std::sync::Arc::new(lookup))),
+                Field::new("LocalVolumes", volumes.to_string()),
+                Field::new("Mounts", mounts.join(",")),
+                Field::new("Names", config.name.as_str()),
+                Field::new("Networks", networks(container)),
+                Field::hidden("Pid", i64::from(state.pid)),
+                Field::hidden("ExitCode", i64::from(state.exit_code)),
+                Field::hidden("Exited", !container.is_running()),
+                Field::new("Ports", ports(container)),
+                Field::new("RunningFor", self.clock.age(created.as_ref())),
+                Field::new("Size", size),
+                Field::new("State", container.status()),
+                Field::new("Status", self.status(container)),
+            ],
+        )
+    }
+
+    /// `Up 5 minutes (healthy)`.
+    fn status(&self, container: &Container) -> String {
+        let state = &container.state;
+        let since = |text: &str| {
+            let time = Time::parse_rfc3339(text);
+            time.map_or_else(|| "N/A".into(), |it| units::duration(self.clock.now() - it.seconds()))
+        };
+        let health = state.health.as_ref().map(|health| match health.status.as_str() {
+            "starting" => " (health: starting)".to_owned(),
+            other => format!(" ({other})"),
+        });
+        match container.status() {
+            status::RUNNING => {
+                format!("Up {}{}", since(&state.started), health.unwrap_or_default())
+            }
+            status::PAUSED => format!("Up {} (Paused)", since(&state.started)),
+            status::RESTARTING => {
+                format!("Restarting ({}) {} ago", state.exit_code, since(&state.finished))
+            }
+            status::EXITED => {
+                format!("Exited ({}) {} ago", state.exit_code, since(&state.finished))
+            }
+            status::CREATED => "Created".into(),
+            other => other.into(),
+        }
+    }
+}
+
+/// docker's way to cut a text.
+fn shorten(text: &str, limit: usize) -> String {
+    match text.chars().count() > limit {
+        true => text.chars().take(limit - 1).chain(['…']).collect(),
+        false => text.into(),
+    }
+}
+
+pub(super) fn shown(id: &str, no_trunc: bool) -> String {
+    if no_trunc { id.into() } else { id.chars().take(SHORT_ID).collect() }
+}
+
+fn networks(container: &Container) -> String {
+    let network = &container.config.network;
+    match network.mode.as_str() {
+        "" => {
+            let names: Vec<&str> = network.endpoints.iter().map(|it| it.network.as_str()).collect();
+            names.join(",")
+        }
+        mode => mode.into(),
+    }
+}
+
+fn ports(container: &Container) -> String {
+    let mut texts = Vec::new();
+    let published = if container.is_running() { &container.state.ports[..] } else { &[] };
+    for Port { container, protocol, host_ip, host } in published {
+        let ip = if host_ip.contains(':') { format!("[{host_ip}]") } else { host_ip.clone() };
+        texts.push(format!("{ip}:{host}->{container}/{protocol}"));
+    }
+    if container.is_running() {
+        for exposed in &container.config.exposed_ports {
+            let exposed =
+                if exposed.contains('/') { exposed.clone() } else { format!("{exposed}/tcp") };
+            let is_published = published
+                .iter()
+                .any(|port| format!("{}/{}", port.container, port.protocol) == exposed);
+            if !is_published {
+                texts.push(exposed);
+            }
+        }
+    }
+    texts.join(", ")
+}

@@ -1,0 +1,89 @@
+//! `tare start`.
+
+use super::run::{DETACH_KEYS, finish};
+use crate::failure::{Failure, Result};
+use crate::output;
+use crate::settings::Global;
+use clap::Args;
+use engine::{Attach, Container, Engine, RelayOptions};
+
+/// Start containers that do not run
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tare start -ai shell")]
+pub(crate) struct Start {
+    /// Show the container's output, pass signals on, and end with its code
+    #[arg(short, long)]
+    attach: bool,
+    /// Pass standard input on, too
+    #[arg(short, long)]
+    interactive: bool,
+    /// Keys that leave a container with a terminal alone [default: ctrl-p,ctrl-q]
+    #[arg(long, value_name = "KEYS")]
+    detach_keys: Option<String>,
+    /// Pass signals on to the program [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, hide_default_value = true, action = clap::ArgAction::Set)]
+    sig_proxy: bool,
+    /// Not here: `tare-runtime restore` brings checkpoints back
+    #[arg(long, hide = true, value_name = "NAME")]
+    checkpoint: Option<String>,
+    /// Not here, like --checkpoint
+    #[arg(long, hide = true, value_name = "DIR")]
+    checkpoint_dir: Option<String>,
+    /// Containers: names, or the beginnings of IDs
+    #[arg(required = true, value_name = "CONTAINER")]
+    containers: Vec<String>,
+}
+
+pub(crate) fn run(global: &Global, arguments: &Start) -> Result<u8> {
+    if arguments.checkpoint.is_some() || arguments.checkpoint_dir.is_some() {
+        return Err(Failure::new("--checkpoint: containers of this verb have none")
+            .hint("`tare-runtime checkpoint` and `restore` do it for bundles"));
+    }
+    super::seal()?;
+    let engine = super::open(global, false)?;
+    if !arguments.attach && !arguments.interactive {
+        return super::each(&engine, &arguments.containers, |container| {
+            start(&engine, &container, Attach::default()).map(drop)
+        });
+    }
+    let [name] = &arguments.containers[..] else {
+        return Err(Failure::new("you cannot start and attach multiple containers at once"));
+    };
+    let container = engine.find(name)?;
+    let config = &container.config;
+    let attach =
+        Attach { stdin: arguments.interactive && config.interactive, stdout: true, stderr: true };
+    let options = RelayOptions {
+        stdin: attach.stdin,
+        tty: config.tty,
+        sig_proxy: arguments.sig_proxy,
+        detach_keys: engine::parse_keys(arguments.detach_keys.as_deref().unwrap_or(DETACH_KEYS))?,
+    };
+    match start(&engine, &container, attach)? {
+        Some(session) => finish(session.relay(&options)?, &config.id),
+        None => {
+            let session = engine::connect(&container, attach)?;
+            finish(session.relay(&options)?, &config.id)
+        }
+    }
+}
+
+/// Starts a container; nothing if it runs.
+pub(super) fn start(
+    engine: &Engine,
+    container: &Container,
+    attach: Attach,
+) -> Result<Option<engine::Session>> {
+    if container.status() == engine::record::status::PAUSED {
+        return Err(Failure::new("cannot start a paused container, try unpause instead"));
+    }
+    if container.is_running() && container.supervised {
+        return Ok(None);
+    }
+    Ok(Some(engine::start(engine.place(), &container.config.id, attach)?))
+}
+
+/// Prints what was done.
+pub(super) fn tell(name: &str) -> Result<()> {
+    output::write(format!("{name}\n").as_bytes())
+}

@@ -1,0 +1,421 @@
+//! What `inspect` shows of a container: docker's document.
+
+use engine::record::{Config, Mount, Resources, State, status};
+use engine::{Container, Engine};
+use std::collections::BTreeMap;
+use template::{Field, Struct, Value};
+
+const NO_TIME: &str = "0001-01-01T00:00:00Z";
+
+pub(super) fn document(engine: &Engine, container: &Container, size: Option<u64>) -> Value {
+    let (config, own) = (&container.config, &container.state);
+    let words: Vec<&String> = config.entrypoint.iter().chain(&config.cmd).collect();
+    let dir = engine.path_of(&config.id);
+    let path = |name: &str| dir.join(name).to_string_lossy().into_owned();
+    let mut fields = vec![
+        Field::renamed("ID", "Id", config.id.as_str()),
+        Field::new("Created", config.created.as_str()),
+        Field::new("Path", words.first().map_or("", |word| word.as_str())),
+        Field::new("Args", Value::texts(words.iter().skip(1))),
+        Field::new("State", state(container)),
+        Field::new("Image", config.image_id.as_str()),
+        Field::new("ImageName", config.image.as_str()),
+        Field::new("ResolvConfPath", path("files/resolv.conf")),
+        Field::new("HostnamePath", path("files/hostname")),
+        Field::new("HostsPath", path("files/hosts")),
+        Field::new("LogPath", path("container.log")),
+        Field::new("Name", format!("/{}", config.name)),
+        Field::new("RestartCount", i64::from(own.restarts)),
+        Field::new("Driver", "overlay"),
+        Field::new("Platform", config.platform.split('/').next().unwrap_or("linux")),
+        Field::new("MountLabel", ""),
+        Field::new("ProcessLabel", ""),
+        Field::new("AppArmorProfile", ""),
+        Field::new("ExecIDs", Value::Nil("[]string")),
+        Field::new("HostConfig", host_config(config)),
+        Field::new("GraphDriver", graph_driver(&dir)),
+    ];
+    if let Some(size) = size {
+        fields.push(Field::new("SizeRw", size));
+    }
+    fields.extend([
+        Field::new(
+            "Mounts",
+            Value::list(config.mounts.iter().filter(|it| it.kind != "tmpfs").map(mount)),
+        ),
+        Field::new("Config", configuration(config)),
+        Field::new("NetworkSettings", network_settings(container)),
+    ]);
+    Struct::value("*container", fields)
+}
+
+fn time(text: &str) -> &str {
+    if text.is_empty() { NO_TIME } else { text }
+}
+
+fn state(container: &Container) -> Value {
+    let state = &container.state;
+    let is = |name: &str| container.status() == name;
+    let mut fields = vec![
+        Field::new("Status", container.status()),
+        Field::new("Running", container.is_running() || is(status::RESTARTING)),
+        Field::new("Paused", is(status::PAUSED)),
+        Field::new("Restarting", is(status::RESTARTING)),
+        Field::new("OOMKilled", state.oom_killed),
+        Field::new("Dead", is("dead")),
+        Field::new("Pid", i64::from(if container.is_running() { state.pid } else { 0 })),
+        Field::new("ExitCode", i64::from(state.exit_code)),
+        Field::new("Error", state.error.as_str()),
+        Field::new("StartedAt", time(&state.started)),
+        Field::new("FinishedAt", time(&state.finished)),
+    ];
+    if let Some(health) = health(state) {
+        fields.push(Field::new("Health", health));
+    }
+    Struct::value("*state", fields)
+}
+
+fn health(state: &State) -> Option<Value> {
+    let health = state.health.as_ref()?;
+    let log = health.log.iter().map(|probe| {
+        Struct::value(
+            "*probe",
+            vec![
+                Field::new("Start", probe.start.as_str()),
+                Field::new("End", probe.end.as_str()),
+                Field::new("ExitCode", i64::from(probe.exit_code)),
+                Field::new("Output", probe.output.as_str()),
+            ],
+        )
+    });
+    Some(Struct::value(
+        "*health",
+        vec![
+            Field::new("Status", health.status.as_str()),
+            Field::new("FailingStreak", i64::from(health.failing_streak)),
+            Field::new("Log", Value::list(log)),
+        ],
+    ))
+}
+
+fn texts(list: &[String]) -> Value {
+    if list.is_empty() { Value::Nil("[]string") } else { Value::texts(list) }
+}
+
+fn map(map: &oci::Map) -> Value {
+    Value::text_map(map.iter().map(|(key, value)| (key.clone(), value)))
+}
+
+fn host_config(config: &Config) -> Value {
+    let (security, network, names) = (&config.security, &config.network, &config.namespaces);
+    let binds: Vec<String> = config
+        .mounts
+        .iter()
+        .filter(|mount| matches!(mount.kind.as_str(), "bind" | "volume"))
+        .map(|mount| {
+            let source = if mount.kind == "volume" { &mount.name } else { &mount.source };
+            let access = if mount.read_only { ":ro" } else { "" };
+            format!("{source}:{}{access}", mount.target)
+        })
+        .collect();
+    let tmpfs = config.mounts.iter().filter(|mount| mount.kind == "tmpfs");
+    let tmpfs = Value::text_map(tmpfs.map(|it| (it.target.clone(), it.options.join(","))));
+    let mut fields = vec![
+        Field::new("Binds", texts(&binds)),
+        Field::new(
+            "LogConfig",
+            Struct::value(
+                "log",
+                vec![
+                    Field::new("Type", config.log.driver.as_str()),
+                    Field::new("Config", map(&config.log.options)),
+                ],
+            ),
+        ),
+        Field::new("NetworkMode", network_mode(config)),
+        Field::new("PortBindings", bindings(&network.publish)),
+        Field::new(
+            "RestartPolicy",
+            Struct::value(
+                "restart",
+                vec![
+                    Field::new("Name", or(&config.restart.policy, "no")),
+                    Field::new("MaximumRetryCount", i64::from(config.restart.max_retries)),
+                ],
+            ),
+        ),
+        Field::new("AutoRemove", config.auto_remove),
+        Field::new("CapAdd", texts(&security.cap_add)),
+        Field::new("CapDrop", texts(&security.cap_drop)),
+        Field::new("CgroupnsMode", or(&names.cgroup, "private")),
+        Field::new("Dns", texts(&network.dns)),
+        Field::new("DnsOptions", texts(&network.dns_options)),
+        Field::new("DnsSearch", texts(&network.dns_search)),
+        Field::new("ExtraHosts", texts(&network.extra_hosts)),
+        Field::new("GroupAdd", texts(&config.group_add)),
+        Field::new("IpcMode", or(&names.ipc, "private")),
+        Field::new("Links", texts(&network.links)),
+        Field::new("OomScoreAdj", config.resources.oom_score_adj.unwrap_or(0)),
+        Field::new("PidMode", names.pid.as_str()),
+        Field::new("Privileged", security.privileged),
+        Field::new("PublishAllPorts", network.publish_all),
+        Field::new("ReadonlyRootfs", security.read_only),
+        Field::new("SecurityOpt", texts(&security.options)),
+        Field::new("Tmpfs", tmpfs),
+        Field::new("UTSMode", names.uts.as_str()),
+        Field::new("UsernsMode", names.user.as_str()),
+        Field::new("ShmSize", if config.shm_size > 0 { config.shm_size } else { 64 << 20 }),
+        Field::new("Sysctls", map(&config.sysctls)),
+        Field::new("Runtime", "tare"),
+        Field::new("Init", config.init),
+        Field::new("CgroupParent", config.resources.cgroup_parent.as_str()),
+    ];
+    fields.extend(limits(&config.resources));
+    fields.push(Field::new(
+        "Ulimits",
+        Value::list(config.ulimits.iter().map(|limit| {
+            Struct::value(
+                "ulimit",
+                vec![
+                    Field::new("Name", limit.name.as_str()),
+                    Field::new("Hard", limit.hard),
+                    Field::new("Soft", limit.soft),
+                ],
+            )
+        })),
+    ));
+    fields.push(Field::new(
+        "Devices",
+        Value::list(config.devices.iter().map(|device| {
+            Struct::value(
+                "device",
+                vec![
+                    Field::new("PathOnHost", device.host.as_str()),
+                    Field::new("PathInContainer", or(&device.container, &device.host)),
+                    Field::new("CgroupPermissions", or(&device.permissions, "rwm")),
+                ],
+            )
+        })),
+    ));
+    Struct::value("*hostconfig", fields)
+}
+
+fn limits(resources: &Resources) -> Vec<Field> {
+    vec![
+        Field::new("CpuShares", resources.cpu_shares),
+        Field::new("Memory", resources.memory),
+        Field::new(
+            "NanoCpus",
+            match resources.cpu_period {
+                0 => resources.cpu_quota.max(0) * 10_000,
+                _ => 0,
+            },
+        ),
+        Field::new("BlkioWeight", resources.blkio_weight),
+        Field::new("CpuPeriod", resources.cpu_period),
+        Field::new("CpuQuota", if resources.cpu_period == 0 { 0 } else { resources.cpu_quota }),
+        Field::new("CpuRealtimePeriod", resources.cpu_rt_period),
+        Field::new("CpuRealtimeRuntime", resources.cpu_rt_runtime),
+        Field::new("CpusetCpus", resources.cpuset_cpus.as_str()),
+        Field::new("CpusetMems", resources.cpuset_mems.as_str()),
+        Field::new("MemoryReservation", resources.memory_reservation),
+        Field::new(
+            "MemorySwap",
+            match resources.memory_swap {
+                0 => resources.memory * 2,
+                swap => swap,
+            },
+        ),
+        Field::new(
+            "MemorySwappiness",
+            resources.swappiness.map_or(Value::Nil("*int64"), Value::Int),
+        ),
+        Field::new("OomKillDisable", resources.oom_kill_disable),
+        Field::new("PidsLimit", resources.pids_limit.map_or(Value::Nil("*int64"), Value::Int)),
+    ]
+}
+
+fn or<'t>(text: &'t str, other: &'t str) -> &'t str {
+    if text.is_empty() { other } else { text }
+}
+
+fn network_mode(config: &Config) -> &str {
+    let first = config.network.endpoints.first();
+    match config.network.mode.as_str() {
+        "" => first.map_or("default", |endpoint| endpoint.network.as_str()),
+        mode => mode,
+    }
+}
+
+/// `-p`, as docker's document has it.
+fn bindings(published: &[String]) -> Value {
+    let mut ports: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for text in published {
+        let (rest, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let mut parts = rest.rsplitn(3, ':');
+        let inside = parts.next().unwrap_or_default();
+        let host = parts.next().unwrap_or_default();
+        let ip = parts.next().unwrap_or_default().trim_matches(['[', ']']);
+        ports.entry(format!("{inside}/{protocol}")).or_default().push(binding(ip, host));
+    }
+    Value::map(ports.into_iter().map(|(port, list)| (port, Value::list(list))).collect())
+}
+
+fn binding(ip: &str, port: &str) -> Value {
+    Struct::value("binding", vec![Field::new("HostIp", ip), Field::new("HostPort", port)])
+}
+
+fn graph_driver(dir: &std::path::Path) -> Value {
+    let path = |name: &str| dir.join(name).to_string_lossy().into_owned();
+    let data = [("MergedDir", "merged"), ("UpperDir", "upper"), ("WorkDir", "work")];
+    Struct::value(
+        "driver",
+        vec![
+            Field::new("Data", Value::text_map(data.iter().map(|(key, name)| (*key, path(name))))),
+            Field::new("Name", "overlay"),
+        ],
+    )
+}
+
+fn mount(mount: &Mount) -> Value {
+    let propagation = mount.options.iter().find(|option| {
+        matches!(
+            option.as_str(),
+            "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared"
+        )
+    });
+    let usual = if mount.kind == "volume" { "" } else { "rprivate" };
+    let mut fields = vec![Field::new("Type", mount.kind.as_str())];
+    if !mount.name.is_empty() {
+        fields.push(Field::new("Name", mount.name.as_str()));
+    }
+    fields.extend([
+        Field::new("Source", mount.source.as_str()),
+        Field::new("Destination", mount.target.as_str()),
+    ]);
+    if mount.kind == "volume" {
+        fields.push(Field::new("Driver", "local"));
+    }
+    fields.extend([
+        Field::new("Mode", mount.options.join(",")),
+        Field::new("RW", !mount.read_only),
+        Field::new("Propagation", propagation.map_or(usual, |it| it.as_str())),
+    ]);
+    Struct::value("mount", fields)
+}
+
+fn configuration(config: &Config) -> Value {
+    let attached = |name: &str| config.attach.iter().any(|stream| stream == name);
+    let exposed: BTreeMap<String, Value> = config
+        .exposed_ports
+        .iter()
+        .map(|port| {
+            let full = if port.contains('/') { port.clone() } else { format!("{port}/tcp") };
+            (full, Value::map(BTreeMap::new()))
+        })
+        .collect();
+    let mut fields = vec![
+        Field::new("Hostname", config.hostname.as_str()),
+        Field::new("Domainname", config.domainname.as_str()),
+        Field::new("User", config.user.as_str()),
+        Field::new("AttachStdin", attached("stdin")),
+        Field::new("AttachStdout", attached("stdout")),
+        Field::new("AttachStderr", attached("stderr")),
+        Field::new("ExposedPorts", Value::map(exposed)).omit_empty(),
+        Field::new("Tty", config.tty),
+        Field::new("OpenStdin", config.interactive),
+        Field::new("StdinOnce", config.stdin_once),
+        Field::new("Env", texts(&config.env)),
+        Field::new("Cmd", texts(&config.cmd)),
+    ];
+    if let Some(check) = &config.healthcheck {
+        fields.push(Field::new(
+            "Healthcheck",
+            Struct::value(
+                "*health",
+                vec![
+                    Field::new("Test", Value::texts(&check.test)),
+                    Field::new("Interval", check.interval).omit_empty(),
+                    Field::new("Timeout", check.timeout).omit_empty(),
+                    Field::new("StartPeriod", check.start_period).omit_empty(),
+                    Field::new("StartInterval", check.start_interval).omit_empty(),
+                    Field::new("Retries", check.retries).omit_empty(),
+                ],
+            ),
+        ));
+    }
+    fields.extend([
+        Field::new("Image", config.image.as_str()),
+        Field::new("Volumes", Value::Nil("map[string]struct {}")),
+        Field::new("WorkingDir", config.working_dir.as_str()),
+        Field::new("Entrypoint", texts(&config.entrypoint)),
+        Field::new("OnBuild", Value::Nil("[]string")),
+        Field::new("Labels", map(&config.labels)),
+        Field::new("StopSignal", config.stop_signal.as_str()).omit_empty(),
+        Field::new("StopTimeout", config.stop_timeout.map_or(Value::Nil("*int"), Value::Int))
+            .omit_empty(),
+    ]);
+    Struct::value("*config", fields)
+}
+
+fn network_settings(container: &Container) -> Value {
+    let state = &container.state;
+    let attached = if container.is_running() { &state.networks[..] } else { &[] };
+    let first = attached.first();
+    let of =
+        |pick: fn(&engine::record::Attached) -> &String| first.map_or("", |it| pick(it).as_str());
+    let address = |text: &str| text.split('/').next().unwrap_or_default().to_owned();
+    let length =
+        |text: &str| text.split_once('/').and_then(|(_, it)| it.parse().ok()).unwrap_or(0i64);
+    let mut ports: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    if container.is_running() {
+        for port in &state.ports {
+            let key = format!("{}/{}", port.container, port.protocol);
+            ports.entry(key).or_default().push(binding(&port.host_ip, &port.host.to_string()));
+        }
+    }
+    let networks = attached.iter().map(|it| {
+        let value = Struct::value(
+            "*endpoint",
+            vec![
+                Field::new("IPAMConfig", Value::Null),
+                Field::new("Links", Value::Nil("[]string")),
+                Field::new("Aliases", texts(&it.aliases)),
+                Field::new("MacAddress", it.mac.as_str()),
+                Field::new("NetworkID", it.network_id.as_str()),
+                Field::new("EndpointID", ""),
+                Field::new("Gateway", it.gateway.as_str()),
+                Field::new("IPAddress", address(&it.ipv4)),
+                Field::new("IPPrefixLen", length(&it.ipv4)),
+                Field::new("IPv6Gateway", it.gateway_v6.as_str()),
+                Field::new("GlobalIPv6Address", address(&it.ipv6)),
+                Field::new("GlobalIPv6PrefixLen", length(&it.ipv6)),
+                Field::new("DriverOpts", Value::Null),
+            ],
+        );
+        (it.network.clone(), value)
+    });
+    Struct::value(
+        "*networks",
+        vec![
+            Field::new(
+                "SandboxKey",
+                if container.is_running() {
+                    format!("/proc/{}/ns/net", state.pid)
+                } else {
+                    String::new()
+                },
+            ),
+            Field::new(
+                "Ports",
+                Value::map(ports.into_iter().map(|(key, list)| (key, Value::list(list))).collect()),
+            ),
+            Field::new("Gateway", of(|it| &it.gateway)),
+            Field::new("IPAddress", address(of(|it| &it.ipv4))),
+            Field::new("IPPrefixLen", length(of(|it| &it.ipv4))),
+            Field::new("GlobalIPv6Address", address(of(|it| &it.ipv6))),
+            Field::new("MacAddress", of(|it| &it.mac)),
+            Field::new("Networks", Value::map(networks.collect())),
+        ],
+    )
+}

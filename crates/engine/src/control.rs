@@ -1,0 +1,225 @@
+//! What one does to a container that runs: by its supervisor, or where that was killed, directly.
+
+use crate::client;
+use crate::error::{During, Error, Kind, Result};
+use crate::place::{Container, Engine, LOCK, PAUSED, STATE};
+use crate::record::{Config, status};
+use crate::supervisor::{Attach, Session};
+use crate::{files, launch};
+use runtime::Host;
+use runtime::config::ContainerId;
+use sys::fs::{self, Lock};
+use sys::{signal, time, wait};
+
+const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
+/// A killed process that does not end within this waits for a device.
+const KILL_WAIT_MS: u64 = 15_000;
+/// Between looks at what nobody tells of.
+const LOOK_MS: u64 = 20;
+
+impl Engine {
+    /// Sends a signal to a container's program.
+    pub fn signal(&self, container: &Container, signal: i32) -> Result<()> {
+        match client::connect(container, Attach::default()) {
+            Ok(session) => {
+                session.signal(signal)?;
+                Self::settle(container, signal, session);
+                Ok(())
+            }
+            Err(_) => self.signal_directly(container, signal),
+        }
+    }
+
+    /// What is killed is dead when its killer returns, as docker's are.
+    fn settle(container: &Container, signal: i32, mut session: Session) {
+        let is_deadly = signal == SIGKILL && container.config.restart.policy.is_empty();
+        if is_deadly {
+            let _ = session.wait(true);
+        }
+    }
+
+    fn signal_directly(&self, container: &Container, signal: i32) -> Result<()> {
+        let id = ContainerId::parse(&container.config.id)?;
+        runtime::verbs::kill(&self.host_of(container), &id, signal, false)?;
+        self.tell("kill", &container.config, &[("signal", &signal.to_string())]);
+        Ok(())
+    }
+
+    fn host_of(&self, _container: &Container) -> Host {
+        self.place.host.clone()
+    }
+
+    /// Ends a container: its stop signal (or another one than 0), and SIGKILL after some seconds, or with fewer than 0
+    /// never. One that does not run is as it should be.
+    pub fn stop(&self, container: &Container, signal: i32, timeout_s: i64) -> Result<()> {
+        let timeout_ms = match timeout_s {
+            seconds if seconds < 0 => -1,
+            seconds => i32::try_from(seconds.saturating_mul(1000)).unwrap_or(i32::MAX),
+        };
+        match client::connect(container, Attach::default()) {
+            Ok(mut session) => {
+                session.stop(signal, timeout_ms)?;
+                match session.wait(true)? {
+                    Some(_) => Ok(()),
+                    // It was killed meanwhile.
+                    None => self.stop_directly(container, signal, timeout_ms),
+                }
+            }
+            Err(_) if container.is_running() => self.stop_directly(container, signal, timeout_ms),
+            // Somebody starts or ends it at this moment.
+            Err(_) if container.supervised => self.wait_for_end(&container.config.id).map(drop),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn stop_directly(&self, container: &Container, number: i32, timeout_ms: i32) -> Result<()> {
+        let own = signal::parse(&container.config.stop_signal).unwrap_or(SIGTERM);
+        let number = if number == 0 { own } else { number };
+        let pidfd = sys::process::open_pid(container.state.pid);
+        if fs::exists(&container.dir, PAUSED) {
+            self.unpause(container)?;
+        }
+        match self.signal_directly(container, number) {
+            Err(error) if error.kind() == Kind::State || error.kind() == Kind::NotFound => {}
+            result => result?,
+        }
+        if let Ok(pidfd) = pidfd {
+            let timeout = u64::try_from(timeout_ms).ok();
+            let mut fds = [wait::PollFd::new(&pidfd, wait::POLLIN)];
+            let ready =
+                wait::poll(&mut fds, timeout).during(|| "waiting for the container's end")?;
+            if ready == 0 {
+                let _ = self.signal_directly(container, SIGKILL);
+                wait::poll(&mut fds, Some(KILL_WAIT_MS))
+                    .during(|| "waiting for the container's end")?;
+            }
+        }
+        self.bury(container)
+    }
+
+    /// Takes away what the runtime keeps of a container that has ended without a supervisor.
+    fn bury(&self, container: &Container) -> Result<()> {
+        let lock = files::open_lock(&container.dir, LOCK)?;
+        if fs::lock(&lock, Lock::TryExclusive).is_err() {
+            return Ok(());
+        }
+        let id = ContainerId::parse(&container.config.id)?;
+        runtime::verbs::delete(&self.host_of(container), &id, true, &mut Vec::new())?;
+        files::remove(&container.dir, PAUSED)?;
+        let Some(mut now) = self.load_locked(&container.config.id)? else { return Ok(()) };
+        now.state.status = status::EXITED.into();
+        now.state.pid = 0;
+        now.state.stopped = true;
+        now.state.finished = crate::place::now();
+        files::write(&now.dir, STATE, &now.state, false)
+    }
+
+    /// Waits until a container has no supervisor and no process; returns its exit code.
+    pub fn wait_for_end(&self, id: &str) -> Result<i32> {
+        loop {
+            let Some(container) = self.load(id)? else { return Ok(0) };
+            if container.supervised {
+                let lock = files::open_lock(&container.dir, LOCK)?;
+                fs::lock(&lock, Lock::Shared).during(|| "waiting for a container")?;
+            } else if container.is_running() {
+                time::sleep_ms(LOOK_MS);
+            } else {
+                return Ok(container.state.exit_code);
+            }
+        }
+    }
+
+    /// Kills and removes a container, whatever it does.
+    pub fn remove_by_force(&self, container: &Container, timeout_s: i64) -> Result<()> {
+        let deadline = time::monotonic_ms() + KILL_WAIT_MS;
+        loop {
+            let Some(now) = self.load(&container.config.id)? else {
+                // Of one that was made only in part there is nothing else to look at.
+                return self.take_away(&container.config.id, &container.config.name);
+            };
+            if now.supervised || now.is_running() {
+                match timeout_s {
+                    seconds if seconds > 0 => self.stop(&now, 0, seconds)?,
+                    _ => self.stop(&now, SIGKILL, 0)?,
+                }
+            }
+            let Some(now) = self.load(&container.config.id)? else { return Ok(()) };
+            match self.remove(&now) {
+                Err(error) if error.kind() == Kind::State && time::monotonic_ms() < deadline => {
+                    time::sleep_ms(LOOK_MS);
+                }
+                Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+                result => return result,
+            }
+        }
+    }
+
+    /// Removes volumes that were made for a container alone; one that another uses stays.
+    pub fn remove_anonymous(&self, config: &Config) {
+        for mount in config.mounts.iter().filter(|mount| mount.anonymous) {
+            let _ = self.remove_volume(&mount.name);
+        }
+    }
+
+    /// Bytes that a container has written.
+    pub fn writable_bytes(&self, id: &str) -> u64 {
+        let mut dirs = vec![self.path_of(id).join("upper")];
+        let mut total = 0;
+        while let Some(dir) = dirs.pop() {
+            for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+                let Ok(metadata) = entry.metadata() else { continue };
+                match metadata.is_dir() {
+                    true => dirs.push(entry.path()),
+                    false => total += metadata.len(),
+                }
+            }
+        }
+        total
+    }
+
+    /// Stops the processes of a container for a while.
+    pub fn pause(&self, container: &Container) -> Result<()> {
+        let name = &container.config.name;
+        match container.status() {
+            status::RUNNING => {}
+            status::PAUSED => return Err(state(format!("container {name} is already paused"))),
+            _ => return Err(state(format!("container {name} is not running"))),
+        }
+        let id = ContainerId::parse(&container.config.id)?;
+        runtime::verbs::pause(&self.host_of(container), &id)?;
+        files::write_bytes(&container.dir, PAUSED, b"", false)?;
+        self.tell("pause", &container.config, &[]);
+        Ok(())
+    }
+
+    /// Lets them go on.
+    pub fn unpause(&self, container: &Container) -> Result<()> {
+        if container.status() != status::PAUSED {
+            return Err(state(format!("container {} is not paused", container.config.name)));
+        }
+        let id = ContainerId::parse(&container.config.id)?;
+        runtime::verbs::resume(&self.host_of(container), &id)?;
+        files::remove(&container.dir, PAUSED)?;
+        self.tell("unpause", &container.config, &[]);
+        Ok(())
+    }
+}
+
+fn state(text: String) -> Error {
+    Error::new(Kind::State, text)
+}
+
+/// Enters the namespace of users of a process, where it is another one than this process'.
+pub(crate) fn enter_users(pid: i32) -> Result<bool> {
+    let (theirs, own) = (format!("/proc/{pid}/ns/user"), "/proc/self/ns/user");
+    let same = |path: &str| std::fs::read_link(path).ok();
+    if same(&theirs) == same(own) {
+        return Ok(false);
+    }
+    let namespace = fs::open_read(&theirs).during(|| format!("opening {theirs}"))?;
+    sys::process::set_namespace(&namespace, sys::process::CLONE_NEWUSER)
+        .during(|| "entering the container's user namespace")?;
+    let _ = launch::become_root();
+    Ok(true)
+}

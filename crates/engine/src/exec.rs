@@ -1,0 +1,95 @@
+//! One more program in a container.
+
+use crate::control::enter_users;
+use crate::error::{During, Error, Kind, Result};
+use crate::launch;
+use crate::place::{Container, Engine};
+use crate::record::status;
+use runtime::config::ContainerId;
+use runtime::{ExecOptions, Executed, Host};
+use sys::fs::{self, O_DIRECTORY, O_PATH};
+
+/// What is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Exec {
+    /// The program and its arguments.
+    pub args: Vec<String>,
+    /// Variables on top of the container's.
+    pub env: Vec<String>,
+    /// Instead of the container's.
+    pub user: Option<String>,
+    /// Instead of the container's.
+    pub cwd: Option<String>,
+    /// It gets a terminal.
+    pub tty: bool,
+    /// It gets this process' standard input.
+    pub interactive: bool,
+    /// It is not waited for.
+    pub detach: bool,
+    /// It gets all capabilities.
+    pub privileged: bool,
+}
+
+/// Runs it with this process' standard streams; returns its exit code.
+pub fn exec(engine: &Engine, container: &Container, request: &Exec) -> Result<i32> {
+    let config = &container.config;
+    match container.status() {
+        status::RUNNING => {}
+        status::PAUSED => {
+            let text =
+                format!("container {} is paused, unpause the container before exec", config.name);
+            return Err(Error::new(Kind::State, text));
+        }
+        _ => {
+            let text = format!("container {} is not running", config.id);
+            return Err(Error::new(Kind::State, text)
+                .with_hint(format!("`tare start {}` first", config.name)));
+        }
+    }
+    let root_path = format!("/proc/{}/root", container.state.pid);
+    let entered = enter_users(container.state.pid)?;
+    let root = fs::open_at(sys::CWD, &root_path, O_PATH | O_DIRECTORY, 0)
+        .during(|| "opening the container's root directory")?;
+    let id = ContainerId::parse(&config.id)?;
+    let host =
+        Host { rootless: entered || engine.place.host.rootless, ..engine.place.host.clone() };
+    let (_, record, _) = runtime::verbs::look_up(&host, &id)?;
+    let mut process = record.process;
+    process.args.clone_from(&request.args);
+    process.terminal = request.tty;
+    process.env.retain(|known| {
+        let name = |variable: &str| variable.split('=').next().map(str::to_owned);
+        !request.env.iter().any(|variable| name(variable) == name(known))
+    });
+    process.env.extend(request.env.iter().cloned());
+    if request.tty && !process.env.iter().any(|variable| variable.starts_with("TERM=")) {
+        process.env.push("TERM=xterm".into());
+    }
+    if let Some(cwd) = &request.cwd {
+        process.cwd.clone_from(cwd);
+    }
+    if let Some(user) = &request.user {
+        launch::set_user(&root, user, &mut process)?;
+    }
+    if request.privileged {
+        launch::set_all_capabilities(&mut process);
+    }
+    drop(root);
+    if !request.interactive || request.detach {
+        null(0, fs::O_RDONLY)?;
+    }
+    if request.detach {
+        (1..3).try_for_each(|standard| null(standard, fs::O_WRONLY))?;
+    }
+    let options = ExecOptions { process, detach: request.detach, ..ExecOptions::default() };
+    match runtime::exec(&host, &id, options, &mut Vec::new())? {
+        Executed::Running(_) => Ok(0),
+        Executed::Ended(exit) => Ok(exit.shell_code()),
+    }
+}
+
+fn null(standard: i32, access: u32) -> Result<()> {
+    fs::open_at(sys::CWD, "/dev/null", access, 0)
+        .and_then(|null| fs::duplicate_to(&null, standard))
+        .during(|| "opening /dev/null")
+}

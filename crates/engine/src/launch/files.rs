@@ -1,0 +1,90 @@
+//! The files that say where a container is: not the image's business, and bound over its own.
+
+use super::userns::Mapping;
+use crate::error::{During, Result};
+use crate::place::Engine;
+use crate::record::Config;
+use std::fs;
+use std::path::PathBuf;
+
+/// A file of the engine's own in the container.
+pub(super) struct Bind {
+    pub(crate) source: PathBuf,
+    pub(crate) target: String,
+}
+
+/// Writes them anew, as a start finds the machine.
+pub(super) fn write(
+    engine: &Engine,
+    config: &Config,
+    mapping: Option<&Mapping>,
+) -> Result<Vec<Bind>> {
+    let dir = engine.path_of(&config.id).join("files");
+    match fs::create_dir(&dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    }
+    .during(|| format!("making {}", dir.display()))?;
+    let mut binds = Vec::new();
+    let texts = [
+        ("hosts", hosts(config)),
+        ("resolv.conf", resolvers(config)),
+        ("hostname", format!("{}\n", config.hostname)),
+    ];
+    for (name, text) in texts {
+        let (source, target) = (dir.join(name), format!("/etc/{name}"));
+        let is_mounted = config.mounts.iter().any(|mount| mount.target == target);
+        // A directory of the host's gets no files for what was not in it.
+        let has_place = config.rootfs.is_empty()
+            || fs::exists(format!("{}{target}", config.rootfs)).unwrap_or(false);
+        if is_mounted || !has_place {
+            continue;
+        }
+        fs::write(&source, text).during(|| format!("writing {}", source.display()))?;
+        if let Some((uid, gid)) = mapping.and_then(Mapping::root) {
+            std::os::unix::fs::chown(&source, Some(uid), Some(gid))
+                .during(|| format!("writing {}", source.display()))?;
+        }
+        binds.push(Bind { source, target });
+    }
+    Ok(binds)
+}
+
+fn of_host(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+fn hosts(config: &Config) -> String {
+    let mut text = match config.network.mode.as_str() {
+        "host" => of_host("/etc/hosts"),
+        _ => {
+            let host = &config.hostname;
+            format!(
+                "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{host}\n"
+            )
+        }
+    };
+    for entry in &config.network.extra_hosts {
+        if let Some((name, address)) = entry.split_once([':', '=']) {
+            let address = address.trim_matches(['[', ']']);
+            text.push_str(&format!("{address}\t{name}\n"));
+        }
+    }
+    text
+}
+
+fn resolvers(config: &Config) -> String {
+    let network = &config.network;
+    let own = network.mode == "host" && network.dns.is_empty();
+    let mut text = if own { of_host("/etc/resolv.conf") } else { String::new() };
+    for server in &network.dns {
+        text.push_str(&format!("nameserver {server}\n"));
+    }
+    if !network.dns_search.is_empty() && network.dns_search != ["."] {
+        text.push_str(&format!("search {}\n", network.dns_search.join(" ")));
+    }
+    if !network.dns_options.is_empty() {
+        text.push_str(&format!("options {}\n", network.dns_options.join(" ")));
+    }
+    text
+}

@@ -1,0 +1,173 @@
+//! From a record to a container that runs: namespaces, root directory, files, configuration.
+
+pub(crate) mod enter;
+mod files;
+mod hardware;
+mod limits;
+mod mounts;
+mod rootfs;
+pub(crate) mod seccomp;
+mod security;
+mod spec;
+mod userns;
+mod users;
+
+pub(crate) use enter::Users;
+use rootfs::Rootfs;
+pub use seccomp::check as check_seccomp;
+pub use security::{check_capability, check_options};
+pub use userns::check as check_users;
+
+use crate::error::{During, Error, Result};
+use crate::place::{Engine, Place};
+use crate::record::Config;
+use runtime::Host;
+use runtime::config::ContainerId;
+use runtime::{Console, Options};
+use sys::Fd;
+use userns::Mapping;
+
+/// A container that was prepared: it can be started any number of times.
+pub(crate) struct Prepared {
+    pub(crate) host: Host,
+    pub(crate) id: ContainerId,
+    rootfs: Rootfs,
+    users: Users,
+    mapping: Option<Mapping>,
+}
+
+/// A started container.
+pub(crate) struct Started {
+    pub(crate) record: runtime::state::Record,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Prepared {
+    /// Stacks the root directory. `engine` has been opened in the mount namespace of this process.
+    pub(crate) fn new(engine: &Engine, config: &Config, users: Users) -> Result<Self> {
+        let id = ContainerId::parse(&config.id)?;
+        let host = Host {
+            rootless: users != Users::Host || engine.place.host.rootless,
+            ..engine.place.host.clone()
+        };
+        // What a killed supervisor left of an earlier start is in the way.
+        runtime::verbs::delete(&host, &id, true, &mut Vec::new())?;
+        let mapping = userns::resolve(&config.namespaces, &engine.place, users)?;
+        if mapping.is_some() && !config.rootfs.is_empty() {
+            let what = "--userns: a program of this machine has the caller's ids";
+            return Err(Error::invalid(what).with_hint("leave it out, or run an image"));
+        }
+        let rootfs = Rootfs::make(engine, config, mapping.as_ref())?;
+        Ok(Self { host, id, rootfs, users, mapping })
+    }
+
+    /// Starts the program. This process' standard streams become its.
+    pub(crate) fn start(
+        &self,
+        engine: &Engine,
+        config: &Config,
+        console: Option<Fd>,
+    ) -> Result<Started> {
+        let root = self.rootfs.open()?;
+        let mapping = self.mapping.as_ref();
+        let kept = mapping.and_then(|it| it.user).map(|(uid, gid)| format!("{uid}:{gid}"));
+        // What nobody has chosen is the image's, or in a namespace that keeps the caller's id, the caller.
+        let wanted = kept.filter(|_| !config.user_is_chosen);
+        let wanted = wanted.as_deref().unwrap_or(&config.user);
+        let user = users::of_image(&root, wanted, &config.group_add)?;
+        if let Some(mapping) = mapping {
+            mapping.admit(&user)?;
+        } else if self.users == Users::EnteredAlone && user.uid != 0 {
+            let text = format!("user {}: there is room for one user only, who is root", user.uid);
+            return Err(Error::invalid(text).with_hint(
+                "have ranges in /etc/subuid and /etc/subgid, and the package uidmap; or --user root",
+            ));
+        }
+        let binds = files::write(engine, config, mapping)?;
+        let plan = spec::Plan {
+            engine,
+            config,
+            user,
+            rootfs: self.rootfs.path(),
+            has_own_directories: self.rootfs.is_writable(),
+            binds,
+            users: self.users,
+            mapping,
+        };
+        let spec = spec::build(&plan)?;
+        drop(root);
+        let options = Options {
+            bundle: self.rootfs.path().to_string_lossy().into_owned(),
+            spec: Some(spec),
+            console: console.map_or(Console::Inherit, Console::Passed),
+            init: config.init,
+            detach: true,
+            ..Options::default()
+        };
+        let mut warnings = Vec::new();
+        runtime::run(&self.host, &self.id, options, &mut warnings)?;
+        let (_, record, _) = runtime::verbs::look_up(&self.host, &self.id)?;
+        Ok(Started { record, warnings })
+    }
+}
+
+/// Whoever enters a user namespace is nobody there at first.
+pub(crate) fn become_root() -> sys::Result<()> {
+    sys::ids::set_gid(0)?;
+    sys::ids::set_uid(0)
+}
+
+/// Gives a process another user, as the container's files name it. One that is not root holds no capability.
+pub(crate) fn set_user(root: &Fd, text: &str, process: &mut oci::runtime::Process) -> Result<()> {
+    let user = users::of_image(root, text, &[])?;
+    (process.user.uid, process.user.gid) = (user.uid, user.gid);
+    process.user.additional_gids = user.groups;
+    if let Some(capabilities) = &mut process.capabilities {
+        let held = if user.uid == 0 { capabilities.bounding.clone() } else { Vec::new() };
+        capabilities.effective.clone_from(&held);
+        capabilities.permitted = held;
+        capabilities.ambient.clear();
+    }
+    if !process.env.iter().any(|variable| variable.starts_with("HOME=")) {
+        process.env.push(format!("HOME={}", user.home));
+    }
+    Ok(())
+}
+
+/// Everything that the container's user namespace has.
+pub(crate) fn set_all_capabilities(process: &mut oci::runtime::Process) {
+    let all: Vec<String> = security::ALL.iter().map(ToString::to_string).collect();
+    if let Some(capabilities) = &mut process.capabilities {
+        capabilities.bounding.clone_from(&all);
+        capabilities.effective.clone_from(&all);
+        capabilities.permitted = all;
+    }
+    process.no_new_privileges = false;
+}
+
+/// Does something in namespaces like those of a supervisor, by a process of its own.
+pub(crate) fn in_namespace(
+    place: &Place,
+    action: impl FnOnce(&Engine) -> Result<()>,
+) -> Result<()> {
+    const WHAT: &str = "entering a user namespace";
+    const MESSAGE_LIMIT_BYTES: usize = 64 * 1024;
+    let (theirs, ours) = sys::fs::pipe().during(|| WHAT)?;
+    let Some(child) = sys::process::fork_plain().during(|| WHAT)? else {
+        drop(theirs);
+        let result = enter::enter(place)
+            .and_then(|_| Engine::open(place.clone(), false))
+            .and_then(|engine| action(&engine));
+        if let Err(error) = result {
+            let _ = sys::fs::write_all(&ours, &error.encode());
+            sys::process::exit(1);
+        }
+        sys::process::exit(0);
+    };
+    drop(ours);
+    let message = sys::fs::read_to_end(&theirs, MESSAGE_LIMIT_BYTES).during(|| WHAT)?;
+    match sys::wait::child(child.pid, true).during(|| WHAT)? {
+        Some((_, exit)) if exit.shell_code() == 0 => Ok(()),
+        _ => Err(Error::decode(&message)),
+    }
+}

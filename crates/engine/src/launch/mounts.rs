@@ -1,0 +1,121 @@
+//! What is mounted in a container besides its root directory.
+
+use super::Users;
+use super::spec::{Plan, text};
+use crate::error::{Error, Result};
+use crate::record::Mount;
+use serde_json::{Value, json};
+
+/// docker's.
+const SHM_BYTES: i64 = 64 << 20;
+
+pub(super) fn list(plan: &Plan<'_>) -> Result<Vec<Value>> {
+    let mut mounts = own(plan);
+    // What is mounted on a directory must not cover what is mounted below it.
+    let mut chosen: Vec<&Mount> = plan.config.mounts.iter().collect();
+    chosen.sort_by_key(|mount| mount.target.trim_end_matches('/').matches('/').count());
+    for bind in &plan.binds {
+        mounts.push(json!({
+            "destination": bind.target, "type": "bind", "source": text(&bind.source)?,
+            "options": ["bind", "rprivate", "nosuid", "nodev", "noexec"]
+        }));
+    }
+    for mount in chosen {
+        let covers = |known: &Value| {
+            known["destination"].as_str() == Some(mount.target.trim_end_matches('/'))
+        };
+        mounts.retain(|known| !covers(known));
+        mounts.push(one(mount)?);
+    }
+    Ok(mounts)
+}
+
+fn one(mount: &Mount) -> Result<Value> {
+    let mut options = mount.options.clone();
+    let has =
+        |options: &[String], names: &[&str]| options.iter().any(|it| names.contains(&it.as_str()));
+    let kind = match mount.kind.as_str() {
+        "tmpfs" => {
+            // As docker: what is in memory is for data.
+            let defaults = [("exec", "noexec"), ("suid", "nosuid"), ("dev", "nodev")];
+            for (other, default) in defaults {
+                if !has(&options, &[other, default]) {
+                    options.push(default.into());
+                }
+            }
+            "tmpfs"
+        }
+        "bind" | "volume" | "secret" | "image" => {
+            if !has(&options, &["bind", "rbind"]) {
+                options.push("rbind".into());
+            }
+            let ways = [
+                "private",
+                "rprivate",
+                "slave",
+                "rslave",
+                "shared",
+                "rshared",
+                "unbindable",
+                "runbindable",
+            ];
+            if !has(&options, &ways) {
+                options.push("rprivate".into());
+            }
+            "bind"
+        }
+        other => return Err(Error::invalid(format!("mount {}: {other} is no kind", mount.target))),
+    };
+    if mount.read_only {
+        options.retain(|option| !matches!(option.as_str(), "rw" | "ro"));
+        options.push(if kind == "bind" { "rro" } else { "ro" }.into());
+    }
+    let source = if kind == "bind" { &mount.source } else { kind };
+    Ok(json!({"destination": mount.target, "type": kind, "source": source, "options": options}))
+}
+
+fn own(plan: &Plan<'_>) -> Vec<Value> {
+    let config = plan.config;
+    let is_open = config.security.privileged;
+    let mount = |to: &str, kind: &str, options: &[&str]| json!({"destination": to, "type": kind, "source": kind, "options": options});
+    let mut pts = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
+    /// Who owns terminals.
+    const TTY: u32 = 5;
+    if plan.users != Users::EnteredAlone && plan.mapping.is_none_or(|it| it.has_group(TTY)) {
+        pts.push("gid=5");
+    }
+    let access = if is_open { "rw" } else { "ro" };
+    let shm = format!("size={}", if config.shm_size > 0 { config.shm_size } else { SHM_BYTES });
+    let mut mounts = vec![
+        mount("/proc", "proc", &["nosuid", "noexec", "nodev"]),
+        mount("/dev", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount("/dev/pts", "devpts", &pts),
+        mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
+        mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", access]),
+    ];
+    mounts.push(match config.namespaces.ipc.as_str() {
+        // What is shared in memory is the namespace's.
+        "host" => json!({"destination": "/dev/shm", "type": "bind", "source": "/dev/shm", "options": ["rbind", "rprivate", "nosuid", "noexec", "nodev"]}),
+        _ => mount("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", &shm]),
+    });
+    if plan.users == Users::Host {
+        mounts.push(mount("/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", access]));
+    }
+    if !config.security.read_only && !plan.has_own_directories {
+        for (to, mode) in [
+            ("/tmp", "mode=1777"),
+            ("/run", "mode=755"),
+            ("/var/tmp", "mode=1777"),
+            ("/root", "mode=700"),
+        ] {
+            let mut options = vec!["nosuid", "nodev", mode];
+            // A program that lies there must not be hidden.
+            let packed = plan.rootfs.join(to.trim_start_matches('/'));
+            if packed.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+                options.push("tmpcopyup");
+            }
+            mounts.push(mount(to, "tmpfs", &options));
+        }
+    }
+    mounts
+}

@@ -1,0 +1,87 @@
+//! The root directory of a container, stacked where nobody but its supervisor sees it.
+
+use super::userns::Mapping;
+use crate::error::{During, Error, Result};
+use crate::place::{self, Engine};
+use crate::record::Config;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use store::HeldMount;
+use sys::Fd;
+use sys::mount::MNT_DETACH;
+
+/// A root directory that is mounted as long as this is there.
+#[derive(Debug)]
+pub(super) struct Rootfs {
+    path: PathBuf,
+    /// Nobody removes the container meanwhile.
+    _container: store::Container,
+    mount: Option<HeldMount>,
+}
+
+impl Rootfs {
+    /// Mounts it, in this mount namespace.
+    pub(super) fn make(
+        engine: &Engine,
+        config: &Config,
+        mapping: Option<&Mapping>,
+    ) -> Result<Self> {
+        let container = engine.store.container(&config.id)?;
+        if !config.rootfs.is_empty() {
+            let path = PathBuf::from(&config.rootfs);
+            if !path.is_dir() {
+                return Err(Error::invalid(format!(
+                    "{}: there is no such directory",
+                    config.rootfs
+                )));
+            }
+            return Ok(Self { path, _container: container, mount: None });
+        }
+        let path = place::merged(&engine.path_of(&config.id));
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            result => result,
+        }
+        .during(|| format!("making {}", path.display()))?;
+        let view = store::View::Container(&container);
+        let users = mapping.map(Mapping::for_files).transpose()?.flatten();
+        let mount = match (&users, mapping.and_then(Mapping::root)) {
+            (Some(users), Some(root)) => {
+                engine.store.mount_held_mapped(view, store::Mapping { users, root })?
+            }
+            _ => engine.store.mount_held(view)?,
+        };
+        let mut made = Self { path, _container: container, mount: None };
+        let target = made.open()?;
+        sys::mount::attach(mount.mount(), &target)
+            .during(|| format!("mounting at {}", made.path.display()))?;
+        made.mount = Some(mount);
+        Ok(made)
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is written to it stays with the container.
+    pub(super) fn is_writable(&self) -> bool {
+        self.mount.is_some()
+    }
+
+    /// The directory itself.
+    pub(super) fn open(&self) -> Result<Fd> {
+        let flags = sys::fs::O_PATH | sys::fs::O_DIRECTORY;
+        sys::fs::open_at(sys::CWD, self.path.as_os_str().as_bytes(), flags, 0)
+            .during(|| format!("opening {}", self.path.display()))
+    }
+}
+
+impl Drop for Rootfs {
+    fn drop(&mut self) {
+        if self.mount.take().is_some() {
+            let _ = sys::mount::unmount(self.path.as_os_str().as_bytes(), MNT_DETACH);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! From a record to a runtime configuration.
+
+use super::files::Bind;
+use super::security::{self, Rules};
+use super::userns::Mapping;
+use super::users::User;
+use super::{Users, hardware, limits, mounts};
+use crate::error::{Error, Kind, Result};
+use crate::place::Engine;
+use crate::record::{Config, Namespaces};
+use oci::runtime::{IdMapping, Spec};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What is run, and in what.
+pub(super) struct Plan<'p> {
+    pub(super) engine: &'p Engine,
+    pub(super) config: &'p Config,
+    pub(super) user: User,
+    pub(super) rootfs: &'p Path,
+    /// Its root has directories to write in; otherwise there are some in memory.
+    pub(super) has_own_directories: bool,
+    pub(super) binds: Vec<Bind>,
+    pub(super) users: Users,
+    /// A namespace of users of its own.
+    pub(super) mapping: Option<&'p Mapping>,
+}
+
+/// A path as text.
+pub(super) fn text(path: &Path) -> Result<String> {
+    let shown = || Error::invalid(format!("{}: the path is not UTF-8", path.display()));
+    path.to_str().map(str::to_string).ok_or_else(shown)
+}
+
+pub(super) fn build(plan: &Plan<'_>) -> Result<Spec> {
+    let config = plan.config;
+    let rules = security::rules(&config.security)?;
+    let is_root = plan.users == Users::Host;
+    let words: Vec<&String> = config.entrypoint.iter().chain(&config.cmd).collect();
+    let mut spec = json!({
+        "ociVersion": oci::runtime::VERSION,
+        "process": {
+            "terminal": config.tty,
+            "user": {
+                "uid": plan.user.uid, "gid": plan.user.gid, "additionalGids": plan.user.groups
+            },
+            "args": words,
+            "env": environment(plan),
+            "cwd": if config.working_dir.is_empty() { "/" } else { &config.working_dir },
+            "capabilities": capabilities(plan, &rules),
+            "noNewPrivileges": rules.no_new_privileges,
+        },
+        "root": {"path": text(plan.rootfs)?, "readonly": is_read_only(plan)},
+        "mounts": mounts::list(plan)?,
+        "annotations": config.annotations.iter().map(|(k, v)| (k.clone(), json!(v))).collect::<serde_json::Map<_, _>>(),
+        "linux": {
+            "namespaces": namespaces(plan)?,
+            "maskedPaths": rules.masked,
+            "readonlyPaths": rules.read_only,
+            "resources": limits::resources(plan, is_root)?,
+            "devices": hardware::nodes(config)?,
+            "sysctl": config.sysctls.iter().map(|(k, v)| (k.clone(), json!(v))).collect::<serde_json::Map<_, _>>(),
+        }
+    });
+    if config.namespaces.uts != "host" {
+        spec["hostname"] = json!(config.hostname);
+        if !config.domainname.is_empty() {
+            spec["domainname"] = json!(config.domainname);
+        }
+    }
+    limits::of_process(config, is_root, &mut spec["process"]);
+    if let Some(filter) = rules.seccomp {
+        spec["linux"]["seccomp"] = filter;
+    }
+    if let Some(profile) = rules.apparmor {
+        spec["process"]["apparmorProfile"] = json!(profile);
+    }
+    if let Some(label) = rules.label {
+        spec["process"]["selinuxLabel"] = json!(label);
+    }
+    if let Some(mapping) = plan.mapping {
+        let maps = |ids: &[IdMapping]| -> Value {
+            let map = |it: &IdMapping| json!({"containerID": it.container_id, "hostID": it.host_id, "size": it.size});
+            ids.iter().map(map).collect()
+        };
+        spec["linux"]["uidMappings"] = maps(&mapping.uids);
+        spec["linux"]["gidMappings"] = maps(&mapping.gids);
+    }
+    match plan.users {
+        Users::Host => {
+            let parent = config.resources.cgroup_parent.trim_end_matches('/');
+            let parent = if parent.is_empty() { "/tare" } else { parent };
+            spec["linux"]["cgroupsPath"] = json!(format!("{parent}/{}", config.id));
+        }
+        Users::Entered => {}
+        // Nobody else can be named there.
+        Users::EnteredAlone => spec["process"]["user"]["additionalGids"] = json!([]),
+    }
+    oci::json::read(spec.to_string().as_bytes())
+        .map_err(|why| Error::invalid(format!("configuration: {why}")))
+}
+
+fn is_read_only(plan: &Plan<'_>) -> bool {
+    plan.config.security.read_only || !plan.has_own_directories
+}
+
+fn capabilities(plan: &Plan<'_>, rules: &Rules) -> Value {
+    // Another user than root keeps none.
+    let held: &[&str] = if plan.user.uid == 0 { &rules.capabilities } else { &[] };
+    json!({"bounding": rules.capabilities, "effective": held, "permitted": held})
+}
+
+/// The last one of a name counts.
+fn environment(plan: &Plan<'_>) -> Vec<String> {
+    let config = plan.config;
+    let mut env = vec![PATH.to_string(), format!("HOSTNAME={}", config.hostname)];
+    if config.tty {
+        env.push("TERM=xterm".into());
+    }
+    env.push(format!("HOME={}", plan.user.home));
+    env.extend(config.env.iter().cloned());
+    let name = |variable: &String| variable.split('=').next().unwrap_or_default().to_owned();
+    let mut seen = BTreeSet::new();
+    env.reverse();
+    env.retain(|variable| seen.insert(name(variable)));
+    env.reverse();
+    env
+}
+
+fn namespaces(plan: &Plan<'_>) -> Result<Vec<Value>> {
+    let config = plan.config;
+    let Namespaces { ipc, pid, uts, cgroup, .. } = &config.namespaces;
+    let mut list = vec![json!({"type": "mount"})];
+    if plan.mapping.is_some() {
+        list.push(json!({"type": "user"}));
+    }
+    for (kind, file, mode) in [
+        ("pid", "pid", pid.as_str()),
+        ("ipc", "ipc", ipc.as_str()),
+        ("uts", "uts", uts.as_str()),
+        ("cgroup", "cgroup", cgroup.as_str()),
+        ("network", "net", config.network.mode.as_str()),
+    ] {
+        match mode.split_once(':') {
+            _ if mode == "host" => {}
+            Some(("container", other)) => {
+                let path = format!("/proc/{}/ns/{file}", running(plan.engine, other)?);
+                list.push(json!({"type": kind, "path": path}));
+            }
+            Some(("ns", path)) => list.push(json!({"type": kind, "path": path})),
+            // It has been made, and is this process' own.
+            _ if kind == "network" && mode.is_empty() => {}
+            _ => list.push(json!({"type": kind})),
+        }
+    }
+    Ok(list)
+}
+
+/// The first process of another container.
+fn running(engine: &Engine, text: &str) -> Result<i32> {
+    let other = engine.find(text)?;
+    match other.is_running() {
+        true => Ok(other.state.pid),
+        false => {
+            let what = format!("cannot join the namespaces of container {text}: it is not running");
+            Err(Error::new(Kind::State, what).with_hint(format!("`tare start {text}` first")))
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Containers without a daemon: what is kept of them, who looks after them while they run, and how one talks to them.
+//!
+//! Everything that is known of a container is in files that any process may read ([`place`]). A container that runs
+//! has one supervisor, a fork of the command that started it; whatever becomes of that, the next command finds the
+//! truth. This crate never prints, exits (the supervisors that it forks do) or reads the environment.
+
+mod client;
+mod control;
+mod error;
+pub mod events;
+mod exec;
+mod files;
+mod launch;
+pub mod log;
+pub mod names;
+mod place;
+pub mod record;
+mod supervisor;
+pub mod volumes;
+mod wire;
+
+pub use client::{Options as RelayOptions, Outcome, connect, parse_keys};
+pub use error::{Error, Kind, Result};
+pub use exec::{Exec, exec};
+pub use launch::{check_capability, check_options, check_seccomp, check_users};
+pub use place::{Container, Engine, Made, Place};
+pub use supervisor::{Attach, Session, parse_restart, run_health_check, start};

@@ -1,0 +1,112 @@
+//! What containers say: written by their supervisors, read by anybody.
+
+mod escape;
+mod journal;
+mod reader;
+mod writer;
+
+pub use reader::{Entry, LogReader, Wanted};
+pub(crate) use writer::Writer;
+
+use crate::error::{Error, Result};
+use crate::record::LogConfig;
+use oci::Map;
+
+/// Longer lines are parts of several entries, as docker's and the kubelet's.
+const PART_LIMIT_BYTES: usize = 16 * 1024;
+/// More files are nobody's logs.
+const FILES_LIMIT: u32 = 1000;
+
+/// How a log is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Driver {
+    JsonFile,
+    K8sFile,
+    Journald,
+    None,
+}
+
+/// A driver with its options, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) driver: Driver,
+    /// 0: of any size.
+    pub(crate) max_bytes: u64,
+    pub(crate) max_files: u32,
+    pub(crate) path: Option<String>,
+    pub(crate) tag: String,
+}
+
+/// Checks a driver and its options.
+pub fn check(config: &LogConfig) -> Result<()> {
+    settings(config).map(drop)
+}
+
+pub(crate) fn settings(config: &LogConfig) -> Result<Settings> {
+    let driver = match config.driver.as_str() {
+        "" | "json-file" | "local" => Driver::JsonFile,
+        "k8s-file" => Driver::K8sFile,
+        "journald" => Driver::Journald,
+        "none" | "passthrough" => Driver::None,
+        other => {
+            return Err(Error::invalid(format!(
+                "logger: no log driver named '{other}' is registered"
+            ))
+            .with_hint("json-file, k8s-file, journald and none are"));
+        }
+    };
+    let mut settings =
+        Settings { driver, max_bytes: 0, max_files: 1, path: None, tag: String::new() };
+    read_options(&config.options, &mut settings)?;
+    Ok(settings)
+}
+
+fn read_options(options: &Map, settings: &mut Settings) -> Result<()> {
+    for (name, value) in options.iter() {
+        let bad = |why: &str| Error::invalid(format!("--log-opt {name}={value}: {why}"));
+        match name.as_str() {
+            "max-size" => {
+                settings.max_bytes = size(value).ok_or_else(|| bad("it is no size"))?;
+            }
+            "max-file" => {
+                let count = value.parse().ok().filter(|count| (1..=FILES_LIMIT).contains(count));
+                settings.max_files = count.ok_or_else(|| bad("it is no number of files"))?;
+            }
+            "path" => settings.path = Some(value.clone()),
+            "tag" => settings.tag.clone_from(value),
+            // Of docker's: what is written is not compressed, and labels are in the record.
+            "compress" | "labels" | "labels-regex" | "env" | "env-regex" | "mode"
+            | "max-buffer-size" => {}
+            _ => return Err(bad("unknown log opt")),
+        }
+    }
+    Ok(())
+}
+
+/// `10m`; -1 is any.
+fn size(text: &str) -> Option<u64> {
+    if text == "-1" {
+        return Some(0);
+    }
+    let lower = text.to_ascii_lowercase();
+    let plain = lower.strip_suffix('b').unwrap_or(&lower);
+    let units = [('k', 10), ('m', 20), ('g', 30)];
+    let found = units.iter().find_map(|(unit, shift)| Some((plain.strip_suffix(*unit)?, *shift)));
+    let (number, shift) = found.unwrap_or((plain, 0));
+    number.parse::<u64>().ok()?.checked_mul(1 << shift).filter(|size| *size > 0)
+}
+
+#[test]
+fn options_are_checked() {
+    let of = |driver: &str, options: &[(&str, &str)]| {
+        let mut map = Map::default();
+        options.iter().for_each(|(name, value)| map.insert((*name).into(), (*value).into()));
+        settings(&LogConfig { driver: driver.into(), options: map })
+    };
+    let good = of("", &[("max-size", "10m"), ("max-file", "3")]).unwrap();
+    assert_eq!((good.driver, good.max_bytes, good.max_files), (Driver::JsonFile, 10 << 20, 3));
+    assert!(of("x", &[]).is_err());
+    for bad in [("max-size", "x"), ("max-size", "0"), ("max-file", "0"), ("nosuch", "1")] {
+        assert!(of("json-file", &[bad]).is_err(), "{bad:?}");
+    }
+}

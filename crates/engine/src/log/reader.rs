@@ -1,0 +1,200 @@
+//! Reading a log, of a container that runs or does not.
+
+use super::{Driver, settings};
+use crate::error::{During, Error, Kind, Result};
+use crate::place::{Container, LOG};
+use serde_json::Value;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+/// Longer lines are no entries.
+const LINE_LIMIT_BYTES: u64 = 1 << 20;
+
+/// What is wanted of a log.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// The last entries only.
+    pub tail: Option<usize>,
+    /// Nothing older: RFC 3339 in UTC.
+    pub since: Option<String>,
+    /// Nothing newer.
+    pub until: Option<String>,
+}
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// RFC 3339 with nanoseconds, in UTC.
+    pub time: String,
+    /// It was written to standard error.
+    pub is_error: bool,
+    /// What was written, with the newline if there was one.
+    pub text: String,
+}
+
+/// Reads entries in the order in which they were written.
+#[derive(Debug)]
+pub struct LogReader {
+    path: PathBuf,
+    is_json: bool,
+    wanted: Wanted,
+    file: Option<(BufReader<File>, u64)>,
+    /// The beginning of a line that is being written.
+    line: Vec<u8>,
+}
+
+impl LogReader {
+    /// Opens the log of a container; `dir` is where its files are.
+    pub fn open(container: &Container, dir: &std::path::Path, wanted: Wanted) -> Result<Self> {
+        let config = &container.config;
+        let settings = settings(&config.log)?;
+        let is_json = match settings.driver {
+            Driver::JsonFile => true,
+            Driver::K8sFile => false,
+            Driver::None => {
+                let text = "configured logging driver does not support reading";
+                return Err(Error::new(Kind::Unsupported, text)
+                    .with_hint("make the container with --log-driver json-file"));
+            }
+            Driver::Journald => {
+                let id = &config.id;
+                return Err(Error::new(Kind::Unsupported, "the log is in the journal")
+                    .with_hint(format!("journalctl -o cat CONTAINER_ID_FULL={id}")));
+            }
+        };
+        let path = settings.path.map_or_else(|| dir.join(LOG), PathBuf::from);
+        Ok(Self { path, is_json, wanted, file: None, line: Vec::new() })
+    }
+
+    /// The entries that are there now, handed over one by one; nothing more of them is kept than `tail` says.
+    pub fn read(&mut self, each: &mut dyn FnMut(Entry) -> std::io::Result<()>) -> Result<()> {
+        let tail = self.wanted.tail;
+        let mut last: VecDeque<Entry> = VecDeque::new();
+        let mut failed = Ok(());
+        self.read_files(&mut |entry| {
+            match tail {
+                Some(0) => {}
+                Some(count) => {
+                    if last.len() == count {
+                        last.pop_front();
+                    }
+                    last.push_back(entry);
+                }
+                None => failed = each(entry),
+            }
+            failed.is_ok()
+        })?;
+        failed.and_then(|()| last.into_iter().try_for_each(each)).during(|| "writing the log")
+    }
+
+    fn read_files(&mut self, each: &mut dyn FnMut(Entry) -> bool) -> Result<()> {
+        let mut older: Vec<PathBuf> = Vec::new();
+        for number in 1..super::FILES_LIMIT {
+            let mut name = self.path.clone().into_os_string();
+            name.push(format!(".{number}"));
+            if !PathBuf::from(&name).exists() {
+                break;
+            }
+            older.push(name.into());
+        }
+        for path in older.iter().rev() {
+            let Ok(file) = File::open(path) else { continue };
+            let mut reader = BufReader::with_capacity(1 << 16, file);
+            let mut line = Vec::new();
+            while take_line(&mut reader, &mut line).during(|| "reading the log")? {
+                if let Some(entry) = self.entry(&line)
+                    && !each(entry)
+                {
+                    return Ok(());
+                }
+                line.clear();
+            }
+        }
+        self.follow(each)
+    }
+
+    /// The entries that have come since.
+    pub fn follow(&mut self, each: &mut dyn FnMut(Entry) -> bool) -> Result<()> {
+        loop {
+            if let Some((reader, _)) = &mut self.file {
+                let mut line = std::mem::take(&mut self.line);
+                while take_line(reader, &mut line).during(|| "reading the log")? {
+                    let entry = parse(self.is_json, &line).filter(|it| is_wanted(&self.wanted, it));
+                    line.clear();
+                    if let Some(entry) = entry
+                        && !each(entry)
+                    {
+                        return Ok(());
+                    }
+                }
+                self.line = line;
+            }
+            // The file that has the name now may be another one: the old one was read to its end.
+            let inode = match std::fs::metadata(&self.path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                result => result.during(|| format!("opening {}", self.path.display()))?.ino(),
+            };
+            if self.file.as_ref().is_some_and(|(_, known)| *known == inode) {
+                return Ok(());
+            }
+            let file = match File::open(&self.path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                result => result.during(|| format!("opening {}", self.path.display()))?,
+            };
+            let inode = file.metadata().during(|| "looking at the log")?.ino();
+            self.file = Some((BufReader::with_capacity(1 << 16, file), inode));
+            self.line.clear();
+        }
+    }
+
+    fn entry(&self, line: &[u8]) -> Option<Entry> {
+        parse(self.is_json, line).filter(|entry| is_wanted(&self.wanted, entry))
+    }
+}
+
+/// Times of one form are in the order of their texts.
+fn is_wanted(wanted: &Wanted, entry: &Entry) -> bool {
+    wanted.since.as_ref().is_none_or(|since| entry.time >= *since)
+        && wanted.until.as_ref().is_none_or(|until| entry.time <= *until)
+}
+
+/// Reads to the end of a line; what is there of one that has not ended stays in `line`.
+fn take_line(reader: &mut BufReader<File>, line: &mut Vec<u8>) -> std::io::Result<bool> {
+    use std::io::Read;
+    reader.by_ref().take(LINE_LIMIT_BYTES).read_until(b'\n', line)?;
+    if line.len() as u64 >= LINE_LIMIT_BYTES {
+        line.clear();
+    }
+    Ok(line.last() == Some(&b'\n'))
+}
+
+fn parse(is_json: bool, line: &[u8]) -> Option<Entry> {
+    if is_json {
+        let value: Value = serde_json::from_slice(line).ok()?;
+        return Some(Entry {
+            time: value["time"].as_str()?.to_owned(),
+            is_error: value["stream"] == "stderr",
+            text: value["log"].as_str()?.to_owned(),
+        });
+    }
+    let text = String::from_utf8_lossy(line);
+    let mut parts = text.splitn(4, ' ');
+    let (time, stream, tag) = (parts.next()?, parts.next()?, parts.next()?);
+    let text = parts.next()?;
+    let text = if tag == "P" { text.strip_suffix('\n').unwrap_or(text) } else { text };
+    Some(Entry { time: time.to_owned(), is_error: stream == "stderr", text: text.to_owned() })
+}
+
+#[test]
+fn entries_of_both_forms_are_read() {
+    let entry = |is_error, text: &str| Entry { time: "T".into(), is_error, text: text.into() };
+    let json = br#"{"log":"a\n","stream":"stdout","time":"T"}"#;
+    assert_eq!(parse(true, json), Some(entry(false, "a\n")));
+    assert_eq!(parse(false, b"T stderr F a b\n"), Some(entry(true, "a b\n")));
+    assert_eq!(parse(false, b"T stdout P a\n"), Some(entry(false, "a")));
+    assert_eq!(parse(true, b"{"), None);
+    assert_eq!(parse(false, b"T stdout"), None);
+}

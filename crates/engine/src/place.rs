@@ -1,0 +1,513 @@
+//! Where containers are, and how they are made, found and removed.
+//!
+//! ```text
+//! ROOT/containers/ID/     the store's: its record, what the container writes
+//!   container.json        what it was made with
+//!   state.json            what became of it
+//!   lock                  held by its supervisor
+//!   attach.sock           where its supervisor listens
+//!   paused                is there while it is paused
+//!   container.log         what it said
+//!   files/                hosts, resolv.conf, hostname
+//!   merged/               the place of its root directory, in its supervisor's mount namespace
+//! ROOT/engine/names/NAME  a link to the identifier
+//! ROOT/engine/pending/ID  it is being made, or is removed at its end: whoever comes next looks whether somebody
+//!                         still cares for it; locked while it is being made
+//! ROOT/engine/events      what happened
+//! ```
+//!
+//! Locks are taken in this order: `pending/ID`, the store's, `lock`.
+
+use crate::error::{During, Error, Kind, Result};
+use crate::record::{Config, State, status};
+use crate::{events, files, launch, names};
+use oci::{AnyDigest, Digest};
+use runtime::Host;
+use runtime::config::ContainerId;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use store::{ContainerRecord, LayerKey, Store};
+use sys::fs::{self, Lock, O_DIRECTORY, O_RDONLY};
+use sys::{CWD, Errno, Fd};
+
+pub(crate) const CONFIG: &str = "container.json";
+pub(crate) const STATE: &str = "state.json";
+pub(crate) const LOCK: &str = "lock";
+pub(crate) const SOCKET: &str = "attach.sock";
+pub(crate) const PAUSED: &str = "paused";
+pub(crate) const LOG: &str = "container.log";
+const PENDING: &str = "pending";
+const ID_DIGITS: usize = 64;
+/// Fewer digits are more likely somebody's mistake than a container.
+const PREFIX_MIN: usize = 1;
+
+/// The surroundings of an engine, as values: a supervisor opens everything anew.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The store's root.
+    pub root: PathBuf,
+    /// What a reboot may take.
+    pub runroot: PathBuf,
+    /// How the store is opened.
+    pub options: store::Options,
+    /// The runtime's surroundings.
+    pub host: Host,
+    /// Who calls: the user of the host.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+/// Containers of a store.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) place: Place,
+    pub(crate) store: Store,
+    /// `ROOT/engine`
+    pub(crate) dir: Fd,
+}
+
+/// One container, as it was when it was looked at.
+#[derive(Debug)]
+pub struct Container {
+    /// What it was made with.
+    pub config: Config,
+    /// What became of it, corrected by what is really there.
+    pub state: State,
+    pub(crate) dir: Fd,
+    /// A supervisor looks after it.
+    pub supervised: bool,
+}
+
+impl Engine {
+    /// Opens the store's containers. What killed commands left is taken away first, unless it is only to look.
+    pub fn open(place: Place, read_only: bool) -> Result<Self> {
+        let options = store::Options { read_only, ..place.options.clone() };
+        let store = Store::open(&place.root, &place.runroot, &options)?;
+        let opened = open_path(&place.root)?;
+        if !read_only {
+            files::make_dir(&opened, "engine")?;
+            let dir = files::open_dir(&opened, "engine")?;
+            let engine = Self { place, store, dir };
+            engine.sweep();
+            return Ok(engine);
+        }
+        let dir = match files::open_dir(&opened, "engine") {
+            Err(_) => opened,
+            result => result?,
+        };
+        Ok(Self { place, store, dir })
+    }
+
+    /// The same for a supervisor: its command has taken away what there was.
+    pub(crate) fn open_plain(place: Place) -> Result<Self> {
+        let store = Store::open(&place.root, &place.runroot, &place.options)?;
+        let dir = files::open_dir(&open_path(&place.root)?, "engine")?;
+        Ok(Self { place, store, dir })
+    }
+
+    /// The store's directory.
+    pub(crate) fn open_root(&self) -> Result<Fd> {
+        open_path(&self.place.root)
+    }
+
+    /// What happened, for whoever reads it.
+    pub fn events(&self) -> Result<events::Reader> {
+        events::Reader::new(&self.dir)
+    }
+
+    /// The store that the containers are in.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Where and how.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The directory of a container, absolute.
+    pub fn path_of(&self, id: &str) -> PathBuf {
+        let root =
+            std::path::absolute(&self.place.root).unwrap_or_else(|_| self.place.root.clone());
+        root.join("containers").join(id)
+    }
+
+    /// Makes a container of these layers, the lowest first. It is not started.
+    pub fn create(&self, mut config: Config, layers: &[LayerKey]) -> Result<Made> {
+        config.version = Config::VERSION;
+        config.id = random_id()?;
+        config.created = now();
+        if config.name.is_empty() {
+            config.name = names::random()?;
+        }
+        if config.hostname.is_empty() {
+            config.hostname = config.id[..12].into();
+        }
+        let pending = self.begin(&config.id)?;
+        let made = self.create_in(&config, layers).inspect_err(|_| {
+            let _ = self.take_away(&config.id, &config.name);
+        })?;
+        if !config.auto_remove {
+            files::remove(&self.dir, &format!("{PENDING}/{}", config.id))?;
+        }
+        self.tell("create", &config, &[]);
+        Ok(Made { id: config.id, name: config.name, _container: made, _pending: pending })
+    }
+
+    fn create_in(&self, config: &Config, layers: &[LayerKey]) -> Result<store::Container> {
+        let record = ContainerRecord {
+            id: config.id.clone(),
+            image: match config.manifest.as_str() {
+                "" => AnyDigest::default(),
+                text => Digest::parse(text)
+                    .map_err(|_| Error::invalid(format!("{text}: no digest")))?
+                    .into(),
+            },
+            layers: layers.iter().map(ToString::to_string).collect(),
+            time_s: sys::time::now().seconds,
+        };
+        let mut work = self.store.begin()?;
+        work.create_container(&record)?;
+        let container = self.store.container(&config.id)?;
+        work.finish()?;
+        names::take(&self.dir, &config.name, &config.id, |id| self.has(id))?;
+        let dir = self.open_dir(&config.id)?;
+        // What nobody keeps does not have to survive a power cut.
+        let durable =
+            !config.auto_remove && self.place.options.durability == store::Durability::Strict;
+        files::write(
+            &dir,
+            STATE,
+            &State { status: status::CREATED.into(), ..State::default() },
+            false,
+        )?;
+        files::write(&dir, CONFIG, config, durable)?;
+        Ok(container)
+    }
+
+    /// Says that a container is being made: whoever finds that without its lock takes the rest away.
+    fn begin(&self, id: &str) -> Result<Fd> {
+        files::make_dir(&self.dir, PENDING)?;
+        let file = files::open_lock(&self.dir, &format!("{PENDING}/{id}"))?;
+        fs::lock(&file, Lock::TryExclusive).during(|| format!("locking container {id}"))?;
+        Ok(file)
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.open_dir(id).is_ok()
+    }
+
+    pub(crate) fn open_dir(&self, id: &str) -> Result<Fd> {
+        open_path(&self.place.root.join("containers").join(id))
+    }
+
+    /// The identifiers of all containers that were made by an engine.
+    pub fn ids(&self) -> Result<Vec<String>> {
+        let all = self.store.containers()?;
+        Ok(all.into_iter().filter(|id| is_id(id)).collect())
+    }
+
+    /// All containers, the newest first. One that goes meanwhile is left out.
+    pub fn list(&self) -> Result<Vec<Container>> {
+        let mut all = Vec::new();
+        for id in self.ids()? {
+            if let Some(container) = self.load(&id)? {
+                all.push(container);
+            }
+        }
+        all.sort_by(|a, b| b.config.created.cmp(&a.config.created));
+        Ok(all)
+    }
+
+    /// A container by its name, its identifier, or the beginning of that.
+    pub fn find(&self, text: &str) -> Result<Container> {
+        let id = self.find_id(text)?;
+        self.load(&id)?.ok_or_else(|| missing(text))
+    }
+
+    fn find_id(&self, text: &str) -> Result<String> {
+        let name = text.strip_prefix('/').unwrap_or(text);
+        if let Some(id) = names::look_up(&self.dir, name)?
+            && self.has(&id)
+        {
+            return Ok(id);
+        }
+        if is_id(text) && self.has(text) {
+            return Ok(text.into());
+        }
+        let is_prefix = text.len() >= PREFIX_MIN && text.bytes().all(|it| it.is_ascii_hexdigit());
+        let mut found = match is_prefix {
+            true => self.ids()?.into_iter().filter(|id| id.starts_with(text)).collect(),
+            false => Vec::new(),
+        };
+        match found.len() {
+            0 => Err(missing(text)),
+            1 => Ok(found.remove(0)),
+            count => Err(Error::invalid(format!("{text}: {count} containers begin with it"))
+                .with_hint("write more of the identifier, or a name")),
+        }
+    }
+
+    /// Reads a container; nothing where there is none, or only a part of one.
+    pub fn load(&self, id: &str) -> Result<Option<Container>> {
+        self.load_as(id, None)
+    }
+
+    /// The same for whoever holds the container's lock, and is no supervisor that was there before.
+    pub(crate) fn load_locked(&self, id: &str) -> Result<Option<Container>> {
+        self.load_as(id, Some(false))
+    }
+
+    fn load_as(&self, id: &str, supervised: Option<bool>) -> Result<Option<Container>> {
+        let Ok(dir) = self.open_dir(id) else { return Ok(None) };
+        let Some(config) = files::read::<Config>(&dir, CONFIG)? else { return Ok(None) };
+        if config.version != Config::VERSION || config.id != id {
+            return Err(Error::invalid(format!(
+                "container {id}: its record is none of this program's"
+            ))
+            .with_hint("a newer program may have made it"));
+        }
+        let state = files::read::<State>(&dir, STATE)?.unwrap_or_default();
+        let supervised = supervised.map_or_else(|| is_locked(&dir), Ok)?;
+        let mut container = Container { config, state, dir, supervised };
+        // A supervisor that ends writes first and lets go then.
+        if !supervised && container.state.status != status::CREATED {
+            container.state = files::read::<State>(&container.dir, STATE)?.unwrap_or_default();
+        }
+        container.correct();
+        Ok(Some(container))
+    }
+
+    /// Writes a container's changed configuration.
+    pub fn save(&self, container: &Container) -> Result<()> {
+        files::write(&container.dir, CONFIG, &container.config, true)
+    }
+
+    /// Gives a container another name.
+    pub fn rename(&self, container: &mut Container, name: &str) -> Result<()> {
+        let name = name.strip_prefix('/').unwrap_or(name);
+        let (old, id) = (container.config.name.clone(), container.config.id.clone());
+        if name == old {
+            return Err(Error::invalid(
+                "Renaming a container with the same name as its current name",
+            ));
+        }
+        names::take(&self.dir, name, &id, |id| self.has(id))?;
+        name.clone_into(&mut container.config.name);
+        self.save(container).inspect_err(|_| drop(names::release(&self.dir, name, &id)))?;
+        names::release(&self.dir, &old, &id)?;
+        self.tell("rename", &container.config, &[("oldName", &format!("/{old}"))]);
+        Ok(())
+    }
+
+    /// Removes a container that does not run.
+    pub fn remove(&self, container: &Container) -> Result<()> {
+        let config = &container.config;
+        if container.supervised || container.is_running() {
+            let text = format!(
+                "cannot remove container \"/{}\": container is {}",
+                config.name,
+                container.status()
+            );
+            return Err(Error::new(Kind::State, text)
+                .with_hint("stop the container before removing it, or use --force"));
+        }
+        let lock = files::open_lock(&container.dir, LOCK)?;
+        match fs::lock(&lock, Lock::TryExclusive) {
+            Err(Errno::EAGAIN) => {
+                let text =
+                    format!("cannot remove container \"/{}\": somebody starts it", config.name);
+                return Err(Error::new(Kind::State, text));
+            }
+            result => result.during(|| format!("locking container {}", config.name))?,
+        }
+        self.take_away(&config.id, &config.name)?;
+        self.tell("destroy", config, &[]);
+        Ok(())
+    }
+
+    /// Takes everything of a container away that there is. It is nobody's any more.
+    pub(crate) fn take_away(&self, id: &str, name: &str) -> Result<()> {
+        if let Ok(runtime_id) = ContainerId::parse(id) {
+            runtime::verbs::delete(&self.place.host, &runtime_id, true, &mut Vec::new())?;
+        }
+        if let Some(config) =
+            self.open_dir(id).ok().and_then(|dir| files::read::<Config>(&dir, CONFIG).ok()?)
+            && config.owns_rootfs
+        {
+            let _ = std::fs::remove_dir_all(&config.rootfs);
+        }
+        match self.remove_directory(id) {
+            Err(error) if error.kind() == Kind::NotFound => {}
+            result => result?,
+        }
+        if !name.is_empty() {
+            names::release(&self.dir, name, id)?;
+        }
+        files::remove(&self.dir, &format!("{PENDING}/{id}"))
+    }
+
+    fn remove_directory(&self, id: &str) -> Result<()> {
+        if self.place.uid == 0 || self.place.host.rootless && sys::ids::euid() == 0 {
+            return Ok(self.store.remove_container(id)?);
+        }
+        // What was written with other ids is only theirs to remove who have these ids.
+        launch::in_namespace(&self.place, |engine| Ok(engine.store.remove_container(id)?))
+    }
+
+    /// Takes away what killed commands and supervisors left.
+    fn sweep(&self) {
+        for id in files::list(&self.dir, PENDING).into_iter().flatten() {
+            let _ = self.sweep_one(&id);
+        }
+    }
+
+    fn sweep_one(&self, id: &str) -> Result<()> {
+        let path = format!("{PENDING}/{id}");
+        let file = match fs::open_at(&self.dir, &path, fs::O_RDWR, 0) {
+            Err(Errno::ENOENT) => return Ok(()),
+            result => result.during(|| format!("opening {path}"))?,
+        };
+        if !is_id(id) || fs::lock(&file, Lock::TryExclusive).is_err() {
+            return Ok(());
+        }
+        match self.load(id) {
+            Ok(Some(container)) => {
+                let is_kept = container.state.status == status::CREATED && !container.config.by_run;
+                if container.supervised || container.is_running() || is_kept {
+                    return Ok(());
+                }
+                if !container.config.auto_remove {
+                    // It was made whole; only the last step is missing.
+                    return files::remove(&self.dir, &path);
+                }
+                let lock = files::open_lock(&container.dir, LOCK)?;
+                if fs::lock(&lock, Lock::TryExclusive).is_err() {
+                    return Ok(());
+                }
+                self.take_away(id, &container.config.name)
+            }
+            Ok(None) => self.take_away(id, ""),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Records that something happened to a container.
+    pub fn tell(&self, action: &str, config: &Config, more: &[(&str, &str)]) {
+        let mut attributes: Vec<(&str, &str)> =
+            config.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        attributes.extend([("image", config.image.as_str()), ("name", config.name.as_str())]);
+        attributes.extend(more);
+        events::append(&self.dir, "container", action, &config.id, &attributes);
+    }
+}
+
+/// A container that was just made, which nobody sweeps as long as this is there.
+#[derive(Debug)]
+pub struct Made {
+    /// Its identifier.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    _container: store::Container,
+    _pending: Fd,
+}
+
+impl Container {
+    /// As docker's status has it.
+    pub fn status(&self) -> &str {
+        &self.state.status
+    }
+
+    /// Its program runs, or is paused.
+    pub fn is_running(&self) -> bool {
+        matches!(self.status(), status::RUNNING | status::PAUSED)
+    }
+
+    /// Where its files are.
+    pub fn dir(&self) -> &Fd {
+        &self.dir
+    }
+
+    /// What a supervisor wrote before it was killed may not be true any more.
+    fn correct(&mut self) {
+        let state = &mut self.state;
+        let lives = state.status == status::RUNNING && self.supervised
+            || matches!(state.status.as_str(), status::RUNNING | status::RESTARTING)
+                && is_alive(state);
+        match state.status.as_str() {
+            status::RUNNING | status::RESTARTING if !self.supervised && !lives => {
+                state.status = status::EXITED.into();
+                state.exit_code = LOST_EXIT_CODE;
+                state.pid = 0;
+                if state.error.is_empty() {
+                    state.error = "its supervisor was ended before the container".into();
+                }
+            }
+            status::RUNNING if fs::exists(&self.dir, PAUSED) => {
+                state.status = status::PAUSED.into()
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Nobody knows how it ended: docker says the same of what it finds dead.
+const LOST_EXIT_CODE: i32 = 255;
+
+/// Whether the process of a record is the one that it was.
+pub(crate) fn is_alive(state: &State) -> bool {
+    state.pid > 0
+        && state.boot == boot()
+        && runtime::procfs::process_stat(state.pid)
+            .is_some_and(|stat| stat.start_ticks == state.pid_start && !stat.is_dead())
+}
+
+/// Names this boot of the machine.
+pub(crate) fn boot() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.trim().into()
+}
+
+fn open_path(path: &Path) -> Result<Fd> {
+    fs::open_at(CWD, path.as_os_str().as_bytes(), O_RDONLY | O_DIRECTORY, 0)
+        .during(|| format!("opening {}", path.display()))
+}
+
+/// Whether a supervisor holds the lock of a container.
+pub(crate) fn is_locked(dir: &Fd) -> Result<bool> {
+    let file = match fs::open_at(dir, LOCK, O_RDONLY, 0) {
+        Err(Errno::ENOENT) => return Ok(false),
+        result => result.during(|| "opening a container's lock")?,
+    };
+    match fs::lock(&file, Lock::TryShared) {
+        Ok(()) => Ok(false),
+        Err(Errno::EAGAIN) => Ok(true),
+        Err(errno) => Err(Error::os("trying a container's lock", errno)),
+    }
+}
+
+pub(crate) fn now() -> String {
+    runtime::state::format_time(sys::time::now())
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == ID_DIGITS && text.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+pub(crate) fn random_id() -> Result<String> {
+    let mut bytes = [0u8; ID_DIGITS / 2];
+    sys::time::random(&mut bytes).during(|| "making an identifier")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn missing(text: &str) -> Error {
+    Error::new(Kind::NotFound, format!("No such container: {text}"))
+        .with_hint("`tare ps -a` shows all")
+}
+
+/// Where the root directory of a container is made.
+pub(crate) fn merged(dir: &Path) -> PathBuf {
+    dir.join("merged")
+}

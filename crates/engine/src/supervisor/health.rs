@@ -1,0 +1,290 @@
+//! Health checks: a command that is run in the container now and then.
+
+use crate::error::{During, Error, Kind, Result};
+use crate::launch::Prepared;
+use crate::place::{self, Container, Engine};
+use crate::record::{Config, Health, Probe};
+use oci::image::Healthcheck;
+use runtime::config::ContainerId;
+use runtime::{ExecOptions, Executed, Host};
+use sys::time::monotonic_ms;
+use sys::wait::{self, Exit, POLLIN, PollFd};
+use sys::{Fd, fs, process};
+
+const SIGKILL: i32 = 9;
+/// As docker: the last results, and so much of what they said.
+const RESULTS: usize = 5;
+const OUTPUT_BYTES: usize = 4096;
+const NS_IN_MS: i64 = 1_000_000;
+
+const STARTING: &str = "starting";
+const HEALTHY: &str = "healthy";
+const UNHEALTHY: &str = "unhealthy";
+
+/// The check of one container.
+pub(super) struct Checks {
+    command: Vec<String>,
+    interval_ms: u64,
+    timeout_ms: u64,
+    start_period_ms: u64,
+    start_interval_ms: u64,
+    retries: u32,
+    begun_ms: u64,
+    next_ms: u64,
+    running: Option<Running>,
+}
+
+struct Running {
+    /// The process that entered the container, and waits for the command.
+    helper: i32,
+    /// It tells the command's id, then what the command says.
+    pipe: Option<Fd>,
+    output: Vec<u8>,
+    deadline_ms: u64,
+    start: String,
+    is_late: bool,
+}
+
+/// The command as words; none for none.
+fn command(check: &Healthcheck) -> Vec<String> {
+    match check.test.split_first() {
+        Some((kind, words)) if kind == "CMD" => words.to_vec(),
+        Some((kind, words)) if kind == "CMD-SHELL" => {
+            vec!["/bin/sh".into(), "-c".into(), words.join(" ")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+impl Checks {
+    pub(super) fn new(config: &Config) -> Option<Self> {
+        let check = config.healthcheck.as_ref()?;
+        let command = command(check);
+        let ms = |ns: i64, default: u64| match ns {
+            0 => default,
+            ns => u64::try_from(ns / NS_IN_MS).unwrap_or(default).max(1),
+        };
+        (!command.is_empty()).then(|| Self {
+            command,
+            interval_ms: ms(check.interval, 30_000),
+            timeout_ms: ms(check.timeout, 30_000),
+            start_period_ms: ms(check.start_period, 0),
+            start_interval_ms: ms(check.start_interval, 5_000),
+            retries: u32::try_from(check.retries).unwrap_or(0),
+            begun_ms: 0,
+            next_ms: 0,
+            running: None,
+        })
+    }
+
+    /// The container has started.
+    pub(super) fn begin(&mut self) -> Health {
+        self.begun_ms = monotonic_ms();
+        self.next_ms = self.begun_ms + self.pause_ms(self.begun_ms, true);
+        Health { status: STARTING.into(), ..Health::default() }
+    }
+
+    fn pause_ms(&self, now: u64, is_starting: bool) -> u64 {
+        let in_period = now < self.begun_ms + self.start_period_ms;
+        if in_period && is_starting {
+            self.start_interval_ms.min(self.interval_ms)
+        } else {
+            self.interval_ms
+        }
+    }
+
+    pub(super) fn poll(&self) -> PollFd {
+        let pipe = self.running.as_ref().and_then(|running| running.pipe.as_ref());
+        pipe.map_or_else(PollFd::none, |pipe| PollFd::new(pipe, POLLIN))
+    }
+
+    pub(super) fn next_ms(&self) -> Option<u64> {
+        match &self.running {
+            Some(running) if running.is_late => None,
+            Some(running) => Some(running.deadline_ms),
+            None => Some(self.next_ms),
+        }
+    }
+
+    /// Takes what the command says.
+    pub(super) fn read(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        let Some(pipe) = &running.pipe else { return };
+        let mut buffer = [0u8; OUTPUT_BYTES];
+        match fs::read(pipe, &mut buffer) {
+            Ok(count) if count > 0 => {
+                let room = (4 + OUTPUT_BYTES).saturating_sub(running.output.len());
+                running.output.extend_from_slice(&buffer[..count.min(room)]);
+            }
+            _ => running.pipe = None,
+        }
+    }
+
+    /// Starts a check that is due, and ends one that takes too long. Says what changed.
+    pub(super) fn follow_clock(
+        &mut self,
+        prepared: &Prepared,
+        health: &mut Health,
+    ) -> Option<String> {
+        let now = monotonic_ms();
+        if let Some(running) = &mut self.running {
+            if !running.is_late && running.deadline_ms <= now {
+                running.is_late = true;
+                kill(running);
+            }
+            return None;
+        }
+        if self.next_ms > now {
+            return None;
+        }
+        match start(&prepared.host, &prepared.id, &self.command) {
+            Ok((helper, pipe)) => {
+                self.running = Some(Running {
+                    helper,
+                    pipe: Some(pipe),
+                    output: Vec::new(),
+                    deadline_ms: now + self.timeout_ms,
+                    start: place::now(),
+                    is_late: false,
+                });
+                None
+            }
+            Err(error) => {
+                self.next_ms = now + self.interval_ms;
+                let time = place::now();
+                let probe = Probe {
+                    start: time.clone(),
+                    end: time,
+                    exit_code: -1,
+                    output: error.to_string(),
+                };
+                self.judge(probe, now, health)
+            }
+        }
+    }
+
+    /// A child has ended. Nothing: it was none of this. Otherwise says what changed, if anything did.
+    #[allow(
+        clippy::option_option,
+        reason = "whether it was a check, and whether it changed anything"
+    )]
+    pub(super) fn ended(
+        &mut self,
+        pid: i32,
+        exit: Exit,
+        health: &mut Health,
+    ) -> Option<Option<String>> {
+        if self.running.as_ref()?.helper != pid {
+            return None;
+        }
+        while self.running.as_ref().is_some_and(|running| running.pipe.is_some()) {
+            self.read();
+        }
+        let running = self.running.take()?;
+        let said = running.output.get(4..).unwrap_or_default();
+        let mut probe = Probe {
+            start: running.start,
+            end: place::now(),
+            exit_code: exit.shell_code(),
+            output: String::from_utf8_lossy(said).into_owned(),
+        };
+        if running.is_late {
+            probe.exit_code = -1;
+            probe.output =
+                format!("Health check exceeded timeout ({} ms): {}", self.timeout_ms, probe.output);
+        }
+        let now = monotonic_ms();
+        let change = self.judge(probe, now, health);
+        self.next_ms = now + self.pause_ms(now, health.status == STARTING);
+        Some(change)
+    }
+
+    fn judge(&self, probe: Probe, now: u64, health: &mut Health) -> Option<String> {
+        let (is_good, old) = (probe.exit_code == 0, health.status.clone());
+        health.log.push(probe);
+        let extra = health.log.len().saturating_sub(RESULTS);
+        health.log.drain(..extra);
+        if is_good {
+            health.failing_streak = 0;
+            health.status = HEALTHY.into();
+        } else if old != STARTING || now >= self.begun_ms + self.start_period_ms {
+            health.failing_streak += 1;
+            let retries = if self.retries == 0 { 3 } else { self.retries };
+            if health.failing_streak >= retries {
+                health.status = UNHEALTHY.into();
+            }
+        }
+        (health.status != old).then(|| health.status.clone())
+    }
+
+    /// The container has ended: its processes are gone, and the helper in a moment.
+    pub(super) fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            let _ = process::kill(running.helper, SIGKILL);
+        }
+    }
+}
+
+fn kill(running: &Running) {
+    let id = running.output.get(..4).and_then(|id| id.try_into().ok()).map(i32::from_be_bytes);
+    // The helper ends with the command; one that has not told its id yet has none.
+    let _ = process::kill(id.filter(|id| *id > 0).unwrap_or(running.helper), SIGKILL);
+}
+
+/// Starts a command in the container by a helper.
+fn start(host: &Host, id: &ContainerId, command: &[String]) -> Result<(i32, Fd)> {
+    const WHAT: &str = "starting the health check";
+    let (ours, theirs) = fs::pipe().during(|| WHAT)?;
+    let Some(child) = process::fork_plain().during(|| WHAT)? else {
+        process::exit(enter(host, id, command, &theirs));
+    };
+    Ok((child.pid, ours))
+}
+
+/// In the helper: runs the command, and returns its code.
+fn enter(host: &Host, id: &ContainerId, command: &[String], pipe: &Fd) -> i32 {
+    sys::signal::reset_all();
+    let _ = sys::signal::set_mask(sys::signal::SignalSet(0));
+    let run = || -> Result<i32> {
+        let (_, record, _) = runtime::verbs::look_up(host, id)?;
+        let mut process = record.process;
+        process.args = command.to_vec();
+        process.terminal = false;
+        for standard in [1, 2] {
+            fs::duplicate_to(pipe, standard).during(|| "connecting the health check")?;
+        }
+        let options = ExecOptions { process, detach: true, ..ExecOptions::default() };
+        let Executed::Running(pid) = runtime::exec(host, id, options, &mut Vec::new())? else {
+            return Ok(1);
+        };
+        let _ = fs::write_all(pipe, &pid.to_be_bytes());
+        let ended = wait::child(pid, true).during(|| "waiting for the health check")?;
+        Ok(ended.map_or(1, |(_, exit)| exit.shell_code()))
+    };
+    run().unwrap_or_else(|error| {
+        let mut text = 0i32.to_be_bytes().to_vec();
+        text.extend(error.to_string().as_bytes());
+        let _ = fs::write_all(pipe, &text);
+        if error.kind() == Kind::ProgramNotFound { 127 } else { 126 }
+    })
+}
+
+/// `healthcheck run`: the container's check, once, now. Returns its exit code and what it said.
+pub fn run_once(engine: &Engine, container: &Container) -> Result<(i32, String)> {
+    let none = || {
+        let text = format!("container {} has no defined healthcheck", container.config.name);
+        Error::invalid(text)
+    };
+    let check = container.config.healthcheck.as_ref().ok_or_else(none)?;
+    let words = command(check);
+    if words.is_empty() {
+        return Err(none());
+    }
+    let id = ContainerId::parse(&container.config.id)?;
+    let (helper, pipe) = start(&engine.place.host, &id, &words)?;
+    let said =
+        fs::read_to_end(&pipe, OUTPUT_BYTES * 16).during(|| "listening to the health check")?;
+    let ended = wait::child(helper, true).during(|| "waiting for the health check")?;
+    let code = ended.map_or(1, |(_, exit)| exit.shell_code());
+    Ok((code, String::from_utf8_lossy(said.get(4..).unwrap_or_default()).into_owned()))
+}

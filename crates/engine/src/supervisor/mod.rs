@@ -1,0 +1,132 @@
+//! One small process for each container that runs: it owns its streams, its log, its exit code, its restarts, its
+//! health checks, and talks to whoever wants to attach.
+//!
+//! It is forked off the command that starts the container, has a mount namespace of its own (and, without the rights
+//! of root, a user namespace), and holds the container's lock as long as it lives. It reports the start to the command
+//! over a socket that is an attached client's from then on.
+
+mod clients;
+mod health;
+mod restart;
+mod run;
+mod streams;
+
+pub use health::run_once as run_health_check;
+pub use restart::parse as parse_restart;
+
+use crate::error::{During, Error, Kind, Result};
+use crate::launch::enter;
+use crate::place::{Engine, LOCK, Place};
+use crate::wire::{self, kind};
+use run::Supervisor;
+use sys::fs::{self, Lock};
+use sys::{Errno, Fd, process, signal, socket};
+
+/// Streams that a client wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attach {
+    /// What it is given goes to the container.
+    pub stdin: bool,
+    /// It gets the container's output.
+    pub stdout: bool,
+    /// It gets the container's messages.
+    pub stderr: bool,
+}
+
+impl Attach {
+    pub(crate) fn bits(self) -> u8 {
+        u8::from(self.stdin) * wire::WANTS_STDIN
+            + u8::from(self.stdout) * wire::WANTS_STDOUT
+            + u8::from(self.stderr) * wire::WANTS_STDERR
+    }
+}
+
+/// A connection to a container's supervisor.
+#[derive(Debug)]
+pub struct Session {
+    pub(crate) socket: Fd,
+    pub(crate) reader: wire::Reader,
+    /// The container's first process, if this has started it.
+    pub pid: i32,
+}
+
+/// Starts a container, and attaches to it before its program runs.
+pub fn start(place: &Place, id: &str, attach: Attach) -> Result<Session> {
+    const WHAT: &str = "starting the container's supervisor";
+    let (ours, theirs) = socket::pair(socket::Kind::Stream).during(|| WHAT)?;
+    let Some(_child) = process::fork_plain().during(|| WHAT)? else {
+        // The copy of the command's memory is let go of with the process: nothing is dropped twice.
+        let code = become_supervisor(place, id, attach, &theirs);
+        process::exit(code);
+    };
+    drop(theirs);
+    let mut session = Session { socket: ours, reader: wire::Reader::default(), pid: 0 };
+    match wire::receive(&session.socket, &mut session.reader)? {
+        Some(frame) if frame.kind == kind::STARTED => {
+            session.pid = frame.number().unwrap_or(0);
+            Ok(session)
+        }
+        Some(frame) if frame.kind == kind::FAILED => Err(Error::decode(&frame.payload)),
+        _ => Err(Error::new(Kind::Os, "the container's supervisor was ended while it started it")),
+    }
+}
+
+/// The number that the socket to the starter has in the supervisor.
+const SOCKET_FD: i32 = 3;
+
+fn become_supervisor(place: &Place, id: &str, attach: Attach, socket: &Fd) -> i32 {
+    let Ok(socket) = leave_caller(socket) else { return 1 };
+    let mut client = Some(socket);
+    match supervise(place, id, attach, &mut client) {
+        Ok(()) => 0,
+        Err(error) => {
+            if let Some(socket) = client {
+                let _ = wire::send(&socket, kind::FAILED, &error.encode());
+            }
+            1
+        }
+    }
+}
+
+/// Lets go of everything that was the command's: its session, its streams, its descriptors, its directory.
+fn leave_caller(socket: &Fd) -> sys::Result<Fd> {
+    process::new_session()?;
+    signal::reset_all();
+    for standard in 0..SOCKET_FD {
+        let null = fs::open_at(sys::CWD, "/dev/null", fs::O_RDWR, 0)?;
+        if null.raw() != standard {
+            fs::duplicate_to(&null, standard)?;
+        }
+    }
+    // Above whatever is about to be closed, then back to its place.
+    let kept = fs::duplicate(socket, 1000)?;
+    fs::close_range(SOCKET_FD as u32, 999)?;
+    fs::close_range(kept.raw() as u32 + 1, u32::MAX)?;
+    let socket = fs::duplicate(&kept, SOCKET_FD)?;
+    drop(kept);
+    fs::chdir("/")?;
+    fs::umask(0o022);
+    let _ = process::set_name("tare-supervise");
+    Ok(socket)
+}
+
+fn supervise(place: &Place, id: &str, attach: Attach, client: &mut Option<Fd>) -> Result<()> {
+    let users = enter::enter(place)?;
+    // What is stacked has to be of the mount namespace that it is stacked in.
+    let engine = Engine::open_plain(place.clone())?;
+    let dir = engine.open_dir(id)?;
+    let lock = crate::files::open_lock(&dir, LOCK)?;
+    match fs::lock(&lock, Lock::TryExclusive) {
+        Err(Errno::EAGAIN) => {
+            return Err(Error::new(Kind::State, format!("container {id}: it is running already")));
+        }
+        result => result.during(|| "locking the container")?,
+    }
+    let container = engine.load_locked(id)?;
+    let container =
+        container.ok_or_else(|| Error::new(Kind::NotFound, format!("No such container: {id}")))?;
+    let mut supervisor = Supervisor::new(&engine, container, users, lock)?;
+    supervisor.begin(client, attach)?;
+    supervisor.run();
+    Ok(())
+}

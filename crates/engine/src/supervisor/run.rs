@@ -1,0 +1,409 @@
+//! The supervisor's loop.
+
+use super::Attach;
+use super::clients::Clients;
+use super::health::Checks;
+use super::restart::{self, BackOff};
+use super::streams::Streams;
+use crate::error::{During, Error, Kind, Result};
+use crate::files;
+use crate::launch::{Prepared, Users};
+use crate::log::Writer;
+use crate::place::{self, Container, Engine, PAUSED, SOCKET, STATE};
+use crate::record::{Config, State, status};
+use crate::wire::{self, Frame, kind};
+use runtime::state::Record;
+use sys::signal::{self, SignalSet};
+use sys::time::monotonic_ms;
+use sys::wait::{self, Exit, PollFd};
+use sys::{Fd, fs, socket};
+
+const SIGHUP: i32 = 1;
+const SIGINT: i32 = 2;
+const SIGKILL: i32 = 9;
+const SIGPIPE: i32 = 13;
+const SIGTERM: i32 = 15;
+const SIGCHLD: i32 = 17;
+/// docker's time between the stop signal and the end.
+pub(crate) const STOP_TIMEOUT_MS: u64 = 10_000;
+/// Who has not taken the last output by then gets no more.
+const FAREWELL_MS: u64 = 5_000;
+const LISTEN_BACKLOG: u32 = 128;
+/// A process that was killed and does not end waits for a device.
+const KILL_AGAIN_MS: u64 = 2_000;
+
+pub(super) struct Supervisor<'e> {
+    engine: &'e Engine,
+    config: Config,
+    state: State,
+    dir: Fd,
+    lock: Fd,
+    signals: Fd,
+    prepared: Option<Prepared>,
+    streams: Streams,
+    clients: Clients,
+    log: Writer,
+    record: Option<Record>,
+    started_ms: u64,
+    /// When SIGKILL follows.
+    kill_at: Option<u64>,
+    start_at: Option<u64>,
+    back_off: BackOff,
+    checks: Option<Checks>,
+}
+
+impl<'e> Supervisor<'e> {
+    pub(super) fn new(
+        engine: &'e Engine,
+        container: Container,
+        users: Users,
+        lock: Fd,
+    ) -> Result<Self> {
+        let Container { config, state, dir, .. } = container;
+        let lives = matches!(state.status.as_str(), status::RUNNING | status::PAUSED);
+        if lives {
+            let text = format!("container {}: it runs without a supervisor", config.name);
+            return Err(Error::new(Kind::State, text).with_hint("stop or kill it first"));
+        }
+        let set = SignalSet::of(&[SIGCHLD, SIGTERM, SIGINT, SIGHUP]);
+        signal::block(set).during(|| "holding signals back")?;
+        let signals = signal::signal_fd(set).during(|| "holding signals back")?;
+        signal::ignore(SIGPIPE).during(|| "ignoring a signal")?;
+        let log = Writer::open(&dir, &config)?;
+        files::remove(&dir, PAUSED)?;
+        let clients = Clients::new(listen(&dir)?);
+        let prepared = Some(Prepared::new(engine, &config, users)?);
+        Ok(Self {
+            engine,
+            state,
+            dir,
+            lock,
+            signals,
+            prepared,
+            streams: Streams::default(),
+            clients,
+            log,
+            record: None,
+            started_ms: 0,
+            kill_at: None,
+            start_at: None,
+            back_off: BackOff::default(),
+            checks: Checks::new(&config),
+            config,
+        })
+    }
+
+    /// The first start, whose failure is the starter's to tell.
+    pub(super) fn begin(&mut self, client: &mut Option<Fd>, attach: Attach) -> Result<()> {
+        self.state.stopped = false;
+        self.state.restarts = 0;
+        self.state.health = None;
+        if let Err(error) = self.start() {
+            self.state.error = error.to_string();
+            self.state.exit_code = match error.kind() {
+                Kind::ProgramNotFound => 127,
+                Kind::ProgramNotExecutable => 126,
+                _ => 128,
+            };
+            let _ = files::remove(&self.dir, SOCKET);
+            self.save();
+            return Err(error);
+        }
+        if let Some(socket) = client.take() {
+            wire::send(&socket, kind::STARTED, &self.state.pid.to_be_bytes())?;
+            self.clients.add(socket, attach.bits());
+        }
+        Ok(())
+    }
+
+    fn start(&mut self) -> Result<()> {
+        let Some(prepared) = &self.prepared else { return Ok(()) };
+        let (streams, terminal) = Streams::make(&self.config)?;
+        let (ours, theirs) =
+            terminal.map_or((None, None), |(ours, theirs)| (Some(ours), Some(theirs)));
+        let started = prepared.start(self.engine, &self.config, theirs);
+        Streams::release()?;
+        let started = started?;
+        self.streams = streams;
+        if let Some(socket) = &ours {
+            self.streams.receive(socket)?;
+        }
+        for warning in &started.warnings {
+            self.log.write(true, format!("tare: {warning}\n").as_bytes());
+        }
+        let record = started.record;
+        self.state.status = status::RUNNING.into();
+        (self.state.pid, self.state.pid_start) = (record.pid, record.pid_start);
+        self.state.boot = place::boot();
+        self.state.started = place::now();
+        self.state.finished.clear();
+        self.state.exit_code = 0;
+        self.state.oom_killed = false;
+        self.state.error.clear();
+        self.state.supervisor = sys::process::id();
+        self.started_ms = monotonic_ms();
+        self.record = Some(record);
+        if let Some(checks) = &mut self.checks {
+            self.state.health = Some(checks.begin());
+        }
+        self.save();
+        self.engine.tell("start", &self.config, &[]);
+        Ok(())
+    }
+
+    fn save(&self) {
+        // Nobody is served by an end for want of a record: the lock still says that it runs.
+        let _ = files::write(&self.dir, STATE, &self.state, false);
+    }
+
+    /// Until the container has ended for good.
+    pub(super) fn run(&mut self) {
+        while self.record.is_some() || self.start_at.is_some() {
+            self.turn();
+            self.follow_clock();
+        }
+        self.leave();
+    }
+
+    fn turn(&mut self) {
+        let streams = self.streams.poll(self.clients.keep_up());
+        let mut fds = vec![PollFd::new(&self.signals, wait::POLLIN)];
+        fds.extend(streams);
+        fds.push(self.checks.as_ref().map_or_else(PollFd::none, Checks::poll));
+        let first = fds.len();
+        self.clients.poll(self.streams.takes_input(), &mut fds);
+        if wait::poll(&mut fds, self.pause_ms()).is_err() {
+            return;
+        }
+        let ready = [fds[1].ready(), fds[2].ready(), fds[3].ready()];
+        let (log, clients) = (&mut self.log, &mut self.clients);
+        self.streams.serve(ready, &mut |is_error, bytes| {
+            log.write(is_error, bytes);
+            clients.output(is_error, bytes);
+        });
+        if fds[4].ready() != 0
+            && let Some(checks) = &mut self.checks
+        {
+            checks.read();
+        }
+        let mut frames = Vec::new();
+        self.clients.serve(&fds[first..], &mut |frame, wants| {
+            let wants = if frame.kind == kind::ATTACH {
+                frame.payload.first().copied().unwrap_or(0)
+            } else {
+                wants
+            };
+            frames.push(frame.clone());
+            wants
+        });
+        frames.iter().for_each(|frame| self.hear(frame));
+        if fds[0].ready() != 0 {
+            self.take_signals();
+        }
+    }
+
+    fn pause_ms(&self) -> Option<u64> {
+        let now = monotonic_ms();
+        let checks = self.checks.as_ref().filter(|_| self.record.is_some());
+        let next = [self.kill_at, self.start_at, checks.and_then(Checks::next_ms)];
+        next.into_iter().flatten().min().map(|at| at.saturating_sub(now))
+    }
+
+    fn follow_clock(&mut self) {
+        let now = monotonic_ms();
+        if self.kill_at.is_some_and(|at| at <= now) {
+            self.kill_at = self.record.as_ref().map(|_| now + KILL_AGAIN_MS);
+            self.signal(SIGKILL);
+        }
+        if self.start_at.is_some_and(|at| at <= now) {
+            self.start_at = None;
+            self.state.restarts += 1;
+            if let Err(error) = self.start() {
+                self.state.error = error.to_string();
+                self.decide(126);
+            }
+        }
+        let is_paused = fs::exists(&self.dir, PAUSED);
+        if self.record.is_some()
+            && !is_paused
+            && let Some((checks, prepared)) = self.checks.as_mut().zip(self.prepared.as_ref())
+            && let Some(health) = &mut self.state.health
+            && let Some(change) = checks.follow_clock(prepared, health)
+        {
+            self.save();
+            self.engine.tell(&format!("health_status: {change}"), &self.config, &[]);
+        }
+    }
+
+    fn take_signals(&mut self) {
+        while let Ok(received) = signal::read_signal(&self.signals) {
+            if received.signal != SIGCHLD {
+                // The machine goes down, or somebody means the container by its supervisor.
+                self.stop(0, STOP_TIMEOUT_MS as i32);
+            }
+        }
+        while let Ok(Some((pid, exit))) = wait::child(-1, false) {
+            if self.record.as_ref().is_some_and(|record| record.pid == pid) {
+                self.ended(exit);
+            } else if let Some(checks) = &mut self.checks
+                && let Some(health) = &mut self.state.health
+                && let Some(change) = checks.ended(pid, exit, health)
+            {
+                self.save();
+                if let Some(change) = change {
+                    self.engine.tell(&format!("health_status: {change}"), &self.config, &[]);
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, frame: &Frame) {
+        match frame.kind {
+            kind::STDIN => self.streams.input(&frame.payload),
+            kind::STDIN_END if self.config.stdin_once => self.streams.end_input(),
+            kind::RESIZE => {
+                if let [a, b, c, d] = frame.payload[..] {
+                    self.streams.resize(u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+                }
+            }
+            kind::SIGNAL => {
+                let signal = frame.number().unwrap_or(SIGKILL);
+                if signal == SIGKILL || signal == self.stop_signal() {
+                    self.state.stopped = true;
+                    self.save();
+                }
+                self.signal(signal);
+                self.engine.tell("kill", &self.config, &[("signal", &signal.to_string())]);
+            }
+            kind::STOP => {
+                let time = frame.payload.get(4..8).and_then(|it| it.try_into().ok());
+                self.state.stopped = true;
+                self.save();
+                self.stop(frame.number().unwrap_or(0), time.map_or(-1, i32::from_be_bytes));
+            }
+            _ => {}
+        }
+    }
+
+    fn stop_signal(&self) -> i32 {
+        signal::parse(&self.config.stop_signal).unwrap_or(SIGTERM)
+    }
+
+    /// Signal 0 is the container's own.
+    fn stop(&mut self, signal: i32, timeout_ms: i32) {
+        if self.record.is_none() {
+            self.start_at = None;
+            self.state.status = status::EXITED.into();
+            return;
+        }
+        let signal = if signal == 0 { self.stop_signal() } else { signal };
+        if fs::exists(&self.dir, PAUSED)
+            && let Some(prepared) = &self.prepared
+            && runtime::verbs::resume(&prepared.host, &prepared.id).is_ok()
+        {
+            let _ = files::remove(&self.dir, PAUSED);
+        }
+        self.signal(signal);
+        if let Ok(timeout_ms) = u64::try_from(timeout_ms) {
+            let at = monotonic_ms() + timeout_ms;
+            self.kill_at = Some(self.kill_at.map_or(at, |known| known.min(at)));
+        }
+        self.engine.tell("kill", &self.config, &[("signal", &signal.to_string())]);
+    }
+
+    /// A container that has just ended needs none any more.
+    fn signal(&self, signal: i32) {
+        if let Some(prepared) = self.prepared.as_ref().filter(|_| self.record.is_some()) {
+            let _ = runtime::verbs::kill(&prepared.host, &prepared.id, signal, false);
+        }
+    }
+
+    /// The container's first process has ended, and so have all others of its pid namespace.
+    fn ended(&mut self, exit: Exit) {
+        let (log, clients) = (&mut self.log, &mut self.clients);
+        self.streams.drain(&mut |is_error, bytes| {
+            log.write(is_error, bytes);
+            clients.output(is_error, bytes);
+        });
+        self.streams = Streams::default();
+        self.log.finish();
+        self.state.log_lost += std::mem::take(&mut self.log.lost);
+        let plan = self.record.take().and_then(|record| record.cgroup);
+        self.state.oom_killed =
+            plan.is_some_and(|plan| plan.oom_kill_count().is_ok_and(|count| count > 0));
+        if self.state.oom_killed {
+            self.engine.tell("oom", &self.config, &[]);
+        }
+        if let Some(prepared) = &self.prepared {
+            let deleted =
+                runtime::verbs::delete(&prepared.host, &prepared.id, true, &mut Vec::new());
+            if let Err(error) = deleted {
+                self.state.error = error.to_string();
+            }
+        }
+        let _ = files::remove(&self.dir, PAUSED);
+        if let Some(checks) = &mut self.checks {
+            checks.stop();
+        }
+        self.kill_at = None;
+        self.decide(exit.shell_code());
+    }
+
+    /// What follows an end with this code.
+    fn decide(&mut self, code: i32) {
+        let state = &mut self.state;
+        (state.exit_code, state.pid, state.pid_start) = (code, 0, 0);
+        state.finished = place::now();
+        let is_due = restart::is_due(&self.config.restart, code, state.restarts, state.stopped);
+        state.status = if is_due { status::RESTARTING } else { status::EXITED }.into();
+        let run_ms = monotonic_ms().saturating_sub(self.started_ms);
+        let duration = (run_ms / 1000).to_string();
+        self.engine.tell(
+            "die",
+            &self.config,
+            &[("execDuration", &duration), ("exitCode", &code.to_string())],
+        );
+        if is_due {
+            self.start_at = Some(monotonic_ms() + self.back_off.next(run_ms));
+            self.save();
+            self.tell_exit(true);
+        }
+    }
+
+    fn tell_exit(&mut self, again: bool) {
+        let mut payload = self.state.exit_code.to_be_bytes().to_vec();
+        payload.push(u8::from(again));
+        self.clients.tell(kind::EXIT, &payload);
+    }
+
+    /// Lets go of everything in an order in which the next command finds what it expects: the word that the container
+    /// has ended comes last.
+    fn leave(&mut self) {
+        self.clients.close();
+        let _ = files::remove(&self.dir, SOCKET);
+        self.prepared = None;
+        if self.config.auto_remove {
+            match self.engine.take_away(&self.config.id, &self.config.name) {
+                Ok(()) => self.engine.tell("destroy", &self.config, &[]),
+                Err(error) => self.state.error = error.to_string(),
+            }
+        }
+        self.save();
+        if self.state.stopped {
+            self.engine.tell("stop", &self.config, &[]);
+        }
+        let _ = fs::lock(&self.lock, fs::Lock::Release);
+        self.tell_exit(false);
+        self.clients.finish(monotonic_ms() + FAREWELL_MS);
+    }
+}
+
+/// Where clients connect. The path of a socket is short, and that of a store may be long.
+fn listen(dir: &Fd) -> Result<Fd> {
+    const WHAT: &str = "listening for clients";
+    files::remove(dir, SOCKET)?;
+    let listener = socket::unix(socket::Kind::Stream).during(|| WHAT)?;
+    socket::bind(&listener, format!("/proc/self/fd/{}/{SOCKET}", dir.raw())).during(|| WHAT)?;
+    socket::listen(&listener, LISTEN_BACKLOG).during(|| WHAT)?;
+    Ok(listener)
+}
