@@ -2,7 +2,7 @@
 
 use super::layout::Version;
 use super::plan::Plan;
-use super::procs::wait_for_change;
+use super::procs::{processes_below, wait_for_change};
 use super::remove::shown;
 use super::tree::Dir;
 use crate::error::{Error, Kind, Result};
@@ -39,7 +39,7 @@ impl Plan {
         }
         let end = sys::time::monotonic_ms() + deadline_ms;
         let unified = self.unified().filter(|d| d.used).and_then(|d| Dir::open(d).ok());
-        // Linux before 5.14 has no such file; processes in no unified cgroup are found below.
+        // Linux before 5.14 has no such file, and this kills only what is in that hierarchy.
         let killed = unified.as_ref().is_some_and(|dir| dir.try_write("cgroup.kill", "1").is_ok());
         if !killed {
             self.forbid_forks();
@@ -47,7 +47,13 @@ impl Plan {
         let mut refused = None;
         let mut pause_ms = FIRST_PAUSE_MS;
         loop {
-            let pids = self.processes()?;
+            let mut pids = self.processes()?;
+            if let Some(dir) = unified.as_ref().filter(|_| self.version != Version::V2) {
+                // An init is there before the cgroups of v1 are made.
+                pids.append(&mut processes_below(dir)?);
+                oci::sort_by(&mut pids, i32::cmp);
+                pids.dedup();
+            }
             if pids.is_empty() {
                 return Ok(());
             }

@@ -243,7 +243,7 @@ fn ends_now(record: &Record) -> bool {
 /// A creator that died may have left an init that is in the cgroup and in no record.
 pub(crate) fn kill_remains(record: &Record) -> Result<()> {
     match &record.cgroup {
-        Some(plan) => plan.kill_all(SIGKILL, KILL_DEADLINE_MS),
+        Some(plan) => plan.kill_all(SIGKILL, DELETE_DEADLINE_MS),
         None => Ok(()),
     }
 }
@@ -310,7 +310,7 @@ pub(crate) fn remove(
     if let Some(plan) = &record.cgroup {
         if !record.has_own_pids() {
             // Nothing may outlive the container.
-            if let Err(error) = plan.kill_all(SIGKILL, KILL_DEADLINE_MS) {
+            if let Err(error) = plan.kill_all(SIGKILL, DELETE_DEADLINE_MS) {
                 failures.push(format!("{error}"));
             }
         }

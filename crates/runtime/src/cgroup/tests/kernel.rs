@@ -304,6 +304,29 @@ fn nobody_outruns_the_kill() {
     }
 }
 
+/// What a creator leaves that died between its init and the cgroups of v1.
+#[test]
+fn the_kill_waits_for_processes_of_the_unified_hierarchy_alone() {
+    let name = "the_kill_waits_for_processes_of_the_unified_hierarchy_alone";
+    let Some(mut guard) = plan(name, "{}", false) else { return };
+    let Some(unified) = guard.plan.unified().filter(|directory| directory.used) else {
+        return skip(name, "no unified hierarchy");
+    };
+    let procs = format!("{}/cgroup.procs", unified.full_path());
+    guard.create("{}");
+    let mut command = Command::new("sh");
+    command.args(["-c", "read go; for i in $(seq 40); do sleep 60 & done; wait"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    std::fs::write(&procs, child.id().to_string()).unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"go\n").unwrap();
+    guard.children.push(child);
+    let pids = || std::fs::read_to_string(&procs).unwrap().lines().count();
+    until("it has children", || pids() > 40);
+    assert!(guard.plan.processes().unwrap().is_empty());
+    guard.plan.kill_all(9, KILL_DEADLINE_MS).unwrap();
+    assert_eq!(pids(), 0);
+}
+
 #[test]
 fn other_signals_reach_everybody() {
     let Some(mut guard) = plan("other_signals_reach_everybody", "{}", false) else { return };
