@@ -362,6 +362,16 @@ fn run_program(folder: &Path, program: &Program) -> std::io::Result<Vec<(&'stati
     Ok(found)
 }
 
+/// crun's tests work in a directory named by their pid, which is the same in every namespace: what
+/// one leaves that was killed keeps the next one from starting.
+fn remove_places(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(".testsuite-run-") {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// Runs a program, or some of its cases, until it ends or says nothing for too long.
 fn run_once(folder: &Path, program: &Program, only: &[String]) -> std::io::Result<(bool, String)> {
     let path = std::env::temp_dir().join(format!("tare-suite-{}/output", std::process::id()));
@@ -377,6 +387,7 @@ fn run_once(folder: &Path, program: &Program, only: &[String]) -> std::io::Resul
         }
         _ => {}
     }
+    remove_places(folder);
     let terminal = matches!(program.only, Only::Pattern);
     let mut command = Command::new("unshare");
     command
@@ -486,6 +497,17 @@ mod tests {
         let source = "let a = Test::new(\n \"first one\",\n f); test_result!(x(\"no\")); \
                       TestGroup::new(\"group\"); ConditionalTest::new(\"second\", g)";
         assert_eq!(super::tests_in(source), ["first one", "second"]);
+    }
+
+    #[test]
+    fn what_a_killed_program_of_crun_left_is_removed() {
+        let folder = std::env::temp_dir().join(format!("tare-places-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join(".testsuite-run-2/root")).unwrap();
+        std::fs::create_dir(folder.join("tests")).unwrap();
+        super::remove_places(&folder);
+        let left = std::fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["tests"]);
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
