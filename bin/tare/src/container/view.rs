@@ -1,6 +1,6 @@
 //! What `inspect` shows of a container: docker's document.
 
-use engine::record::{Config, Mount, Resources, State, status};
+use engine::record::{Config, Device, Mount, Resources, State, Ulimit, status};
 use engine::{Container, Engine};
 use std::collections::BTreeMap;
 use template::{Field, Struct, Value};
@@ -107,7 +107,40 @@ fn map(map: &oci::Map) -> Value {
 }
 
 fn host_config(config: &Config) -> Value {
-    let (security, network, names) = (&config.security, &config.network, &config.namespaces);
+    let mut fields = files_and_streams(config);
+    fields.extend(surroundings(config));
+    fields.extend(limits(&config.resources));
+    fields.extend([
+        Field::new("Ulimits", Value::list(config.ulimits.iter().map(ulimit))),
+        Field::new("Devices", Value::list(config.devices.iter().map(device))),
+    ]);
+    Struct::value("*hostconfig", fields)
+}
+
+fn ulimit(limit: &Ulimit) -> Value {
+    Struct::value(
+        "ulimit",
+        vec![
+            Field::new("Name", limit.name.as_str()),
+            Field::new("Hard", limit.hard),
+            Field::new("Soft", limit.soft),
+        ],
+    )
+}
+
+fn device(device: &Device) -> Value {
+    Struct::value(
+        "device",
+        vec![
+            Field::new("PathOnHost", device.host.as_str()),
+            Field::new("PathInContainer", or(&device.container, &device.host)),
+            Field::new("CgroupPermissions", or(&device.permissions, "rwm")),
+        ],
+    )
+}
+
+fn files_and_streams(config: &Config) -> Vec<Field> {
+    let network = &config.network;
     let binds: Vec<String> = config
         .mounts
         .iter()
@@ -118,9 +151,7 @@ fn host_config(config: &Config) -> Value {
             format!("{source}:{}{access}", mount.target)
         })
         .collect();
-    let tmpfs = config.mounts.iter().filter(|mount| mount.kind == "tmpfs");
-    let tmpfs = Value::text_map(tmpfs.map(|it| (it.target.clone(), it.options.join(","))));
-    let mut fields = vec![
+    vec![
         Field::new("Binds", texts(&binds)),
         Field::new(
             "LogConfig",
@@ -145,6 +176,14 @@ fn host_config(config: &Config) -> Value {
             ),
         ),
         Field::new("AutoRemove", config.auto_remove),
+    ]
+}
+
+fn surroundings(config: &Config) -> Vec<Field> {
+    let (security, network, names) = (&config.security, &config.network, &config.namespaces);
+    let tmpfs = config.mounts.iter().filter(|mount| mount.kind == "tmpfs");
+    let tmpfs = Value::text_map(tmpfs.map(|it| (it.target.clone(), it.options.join(","))));
+    vec![
         Field::new("CapAdd", texts(&security.cap_add)),
         Field::new("CapDrop", texts(&security.cap_drop)),
         Field::new("CgroupnsMode", or(&names.cgroup, "private")),
@@ -169,35 +208,7 @@ fn host_config(config: &Config) -> Value {
         Field::new("Runtime", "tare"),
         Field::new("Init", config.init),
         Field::new("CgroupParent", config.resources.cgroup_parent.as_str()),
-    ];
-    fields.extend(limits(&config.resources));
-    fields.push(Field::new(
-        "Ulimits",
-        Value::list(config.ulimits.iter().map(|limit| {
-            Struct::value(
-                "ulimit",
-                vec![
-                    Field::new("Name", limit.name.as_str()),
-                    Field::new("Hard", limit.hard),
-                    Field::new("Soft", limit.soft),
-                ],
-            )
-        })),
-    ));
-    fields.push(Field::new(
-        "Devices",
-        Value::list(config.devices.iter().map(|device| {
-            Struct::value(
-                "device",
-                vec![
-                    Field::new("PathOnHost", device.host.as_str()),
-                    Field::new("PathInContainer", or(&device.container, &device.host)),
-                    Field::new("CgroupPermissions", or(&device.permissions, "rwm")),
-                ],
-            )
-        })),
-    ));
-    Struct::value("*hostconfig", fields)
+    ]
 }
 
 fn limits(resources: &Resources) -> Vec<Field> {
