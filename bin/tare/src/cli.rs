@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{container, image, mutate, remote, settings, system};
+use crate::{container, image, mutate, network, remote, settings, system};
 use clap::{ArgAction, Args, Command, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 
@@ -90,6 +90,7 @@ verbs! {
     "login" Login(remote::login::Login),
     "logout" Logout(remote::logout::Logout),
     "registry" Registry(crate::registry::Registry),
+    "network" Network(network::NetworkVerb),
     "system" System(system::System),
     "info" Info(system::info::Info),
     "version" Version(system::info::Version),

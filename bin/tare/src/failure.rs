@@ -164,6 +164,11 @@ from! {
         images::Kind::InUse => Cause::InUse,
         _ => Cause::Other,
     };
+    net::Error => |error: &net::Error| match error.kind() {
+        net::Kind::NotFound => Cause::Missing,
+        net::Kind::InUse => Cause::InUse,
+        _ => Cause::Other,
+    };
     serve::Error => |_: &serve::Error| Cause::Other;
     store::Error => |error: &store::Error| match error.kind() {
         store::Kind::NotFound => Cause::Missing,

@@ -10,6 +10,7 @@ mod interrupt;
 mod json_lines;
 mod manifest;
 mod mutate;
+mod network;
 mod output;
 mod progress;
 mod registry;
@@ -124,6 +125,7 @@ fn verb(arguments: cli::Tare) -> failure::Result<u8> {
         Verb::Save(arguments) => image::save::run(&global, &arguments)?,
         Verb::Diff(arguments) => image::diff::run(&global, &arguments)?,
         Verb::Artifact(arguments) => artifact::run(&global, &arguments)?,
+        Verb::Network(arguments) => return network::run(&global, &arguments),
         Verb::Manifest(arguments) => return manifest::run(&global, &arguments),
         Verb::Mutate(arguments) => mutate::run(&global, &arguments)?,
     }

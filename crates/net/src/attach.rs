@@ -54,7 +54,7 @@ impl Networks {
                 return Err(Error::new(Kind::Exists, text));
             }
             let (failed, forgotten) =
-                detach_entered(&entered, &socket, &known, Some(request.netns));
+                detach_entered(&entered, &socket, &known, Some(request.netns), None);
             failed.and(forgotten)?;
         }
         let mut attachment = plan(&entered, request, interface)?;
@@ -67,7 +67,14 @@ impl Networks {
         drop(entered);
         match network.driver {
             Driver::Bridge => {
-                device::make_pair(&socket, &attachment, request.netns, bridge_index, options)?;
+                device::make_pair(
+                    &socket,
+                    network,
+                    &attachment,
+                    request.netns,
+                    bridge_index,
+                    options,
+                )?;
             }
             Driver::Macvlan | Driver::Ipvlan => {
                 device::make_on_parent(&socket, network, &attachment, request.netns, options)?;
@@ -98,11 +105,12 @@ impl Networks {
             found => found?,
         };
         match found {
-            None => Ok(()),
+            None => remove_if_unused(&entered, &socket, &options),
             Some(found) => {
-                let (failed, forgotten) = detach_entered(&entered, &socket, &found, netns);
-                let unused = remove_if_unused(&entered, &socket, &options);
-                failed.and(forgotten).and(unused)
+                let is_last = entered.is_only(container)?;
+                let last = (is_last && network.driver == Driver::Bridge).then_some(&options);
+                let (failed, forgotten) = detach_entered(&entered, &socket, &found, netns, last);
+                failed.and(forgotten)
             }
         }
     }
@@ -117,7 +125,8 @@ impl Networks {
         for attachment in entered.attachments()? {
             if !is_live(&attachment.container) {
                 count += 1;
-                let (failed, forgotten) = detach_entered(&entered, &socket, &attachment, None);
+                let (failed, forgotten) =
+                    detach_entered(&entered, &socket, &attachment, None, None);
                 first = first.and(failed).and(forgotten);
             }
         }
@@ -245,13 +254,15 @@ fn nameless(network: &Network, container: &str) -> Attachment {
     }
 }
 
-/// Takes back what the kernel has, and then what the books say. The second is done only if the first has succeeded,
+/// Takes back what the kernel has, and then what the books say; the last container takes the bridge along, whose options
+/// are `last` then. The second is done only if the first has succeeded,
 /// so that another attempt finds what is left.
 fn detach_entered(
     entered: &Entered<'_>,
     socket: &Socket,
     attachment: &Attachment,
     netns: Option<&Fd>,
+    last: Option<&Options>,
 ) -> (Result<()>, Result<()>) {
     let network = entered.network;
     let targets = bridge::targets(std::slice::from_ref(attachment));
@@ -260,6 +271,9 @@ fn detach_entered(
         false => Firewall::open().and_then(|firewall| firewall.remove_ports(&targets)),
     };
     let device = match (network.driver, netns) {
+        (Driver::Bridge, _) if last.is_some() => {
+            last.map_or(Ok(()), |options| bridge::remove(socket, network, options))
+        }
         (Driver::Bridge, _) => device::remove_pair(socket, &attachment.host_interface),
         (driver, Some(netns)) => device::remove_inside(netns, &attachment.interface, driver),
         // It goes with its namespace.

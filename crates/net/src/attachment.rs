@@ -65,6 +65,20 @@ impl Attachment {
         self.gateways.iter().map(|ip| ip.0).find(|ip| ip.is_ipv6() == is_v6)
     }
 
+    /// 64 hexadecimal digits that stand for the container in the network, as docker has them.
+    pub fn endpoint_id(&self) -> String {
+        let mut id = String::new();
+        for round in 0..4u8 {
+            // FNV-1a: the ids that it is made of are random.
+            let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ u64::from(round);
+            for byte in self.network_id.bytes().chain(self.container.bytes()) {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+            id.push_str(&format!("{hash:016x}"));
+        }
+        id
+    }
+
     /// Every name under which the network knows the container, in small letters.
     pub(crate) fn names(&self) -> impl Iterator<Item = String> {
         let short = self.container.get(..12).unwrap_or(&self.container);

@@ -5,8 +5,8 @@ use crate::attachment::Attachment;
 use crate::error::{During, Error, Kind, Result};
 use crate::firewall::{self, Firewall, NetworkRules, Target};
 use crate::namespace::{has_v6, set_sysctl, sysctl};
-use crate::netlink::route::{IFLA_ADDRESS, IFLA_IFALIAS, IFLA_MTU, RTM_NEWLINK, link_header};
-use crate::netlink::{ACK, Batch, Socket};
+use crate::netlink::route::{IFLA_ADDRESS, IFLA_GROUP, IFLA_MTU};
+use crate::netlink::{Batch, Socket};
 use crate::options::{GatewayMode, Options};
 use crate::record::Network;
 use std::net::IpAddr;
@@ -45,11 +45,6 @@ pub(crate) fn targets(attachments: &[Attachment]) -> Vec<Target<'_>> {
         .collect()
 }
 
-/// What tells our bridges from those that somebody else has made.
-fn alias(network: &Network) -> String {
-    format!("tare:{}", network.id)
-}
-
 /// Makes sure that the bridge and the rules of a network are there. The network's lock is held. Returns the
 /// bridge's index and warnings.
 pub(crate) fn ensure(
@@ -70,12 +65,12 @@ pub(crate) fn ensure(
                 format!("network {}: the interface {name} is no bridge", network.name),
             ));
         }
-        Some(link) if link.alias == alias(network) && firewall.has(name)? => {
+        Some(link) if link.group == network.group() && firewall.has(name)? => {
             return Ok((link.index, Vec::new()));
         }
         // Ours, made by somebody who was killed, or whose rules were taken away; or one that was asked for by name
         // and is somebody else's, to which nothing but the address is added.
-        Some(link) if link.alias == alias(network) || options.interface.is_some() => {
+        Some(link) if link.group == network.group() || options.interface.is_some() => {
             configure(socket, network, link.index).map_err(about)?;
             link.index
         }
@@ -106,6 +101,8 @@ fn create(socket: &Socket, network: &Network, options: &Options) -> Result<u32> 
         0,
         |_| {},
         |batch| {
+            // By this it is known as the network's own.
+            batch.number(IFLA_GROUP, network.group());
             if let Some(mtu) = options.mtu {
                 batch.number(IFLA_MTU, mtu);
             }
@@ -123,13 +120,7 @@ fn create(socket: &Socket, network: &Network, options: &Options) -> Result<u32> 
         result => drop(result.during(attempt)?),
     }
     let link = socket.link(name).during(attempt)?;
-    let index = link.ok_or_else(|| Error::os(attempt(), Errno::ENODEV))?.index;
-    // Bridges without it are nobody's to remove.
-    let mut batch = Batch::new();
-    batch.message(RTM_NEWLINK, ACK, &link_header(0, index, 0));
-    batch.text(IFLA_IFALIAS, &alias(network));
-    socket.ask(&batch).during(attempt)?;
-    Ok(index)
+    Ok(link.ok_or_else(|| Error::os(attempt(), Errno::ENODEV))?.index)
 }
 
 fn mac(network: &Network) -> Option<Mac> {
@@ -186,25 +177,21 @@ fn forwarding(network: &Network) -> Result<()> {
     Ok(())
 }
 
-/// Removes rules and bridge of a network that nobody is in any more. Goes on after a failure; the first one is
+/// Removes rules, bridge and pairs of a network that its last container leaves. Goes on after a failure; the first one is
 /// returned.
 pub(crate) fn remove(socket: &Socket, network: &Network, options: &Options) -> Result<()> {
     let name = &network.interface;
     let rules =
         Firewall::open().and_then(|firewall| firewall.remove_network(&rules(network, options)));
     let foreign = firewall::dismiss(name);
-    let attempt = || format!("removing the bridge {name}");
-    let link = match socket.link(name).during(attempt)? {
-        Some(link) if link.alias == alias(network) => {
-            let mut batch = Batch::new();
-            batch.delete_link(link.index);
-            match socket.ask(&batch) {
-                Ok(_) | Err(Errno::ENODEV) => Ok(()),
-                Err(errno) => Err(Error::os(attempt(), errno)),
-            }
+    let mut batch = Batch::new();
+    batch.delete_group(network.group());
+    let links = match socket.ask(&batch) {
+        // None is there.
+        Ok(_) | Err(Errno::ENODEV) => Ok(()),
+        Err(errno) => {
+            Err(Error::os(format!("removing the devices of network {}", network.name), errno))
         }
-        // Gone, or not ours.
-        _ => Ok(()),
     };
-    rules.map(drop).and(foreign).and(link)
+    rules.map(drop).and(foreign).and(links)
 }

@@ -151,7 +151,7 @@ fn subnets(spec: &NetworkSpec, known: &[Network], id: &str) -> Result<Vec<Subnet
     }
     let has = |subnets: &[Subnet], is_v6: bool| subnets.iter().any(|s| s.subnet.is_v6() == is_v6);
     if !spec.no_ipv4 && !has(&subnets, false) {
-        let subnet = free_v4(known)?;
+        let subnet = free_v4(known, spec.name == DEFAULT)?;
         subnets.push(Subnet { subnet, ..Subnet::default() });
     }
     if spec.ipv6 && !has(&subnets, true) {
@@ -244,9 +244,11 @@ fn pools() -> impl Iterator<Item = Cidr> {
     large.chain(middle).chain(small)
 }
 
-fn free_v4(known: &[Network]) -> Result<Cidr> {
+fn free_v4(known: &[Network], is_default: bool) -> Result<Cidr> {
     let taken = taken(known)?;
-    let free = pools().find(|pool| !taken.iter().any(|cidr| cidr.overlaps(*pool)));
+    // The first one is where scripts expect the default network.
+    let mut pools = pools().skip(usize::from(!is_default));
+    let free = pools.find(|pool| !taken.iter().any(|cidr| cidr.overlaps(*pool)));
     free.ok_or_else(|| {
         Error::new(Kind::Limit, "no subnet is free that the host has no route into")
             .with_hint("choose one with --subnet")

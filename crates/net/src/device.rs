@@ -5,7 +5,8 @@ use crate::attachment::{AttachRequest, Attachment};
 use crate::error::{During, Error, Kind, Result};
 use crate::namespace::{inside, set_sysctl, sysctl};
 use crate::netlink::route::{
-    IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINK, IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, link_header,
+    IFLA_ADDRESS, IFLA_GROUP, IFLA_IFNAME, IFLA_LINK, IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD,
+    link_header,
 };
 use crate::netlink::{Batch, Socket};
 use crate::options::{IpvlanMode, MacvlanMode, Options};
@@ -60,6 +61,7 @@ pub(crate) fn name(request: &AttachRequest<'_>, options: &Options) -> Result<Str
 /// Makes a pair of devices, one of them in the container, the other one a port of the bridge.
 pub(crate) fn make_pair(
     socket: &Socket,
+    network: &Network,
     attachment: &Attachment,
     netns: &Fd,
     bridge: u32,
@@ -77,6 +79,7 @@ pub(crate) fn make_pair(
     };
     batch.new_link(host, "veth", 0, peer, |batch| {
         batch.number(IFLA_MASTER, bridge);
+        batch.number(IFLA_GROUP, network.group());
         if let Some(mtu) = options.mtu {
             batch.number(IFLA_MTU, mtu);
         }
@@ -231,13 +234,16 @@ pub(crate) fn configure(
 
 /// Brings up the loopback device of a network namespace: all that a container without networks has.
 pub fn bring_up_loopback(netns: &Fd) -> Result<()> {
+    inside(netns, bring_up_own_loopback)
+}
+
+/// The same in the calling thread's network namespace.
+pub(crate) fn bring_up_own_loopback() -> Result<()> {
     let attempt = || "bringing up the loopback device".to_owned();
-    inside(netns, || {
-        let socket = Socket::route().during(attempt)?;
-        let mut batch = Batch::new();
-        batch.set_up(LOOPBACK_INDEX);
-        run(&socket, &batch, attempt)
-    })
+    let socket = Socket::route().during(attempt)?;
+    let mut batch = Batch::new();
+    batch.set_up(LOOPBACK_INDEX);
+    run(&socket, &batch, attempt)
 }
 
 /// Removes the host's end of a pair, and with it the other one. One that is gone is no failure.

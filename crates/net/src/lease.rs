@@ -199,6 +199,15 @@ fn owner_in(leases: &Fd, file: &str) -> Result<Option<(String, String)>> {
     Ok(Some((lines.next().unwrap_or("").into(), lines.next().unwrap_or("").into())))
 }
 
+/// The same for those who do not hold the lock: name servers.
+pub(crate) fn owner_of(run: &Fd, address: IpAddr) -> Result<Option<(String, String)>> {
+    match files::open_dir(run, LEASES) {
+        Ok(dir) => owner_in(&dir, &address.to_string()),
+        Err(error) if error.kind() == Kind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The first and last address that may be given, counted from the subnet's own.
 fn span(subnet: &Subnet) -> (u64, u64) {
     let net = subnet.subnet;

@@ -213,6 +213,11 @@ impl Entered<'_> {
         Ok(!files::list_at(&self.run, ATTACHMENTS)?.is_empty())
     }
 
+    /// Whether no other container is in the network.
+    pub(crate) fn is_only(&self, container: &str) -> Result<bool> {
+        Ok(files::list_at(&self.run, ATTACHMENTS)?.iter().all(|name| name == container))
+    }
+
     /// The attachment of a container.
     pub(crate) fn find(&self, container: &str) -> Result<Option<Attachment>> {
         let dir = match files::open_dir(&self.run, ATTACHMENTS) {

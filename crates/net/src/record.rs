@@ -132,6 +132,13 @@ impl Network {
         self.name == DEFAULT
     }
 
+    /// The number of the group that the network's devices on the host are in: the bridge, if it is the network's own,
+    /// and the containers' pairs. Random, and so large that nobody has chosen it by hand.
+    pub(crate) fn group(&self) -> u32 {
+        let digits = self.id.get(..8).unwrap_or("0");
+        u32::from_str_radix(digits, 16).unwrap_or(0) | 0x4000_0000
+    }
+
     /// The subnet that an address is in.
     pub(crate) fn subnet_of(&self, address: std::net::IpAddr) -> Option<&Subnet> {
         self.subnets.iter().find(|subnet| subnet.subnet.contains(address))

@@ -43,6 +43,13 @@ pub fn bind(socket: impl AsFd, address: SocketAddr) -> Result<()> {
     unsafe { call!(__NR_bind, socket.fd(), bytes.as_ptr(), length) }.map(drop)
 }
 
+/// Begins a connection, or binds the other end of datagrams. `EINPROGRESS`: it can be written to when there is one.
+pub fn connect(socket: impl AsFd, address: SocketAddr) -> Result<()> {
+    let (bytes, length) = encode(address);
+    // SAFETY: the address is readable for the length given.
+    unsafe { call!(__NR_connect, socket.fd(), bytes.as_ptr(), length) }.map(drop)
+}
+
 /// The port that a socket is bound to.
 pub fn bound_port(socket: impl AsFd) -> Result<u16> {
     let mut bytes = [0u8; 28];

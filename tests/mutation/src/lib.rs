@@ -224,6 +224,13 @@ mod tests {
     }
 
     #[test]
+    fn damaged_questions_and_records_of_networks_are_taken_or_refused() {
+        for input in net::inputs::Input::ALL {
+            check_some(Subject::Net(input), FEWER_CASES);
+        }
+    }
+
+    #[test]
     fn a_case_is_always_the_same() {
         let corpus = Corpus::load(Input::Config.into()).unwrap();
         for number in 0..200 {

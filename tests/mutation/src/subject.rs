@@ -1,4 +1,4 @@
-//! What is fed: the inputs of the runtime, of the registry client and of the registry, archives, images
+//! What is fed: the inputs of the runtime, of the registry client, of the registry and of networks, archives, images
 //! in archives, places of images, and templates of output.
 
 use archive::index::Builder;
@@ -21,6 +21,8 @@ pub enum Subject {
     Transport(transport::inputs::Input),
     /// One of the registry's.
     Serve(serve::inputs::Input),
+    /// One of what networks read.
+    Net(net::inputs::Input),
     /// A tar file.
     Tar,
     /// An image in an archive, docker's or a layout.
@@ -56,7 +58,8 @@ impl Subject {
         let runtime = Input::ALL.into_iter().map(Self::Runtime);
         let transport = transport::inputs::Input::ALL.into_iter().map(Self::Transport);
         let serve = serve::inputs::Input::ALL.into_iter().map(Self::Serve);
-        runtime.chain(own).chain(transport).chain(serve)
+        let net = net::inputs::Input::ALL.into_iter().map(Self::Net);
+        runtime.chain(own).chain(transport).chain(serve).chain(net)
     }
 
     /// The name of its corpus.
@@ -65,6 +68,7 @@ impl Subject {
             Self::Runtime(input) => input.name(),
             Self::Transport(input) => input.name(),
             Self::Serve(input) => input.name(),
+            Self::Net(input) => input.name(),
             Self::Tar => "tar",
             Self::Image => "image",
             Self::Place => "place",
@@ -78,6 +82,7 @@ impl Subject {
             Self::Runtime(input) => Ok(matches!(input.feed(bytes)?, Outcome::Taken)),
             Self::Transport(input) => input.feed(bytes),
             Self::Serve(input) => input.feed(bytes),
+            Self::Net(input) => input.feed(bytes),
             Self::Tar => feed_tar(bytes),
             Self::Image => feed_image(bytes),
             Self::Place => feed_places(bytes),

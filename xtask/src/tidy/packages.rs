@@ -41,7 +41,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("e2e", &["archive", "oci", "private-net", "skips", "sys", "transport"]),
     ("floor", &["rt", "sys"]),
-    ("mutation", &["archive", "runtime", "serve", "template", "transport"]),
+    ("mutation", &["archive", "net", "runtime", "serve", "template", "transport"]),
     ("private-net", &["skips", "sys"]),
     ("skips", &[]),
     ("xtask", &["oci", "runtime", "skips", "sys", "transport"]),

@@ -166,7 +166,7 @@ fn instant(time: &Time) -> Instant {
     (time.seconds(), time.nanoseconds())
 }
 
-fn truth(text: &str) -> Result<bool> {
+pub(crate) fn truth(text: &str) -> Result<bool> {
     match text {
         "true" | "1" | "t" | "T" | "TRUE" | "True" => Ok(true),
         "false" | "0" | "f" | "F" | "FALSE" | "False" => Ok(false),
@@ -195,7 +195,7 @@ fn matches_name(pattern: &str, name: &str) -> bool {
 }
 
 /// A date, a time, seconds since 1970, or how long before now.
-fn point_in_time(text: &str, now: i64) -> Result<i64> {
+pub(crate) fn point_in_time(text: &str, now: i64) -> Result<i64> {
     let with_zone = |text: &str| Time::parse_rfc3339(text).map(|time| time.seconds());
     let found = match text.len() {
         _ if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),

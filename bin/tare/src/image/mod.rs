@@ -3,7 +3,7 @@
 pub(crate) mod copy;
 pub(crate) mod delete;
 pub(crate) mod diff;
-mod filter;
+pub(crate) mod filter;
 mod from_store;
 pub(crate) mod history;
 pub(crate) mod import;

@@ -84,6 +84,26 @@ impl Expressions<'_> {
         })
     }
 
+    /// Writes the first two bytes of a register into the transport header, and mends the checksum.
+    pub(super) fn set_port(&mut self, offset: u32, checksum_offset: u32) -> &mut Self {
+        self.add("payload", |batch| {
+            batch.big_number(5, REGISTER_1);
+            batch.big_number(2, TRANSPORT_HEADER);
+            batch.big_number(3, offset);
+            batch.big_number(4, 2);
+            batch.big_number(6, 1);
+            batch.big_number(7, checksum_offset);
+        })
+    }
+
+    /// Puts a value into the first register.
+    pub(super) fn value(&mut self, value: &[u8]) -> &mut Self {
+        self.add("immediate", |batch| {
+            batch.big_number(1, REGISTER_1);
+            batch.nest(2, |batch| batch.attribute(DATA_VALUE, value));
+        })
+    }
+
     /// Goes on if the first register is (or is not) this.
     pub(super) fn compare(&mut self, equal: bool, value: &[u8]) -> &mut Self {
         self.add("cmp", |batch| {

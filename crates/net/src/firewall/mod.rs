@@ -28,9 +28,11 @@
 mod expressions;
 mod foreign;
 mod layout;
+mod redirection;
 mod transaction;
 
 pub(crate) use foreign::{admit, dismiss};
+pub(crate) use redirection::redirect;
 
 use crate::address::Cidr;
 use crate::error::{Error, Kind, Result};

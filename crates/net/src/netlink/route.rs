@@ -20,8 +20,9 @@ pub(crate) const IFLA_MTU: u16 = 4;
 pub(crate) const IFLA_LINK: u16 = 5;
 pub(crate) const IFLA_MASTER: u16 = 10;
 pub(crate) const IFLA_LINKINFO: u16 = 18;
-pub(crate) const IFLA_IFALIAS: u16 = 20;
 pub(crate) const IFLA_NET_NS_FD: u16 = 28;
+/// Devices of one group are removed together.
+pub(crate) const IFLA_GROUP: u16 = 27;
 const IFLA_EXT_MASK: u16 = 29;
 const IFLA_PROTINFO: u16 = 12;
 /// `RTEXT_FILTER_SKIP_STATS`
@@ -54,7 +55,7 @@ const RT_SCOPE_LINK: u8 = 253;
 pub(crate) struct Link {
     pub(crate) index: u32,
     pub(crate) name: String,
-    pub(crate) alias: String,
+    pub(crate) group: u32,
     /// `bridge`, `veth`; empty for hardware.
     pub(crate) kind: String,
     pub(crate) is_up: bool,
@@ -115,6 +116,13 @@ impl Batch {
     /// Removes a device.
     pub(crate) fn delete_link(&mut self, index: u32) -> u32 {
         self.message(RTM_DELLINK, ACK, &link_header(0, index, 0))
+    }
+
+    /// Removes all devices of a group: the kernel waits once for all of them, which takes longer than all the rest.
+    pub(crate) fn delete_group(&mut self, group: u32) -> u32 {
+        let number = self.message(RTM_DELLINK, ACK, &link_header(0, 0, 0));
+        self.number(IFLA_GROUP, group);
+        number
     }
 
     /// Gives a device an address.
@@ -240,7 +248,7 @@ fn read_link(body: &[u8]) -> Option<Link> {
     for (kind, value) in attributes(body.get(16..)?) {
         match kind {
             IFLA_IFNAME => link.name = text(value),
-            IFLA_IFALIAS => link.alias = text(value),
+            IFLA_GROUP => link.group = word(value, 0).unwrap_or(0),
             IFLA_MTU => link.mtu = word(value, 0).unwrap_or(0),
             IFLA_ADDRESS => link.mac = value.try_into().ok().map(Mac),
             IFLA_LINKINFO => {

@@ -1,5 +1,6 @@
 //! Networks on the real kernel, on a host of each test's own (`private_net`).
 
 mod bridge;
+mod pasta;
 mod published;
 mod setting;

@@ -1,0 +1,83 @@
+//! `--filter` of verbs about networks.
+
+use super::Shown;
+use crate::failure::{Failure, Result};
+use crate::image::filter::{point_in_time, truth};
+
+/// What a network has to be. Filters of one kind are alternatives, but for labels; those of several kinds have to hold
+/// together.
+#[derive(Debug, Default)]
+pub(super) struct Filters {
+    drivers: Vec<String>,
+    ids: Vec<String>,
+    names: Vec<String>,
+    scopes: Vec<String>,
+    labels: Vec<(String, Option<String>, bool)>,
+    built_in: Option<bool>,
+    dangling: Option<bool>,
+    until: Option<i64>,
+}
+
+impl Filters {
+    pub(super) fn read(all: &[String], now: i64) -> Result<Self> {
+        let mut filters = Self::default();
+        for text in all {
+            filters
+                .add(text, now)
+                .map_err(|failure| failure.during(format_args!("--filter {text}")))?;
+        }
+        Ok(filters)
+    }
+
+    fn add(&mut self, text: &str, now: i64) -> Result<()> {
+        let (key, value) = text.split_once('=').ok_or_else(|| Failure::new("must be KEY=VALUE"))?;
+        let label = |wanted: bool| match value.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned()), wanted),
+            None => (value.to_owned(), None, wanted),
+        };
+        match key {
+            "driver" => self.drivers.push(value.into()),
+            "id" => self.ids.push(value.into()),
+            "name" => self.names.push(value.into()),
+            "scope" => self.scopes.push(value.into()),
+            "label" => self.labels.push(label(true)),
+            "label!" => self.labels.push(label(false)),
+            "dangling" => self.dangling = Some(truth(value)?),
+            "until" => self.until = Some(point_in_time(value, now)?),
+            "type" => {
+                self.built_in = match value {
+                    "builtin" => Some(true),
+                    "custom" => Some(false),
+                    _ => return Err(Failure::new("must be builtin or custom")),
+                }
+            }
+            _ => {
+                return Err(Failure::new("there is no such filter")
+                    .hint("dangling, driver, id, label, name, scope, type, until"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a network is chosen; `is_used`: whether containers are in it.
+    pub(super) fn choose(&self, shown: &Shown, is_used: impl FnOnce() -> bool) -> bool {
+        let network = &shown.network;
+        let any = |all: &[String], holds: &dyn Fn(&str) -> bool| {
+            all.is_empty() || all.iter().any(|text| holds(text))
+        };
+        let label = |(name, value, wanted): &(String, Option<String>, bool)| {
+            let found = network.labels.get(name.as_str());
+            let holds =
+                found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found));
+            holds == *wanted
+        };
+        any(&self.drivers, &|driver| driver == shown.driver)
+            && any(&self.ids, &|id| network.id.contains(id))
+            && any(&self.names, &|name| network.name.contains(name))
+            && any(&self.scopes, &|scope| scope == "local")
+            && self.labels.iter().all(label)
+            && self.built_in.is_none_or(|wanted| wanted == shown.is_built_in())
+            && self.until.is_none_or(|until| network.created_s < until)
+            && self.dangling.is_none_or(|wanted| wanted == (!shown.is_built_in() && !is_used()))
+    }
+}

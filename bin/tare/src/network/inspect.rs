@@ -1,0 +1,145 @@
+//! `tare network inspect` and `exists`, `reload`: what is known of networks, and what is true of them.
+
+use super::{Shown, find};
+use crate::failure::Result;
+use crate::output;
+use clap::Args;
+use net::{Attachment, Networks, Subnet};
+use std::collections::BTreeMap;
+use template::{Field, Struct, Value};
+
+/// Show what is known of networks
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  tare network inspect --format '{{range .IPAM.Config}}{{.Subnet}}{{end}}' web"
+)]
+pub(crate) struct Inspect {
+    /// json, or a Go template for each network
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Accepted for docker's sake: it is for a swarm
+    #[arg(short, long)]
+    verbose: bool,
+    /// Networks: names or IDs
+    #[arg(required = true, value_name = "NETWORK")]
+    networks: Vec<String>,
+}
+
+/// Say by the exit code whether a network is there
+#[derive(Debug, Args)]
+pub(crate) struct Exists {
+    /// Name or ID
+    #[arg(value_name = "NETWORK")]
+    network: String,
+}
+
+/// Make rules again that something has removed, such as a restart of the host's firewall
+#[derive(Debug, Args)]
+pub(crate) struct Reload {}
+
+pub(super) fn run(networks: &Networks, arguments: &Inspect) -> Result<u8> {
+    let mut values = Vec::new();
+    let mut failed = false;
+    for name in &arguments.networks {
+        match inspect(networks, name) {
+            Ok(value) => values.push(value),
+            Err(failure) => {
+                failure.tell();
+                failed = true;
+            }
+        }
+    }
+    output::inspected(arguments.format.as_deref(), &values)?;
+    Ok(u8::from(failed))
+}
+
+pub(super) fn exists(networks: &Networks, arguments: &Exists) -> Result<u8> {
+    match find(networks, &arguments.network) {
+        Ok(_) => Ok(0),
+        Err(failure) if failure.is_missing() => Ok(1),
+        Err(failure) => Err(failure),
+    }
+}
+
+pub(super) fn reload(networks: &Networks) -> Result<()> {
+    networks.reload()?.iter().for_each(|warning| crate::settings::warn(warning));
+    Ok(())
+}
+
+fn inspect(networks: &Networks, name: &str) -> Result<Value> {
+    let shown = find(networks, name)?;
+    let attachments = networks.attachments(&shown.network)?;
+    Ok(document(&shown, &attachments))
+}
+
+/// docker's members, in docker's order.
+fn document(shown: &Shown, attachments: &[Attachment]) -> Value {
+    let network = &shown.network;
+    let containers = attachments.iter().map(|one| (one.container.clone(), container(one)));
+    let config_from = Struct::value("configFrom", vec![Field::new("Network", "")]);
+    let ipam = Struct::value(
+        "ipam",
+        vec![
+            Field::new("Driver", "default"),
+            Field::new("Options", texts(&network.ipam_options)),
+            Field::new("Config", Value::list(network.subnets.iter().map(subnet))),
+        ],
+    );
+    Struct::value(
+        "network",
+        vec![
+            Field::new("Name", network.name.as_str()),
+            Field::renamed("ID", "Id", network.id.as_str()),
+            Field::new("Created", Value::from(shown.created())),
+            Field::new("Scope", "local"),
+            Field::new("Driver", shown.driver),
+            Field::new("EnableIPv4", shown.has(false)),
+            Field::new("EnableIPv6", shown.has(true)),
+            Field::new("IPAM", ipam),
+            Field::new("Internal", network.internal),
+            Field::new("Attachable", network.attachable),
+            Field::new("Ingress", false),
+            Field::new("ConfigFrom", config_from),
+            Field::new("ConfigOnly", false),
+            Field::new("Containers", Value::map(containers.collect())),
+            Field::new("Options", texts(&network.options)),
+            Field::new("Labels", texts(&network.labels)),
+        ],
+    )
+}
+
+fn subnet(subnet: &Subnet) -> Value {
+    let text = |it: Option<String>| it.unwrap_or_default();
+    let aux: Vec<(String, String)> =
+        subnet.aux.iter().map(|(name, ip)| (name.clone(), ip.to_string())).collect();
+    Struct::value(
+        "subnet",
+        vec![
+            Field::new("Subnet", subnet.subnet.to_string()),
+            Field::new("IPRange", text(subnet.ip_range.map(|range| range.to_string()))),
+            Field::new("Gateway", text(subnet.gateway.map(|ip| ip.to_string()))).omit_empty(),
+            Field::renamed("AuxAddress", "AuxiliaryAddresses", Value::text_map(aux)).omit_empty(),
+        ],
+    )
+}
+
+fn container(attachment: &Attachment) -> Value {
+    let address =
+        |is_v6: bool| attachment.address(is_v6).map(|cidr| cidr.to_string()).unwrap_or_default();
+    Struct::value(
+        "endpoint",
+        vec![
+            Field::new("Name", attachment.name.as_str()),
+            Field::new("EndpointID", attachment.endpoint_id()),
+            Field::new("MacAddress", attachment.mac.as_str()),
+            Field::new("IPv4Address", address(false)),
+            Field::new("IPv6Address", address(true)),
+        ],
+    )
+}
+
+fn texts(map: &oci::Map) -> Value {
+    let pairs: BTreeMap<String, String> =
+        map.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    Value::text_map(pairs)
+}

@@ -1,0 +1,41 @@
+//! `tare network rm`.
+
+use crate::failure::{Failure, Result};
+use crate::output;
+use clap::Args;
+use net::Networks;
+
+/// Remove networks that no container is in
+#[derive(Debug, Args)]
+pub(crate) struct Rm {
+    /// Do not mind networks that are not there
+    #[arg(short, long)]
+    force: bool,
+    /// Networks: names or IDs
+    #[arg(required = true, value_name = "NETWORK")]
+    networks: Vec<String>,
+}
+
+pub(super) fn run(networks: &Networks, arguments: &Rm) -> Result<u8> {
+    let mut failed = false;
+    for name in &arguments.networks {
+        match remove(networks, name) {
+            // The name as it was given.
+            Ok(()) => output::write(format!("{name}\n").as_bytes())?,
+            Err(failure) if failure.is_missing() && arguments.force => {}
+            Err(failure) => {
+                failure.tell();
+                failed = true;
+            }
+        }
+    }
+    Ok(u8::from(failed))
+}
+
+fn remove(networks: &Networks, name: &str) -> Result<()> {
+    if super::built_in().any(|shown| shown.network.name == name || shown.network.id == name) {
+        return Err(Failure::new(format!("network {name} is pre-defined and cannot be removed")));
+    }
+    networks.remove(name)?;
+    Ok(())
+}

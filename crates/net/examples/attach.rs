@@ -1,0 +1,61 @@
+//! How long it takes to put containers into a network and to take them out again: `attach [COUNT]`.
+//!
+//! Everything happens on a host of its own; times are of wall clock, in microseconds.
+
+use net::{AttachRequest, NetworkSpec, Networks, Places};
+use std::io::Write;
+use std::time::Instant;
+
+fn main() -> Result<(), net::Error> {
+    let count: usize = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(100);
+    let Some(host) = private_net::Host::new("attach") else { return Ok(()) };
+    let dir = std::path::PathBuf::from(format!("/dev/shm/tare-net-attach-{}", std::process::id()));
+    let networks = Networks::open(&Places { records: dir.join("records"), run: dir.join("run") })?;
+    let network = networks.create(&NetworkSpec { name: "n".into(), ..NetworkSpec::default() })?;
+    let namespaces: Vec<_> = (0..count).map(|_| host.container()).collect();
+    let (mut attach, mut detach, mut alone) = (Vec::new(), Vec::new(), Vec::new());
+    let ids: Vec<String> = (0..count).map(|number| format!("c{number}")).collect();
+    let put = |number: usize, times: &mut Vec<u128>| {
+        let start = Instant::now();
+        let request = AttachRequest {
+            container: &ids[number],
+            name: &ids[number],
+            aliases: &[],
+            netns: &namespaces[number],
+            interface: Some("eth0"),
+            addresses: &[],
+            mac: None,
+            ports: &[],
+            default_route: true,
+        };
+        let attached = networks.attach(&network, &request);
+        times.push(start.elapsed().as_micros());
+        attached.map(drop)
+    };
+    let take = |number: usize, times: &mut Vec<u128>| {
+        let start = Instant::now();
+        let taken = networks.detach(&network, &ids[number], None);
+        times.push(start.elapsed().as_micros());
+        taken
+    };
+    // The first one brings bridge and rules, the last one takes them along.
+    for _ in 0..10 {
+        put(0, &mut alone)?;
+        take(0, &mut alone)?;
+    }
+    (0..count).try_for_each(|number| put(number, &mut attach))?;
+    (0..count).rev().try_for_each(|number| take(number, &mut detach))?;
+    let (first, last): (Vec<u128>, Vec<u128>) =
+        alone.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip();
+    let lines =
+        [("attach, first", first), ("detach, last", last), ("attach", attach), ("detach", detach)];
+    for (what, mut times) in lines {
+        times.sort_unstable();
+        let at = |part: usize| times[(times.len() - 1) * part / 100];
+        let line = format!("{what:<14} median {:>6} us, 95 % {:>6} us\n", at(50), at(95));
+        // With standard output closed there is nobody to tell.
+        let _ = std::io::stdout().write_all(line.as_bytes());
+    }
+    let _ = std::fs::remove_dir_all(&dir);
+    Ok(())
+}
