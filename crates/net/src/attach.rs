@@ -133,7 +133,15 @@ impl Networks {
         let known = entered.attachments()?;
         let live = |id: &str| is_live(id) || known.iter().any(|one| one.container == id);
         first = first.and(Leases::open(&entered.run, network)?.sweep(&live));
+        first = first.and(entered.forget_unfinished(&live));
         first.and(remove_if_unused(&entered, &socket, &options)).map(|()| count)
+    }
+
+    /// Leads what a container has no other way for through a network that it is in: after it has left the one through
+    /// which that went. A default route that is there stays.
+    pub fn route_through(&self, network: &Network, container: &str, netns: &Fd) -> Result<()> {
+        let attachment = self.attachment(network, container)?;
+        device::route(network, &attachment, netns, &Options::of(network)?)
     }
 
     /// Publishes ports of a container that is in a network, beside those that it has.

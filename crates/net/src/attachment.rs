@@ -26,7 +26,7 @@ pub struct AttachRequest<'a> {
     pub mac: Option<Mac>,
     /// What [`crate::PortHolder::reserve`] has reserved for it.
     pub ports: &'a [PortMapping],
-    /// Whether the default route goes through this network. A container has one such network of each kind.
+    /// Whether the default route goes through this network. One that the container has already stays.
     pub default_route: bool,
 }
 

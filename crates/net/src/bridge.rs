@@ -153,12 +153,10 @@ fn configure(socket: &Socket, network: &Network, index: u32) -> Result<()> {
         addresses.extend(gateway.map(|gateway| batch.add_address(index, gateway)));
     }
     let answers = socket.exchange(&batch).during(attempt)?;
-    for (number, errno, words) in answers.failures {
-        if !(addresses.contains(&number) && errno == Errno::EEXIST) {
-            return Err(Error::os(format!("{}: {words}", attempt()), errno));
-        }
-    }
-    Ok(())
+    let answers =
+        answers.forgiving(|number, errno| addresses.contains(&number) && errno == Errno::EEXIST);
+    let failed = |(_, errno, words)| Error::os(format!("{} {words}", attempt()), errno);
+    answers.check().map_err(failed)
 }
 
 /// The host passes packets on.

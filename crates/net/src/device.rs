@@ -197,14 +197,7 @@ pub(crate) fn configure(
 ) -> Result<()> {
     let name = attachment.interface.as_str();
     let attempt = || format!("setting up {name} in the container");
-    let wanted = default_route && !network.internal && !options.no_default_route;
-    let routed = network.driver == Driver::Ipvlan && options.ipvlan != IpvlanMode::L2;
-    let kinds =
-        [false, true].into_iter().filter(|is_v6| wanted && attachment.address(*is_v6).is_some());
-    let routes: Vec<Route> = kinds
-        .map(|is_v6| Route { is_v6, gateway: attachment.gateway(is_v6).filter(|_| !routed) })
-        .filter(|route| routed || route.gateway.is_some())
-        .collect();
+    let routes = if default_route { routes(network, attachment, options) } else { Vec::new() };
     let any_v6 = attachment.addresses.iter().any(|cidr| cidr.is_v6());
     inside(netns, || {
         let socket = Socket::route().during(attempt)?;
@@ -225,11 +218,65 @@ pub(crate) fn configure(
             batch.add_address(index, *address);
         }
         batch.set_up(index);
-        for route in &routes {
-            batch.default_route(index, route.is_v6, route.gateway, options.metric);
-        }
-        run(&socket, &batch, attempt)
+        let first = batch.add_routes(index, &routes, options);
+        let answers = socket.exchange(&batch).during(attempt)?;
+        check_but_routes(answers, first, attempt)
     })
+}
+
+/// Leads what a container has no other way for through a network: another one that did has gone. A route that is there
+/// stays.
+pub(crate) fn route(
+    network: &Network,
+    attachment: &Attachment,
+    netns: &Fd,
+    options: &Options,
+) -> Result<()> {
+    let name = attachment.interface.as_str();
+    let attempt = || format!("leading the container's packets through {name}");
+    inside(netns, || {
+        let socket = Socket::route().during(attempt)?;
+        let link = socket.link(name).during(attempt)?;
+        let index = link.ok_or_else(|| Error::os(attempt(), Errno::ENODEV))?.index;
+        let mut batch = Batch::new();
+        let first = batch.add_routes(index, &routes(network, attachment, options), options);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        check_but_routes(socket.exchange(&batch).during(attempt)?, first, attempt)
+    })
+}
+
+fn routes(network: &Network, attachment: &Attachment, options: &Options) -> Vec<Route> {
+    if network.internal || options.no_default_route {
+        return Vec::new();
+    }
+    let by_device = network.driver == Driver::Ipvlan && options.ipvlan != IpvlanMode::L2;
+    let kinds = [false, true].into_iter().filter(|is_v6| attachment.address(*is_v6).is_some());
+    kinds
+        .map(|is_v6| Route { is_v6, gateway: attachment.gateway(is_v6).filter(|_| !by_device) })
+        .filter(|route| by_device || route.gateway.is_some())
+        .collect()
+}
+
+impl Batch {
+    /// Adds default routes; returns the number of the first one's message.
+    fn add_routes(&mut self, index: u32, routes: &[Route], options: &Options) -> u32 {
+        let first = self.count();
+        for route in routes {
+            self.default_route(index, route.is_v6, route.gateway, options.metric);
+        }
+        first
+    }
+}
+
+/// A container that has a default route keeps it.
+fn check_but_routes(
+    answers: crate::netlink::Answers,
+    first: u32,
+    attempt: impl Fn() -> String,
+) -> Result<()> {
+    check(&answers.forgiving(|number, errno| number >= first && errno == Errno::EEXIST), attempt)
 }
 
 /// Brings up the loopback device of a network namespace: all that a container without networks has.

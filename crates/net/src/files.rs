@@ -92,7 +92,7 @@ pub(crate) fn write_record(
     durable: Durable,
 ) -> Result<()> {
     // Hidden, so that lists do not show what a kill has left; the next attempt takes its place.
-    let temporary = format!(".{name}.new");
+    let temporary = unfinished(name);
     let file = fs::open_at(dir, &temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o644)
         .during(|| format!("making {name}"))?;
     let mut text = oci::json::write(record);
@@ -114,6 +114,24 @@ pub(crate) fn sync(file: impl AsFd, name: &str) -> Result<()> {
         Err(Errno::EINVAL | Errno::ENOTSUP) => Ok(()),
         result => result.during(|| format!("syncing {name}")),
     }
+}
+
+/// What a record is called until it is whole.
+fn unfinished(name: &str) -> String {
+    format!(".{name}.new")
+}
+
+/// Removes what a killed process has not finished to write of records that `is_live` does not know.
+pub(crate) fn remove_unfinished(dir: &Fd, is_live: &dyn Fn(&str) -> bool) -> Result<()> {
+    let entries = fs::read_dir(dir.borrow()).during(|| "listing a directory".into())?;
+    for entry in entries {
+        let name = String::from_utf8_lossy(&entry.name).into_owned();
+        let record = name.strip_prefix('.').and_then(|name| name.strip_suffix(".new"));
+        if record.is_some_and(|record| !is_live(record)) {
+            remove(dir, &name)?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes a small file in place, whose text has the same length always. Cutting a file off first would make some

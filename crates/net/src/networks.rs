@@ -255,7 +255,19 @@ impl Entered<'_> {
             self.forget_name(&name, &attachment.container)?;
         }
         match files::open_dir(&self.run, ATTACHMENTS) {
-            Ok(dir) => files::remove(&dir, &attachment.container),
+            Ok(dir) => {
+                files::remove(&dir, &attachment.container)?;
+                files::remove_unfinished(&dir, &|container| container != attachment.container)
+            }
+            Err(error) if error.kind() == Kind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes what killed processes have begun to write of containers that `is_live` does not know.
+    pub(crate) fn forget_unfinished(&self, is_live: &dyn Fn(&str) -> bool) -> Result<()> {
+        match files::open_dir(&self.run, ATTACHMENTS) {
+            Ok(dir) => files::remove_unfinished(&dir, is_live),
             Err(error) if error.kind() == Kind::NotFound => Ok(()),
             Err(error) => Err(error),
         }

@@ -88,6 +88,15 @@ impl Batch {
         self.bytes[self.start..self.start + 4].copy_from_slice(&length.to_ne_bytes());
     }
 
+    /// How many messages there are: the number of the next one.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -217,3 +217,26 @@ fn a_bridge_of_somebody_else_is_not_touched() {
     setting.detach(&named, &b);
     assert!(sh("ip -o link show mine").contains("mine"));
 }
+
+#[test]
+fn the_default_route_goes_on_through_another_network() {
+    let Some(setting) = Setting::new("the_default_route_goes_on_through_another_network") else {
+        return;
+    };
+    let (one, two) =
+        (setting.network("one", |_| {}), setting.network("two", |spec| spec.ipv6 = true));
+    let a = setting.container("a");
+    let first = setting.attach(&one, &a);
+    let second = setting.attach(&two, &a);
+    setting.serve(setting.host.outside(), "[::]:80");
+    let routes = || setting.host.inside(&a.netns, || sh("ip route; ip -6 route"));
+    let by = |gateway: Option<std::net::IpAddr>| format!("default via {} dev", gateway.unwrap());
+    assert!(routes().contains(&by(first.attachment.gateway(false))), "{}", routes());
+    assert!(routes().contains(&by(second.attachment.gateway(true))), "{}", routes());
+    setting.detach(&one, &a);
+    assert_eq!(setting.ask(&a.netns, &format!("{OUTSIDE}:80"), SHORT), None);
+    setting.networks.route_through(&two, "a", &a.netns).unwrap();
+    setting.networks.route_through(&two, "a", &a.netns).unwrap();
+    assert!(routes().contains(&by(second.attachment.gateway(false))), "{}", routes());
+    assert!(setting.ask(&a.netns, &format!("{OUTSIDE}:80"), PATIENCE).is_some());
+}

@@ -24,6 +24,7 @@ mod mounting;
 mod mounts;
 mod names;
 mod nested;
+mod network;
 mod notify;
 mod options;
 mod peers;
