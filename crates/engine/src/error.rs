@@ -131,6 +131,20 @@ impl From<runtime::error::Error> for Error {
     }
 }
 
+impl From<net::Error> for Error {
+    fn from(error: net::Error) -> Self {
+        let kind = match error.kind() {
+            net::Kind::NotFound => Kind::NotFound,
+            net::Kind::Exists => Kind::Exists,
+            net::Kind::InUse => Kind::State,
+            net::Kind::Invalid => Kind::Invalid,
+            net::Kind::Unsupported => Kind::Unsupported,
+            _ => Kind::Os,
+        };
+        Self { kind, text: error.to_string(), hint: error.hint().map(str::to_owned) }
+    }
+}
+
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         let kind = match error.kind() {

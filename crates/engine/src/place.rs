@@ -332,11 +332,12 @@ impl Engine {
         if let Ok(runtime_id) = ContainerId::parse(id) {
             runtime::verbs::delete(&self.place.host, &runtime_id, true, &mut Vec::new())?;
         }
-        if let Some(config) =
-            self.open_dir(id).ok().and_then(|dir| files::read::<Config>(&dir, CONFIG).ok()?)
-            && config.owns_rootfs
-        {
-            let _ = std::fs::remove_dir_all(&config.rootfs);
+        let dir = self.open_dir(id).ok();
+        if let Some(config) = dir.and_then(|dir| files::read::<Config>(&dir, CONFIG).ok()?) {
+            launch::network::leave(&self.place, &config);
+            if config.owns_rootfs {
+                let _ = std::fs::remove_dir_all(&config.rootfs);
+            }
         }
         match self.remove_directory(id) {
             Err(error) if error.kind() == Kind::NotFound => {}

@@ -6,7 +6,7 @@ use super::{health, mounts, parse};
 use crate::failure::{Failure, Result};
 use engine::Engine;
 use engine::record::{
-    Config, Device, LogConfig, Mount, Namespaces, Network, Resources, Security, Ulimit,
+    Config, Device, Endpoint, LogConfig, Mount, Namespaces, Network, Resources, Security, Ulimit,
 };
 
 /// A larger profile is none.
@@ -215,24 +215,108 @@ fn network(arguments: &ContainerArgs) -> Result<Network> {
             return Err(Failure::new(format!("{server} is not an ip address")));
         }
     }
-    network.mode = match &arguments.network[..] {
-        [] => "none".into(),
-        [one] => match one.as_str() {
-            "none" | "host" => one.clone(),
-            one if one.starts_with("container:") || one.starts_with("ns:") => one.into(),
-            other => return Err(no_networks(&format!("--network {other}"))),
-        },
-        _ => return Err(no_networks("--network, several times")),
+    let mut endpoints = Vec::new();
+    let named = match arguments.network.is_empty() {
+        true => vec![usual_network(arguments)],
+        false => arguments.network.clone(),
     };
-    if !network.publish.is_empty() || network.publish_all {
-        return Err(no_networks("--publish"));
+    for text in &named {
+        match text.as_str() {
+            "none" | "host" => network.mode.clone_from(text),
+            text if text.starts_with("container:") || text.starts_with("ns:") => {
+                network.mode = text.into();
+            }
+            text => endpoints.push(endpoint(text)?),
+        }
     }
+    if !network.mode.is_empty() && named.len() > 1 {
+        return Err(Failure::new(format!("--network {}: it cannot be one of several", network.mode)));
+    }
+    let is_shared = network.mode == "host" || network.mode.starts_with("container:");
+    if is_shared && (!network.publish.is_empty() || network.publish_all) && network.mode != "host" {
+        return Err(Failure::new("conflicting options: port publishing and the container type network mode"));
+    }
+    if network.mode == "none" && !network.publish.is_empty() {
+        return Err(Failure::new("--publish: a container without a network has no ports to publish")
+            .hint("leave --network none out"));
+    }
+    if network.mode == "host" {
+        // Its ports are the machine's, as docker says it in a warning.
+        if !network.publish.is_empty() {
+            crate::settings::warn("published ports are discarded when using host network mode");
+        }
+        network.publish.clear();
+        network.publish_all = false;
+    }
+    engine::check_ports(&network.publish)?;
+    single_options(arguments, &mut endpoints)?;
+    network.endpoints = endpoints;
     Ok(network)
 }
 
-fn no_networks(option: &str) -> Failure {
-    Failure::new(format!("{option}: there are no networks of containers yet"))
-        .hint("with --network host the program listens at the machine's own addresses")
+/// The network of containers of which no option says one.
+fn usual_network(arguments: &ContainerArgs) -> String {
+    let said = std::env::var("TARE_NETWORK").ok().filter(|name| !name.is_empty());
+    let publishes = !arguments.publish.is_empty() || arguments.publish_all;
+    // Programs of the host need nothing but their files, and an ordinary user may not make devices of the host's.
+    let is_alone = arguments.image().starts_with("host:") && !publishes;
+    match (said, is_alone || !sys::ids::is_administrator()) {
+        (Some(name), _) => name,
+        (None, true) => "none".into(),
+        (None, false) => "bridge".into(),
+    }
+}
+
+/// `NAME`, or `name=NAME,alias=...,ip=...`.
+fn endpoint(text: &str) -> Result<Endpoint> {
+    let mut endpoint = Endpoint::default();
+    let is_list = text.split(',').next().is_some_and(|first| first.contains('='));
+    if !is_list {
+        endpoint.network = match text {
+            "default" | "private" => "bridge".into(),
+            name => name.into(),
+        };
+        return Ok(endpoint);
+    }
+    for field in text.split(',') {
+        let (key, value) = parse::pair(field);
+        match key.as_str() {
+            "name" => endpoint.network = value,
+            "alias" => endpoint.aliases.push(value),
+            "ip" => endpoint.ipv4 = value,
+            "ip6" => endpoint.ipv6 = value,
+            "mac-address" => endpoint.mac_address = value,
+            _ => {
+                return Err(Failure::new(format!("--network {text:?}: invalid field key {key}"))
+                    .hint("name, alias, ip, ip6 and mac-address are known"));
+            }
+        }
+    }
+    match endpoint.network.is_empty() {
+        true => Err(Failure::new(format!("--network {text:?}: it has no name=NETWORK"))),
+        false => Ok(endpoint),
+    }
+}
+
+/// Options that are about the only network.
+fn single_options(arguments: &ContainerArgs, endpoints: &mut [Endpoint]) -> Result<()> {
+    let is_said =
+        arguments.ip.is_some() || arguments.ip6.is_some() || !arguments.network_alias.is_empty();
+    if !is_said {
+        return Ok(());
+    }
+    let [endpoint] = endpoints else {
+        return Err(Failure::new("--ip, --ip6 and --network-alias are for a container in one network")
+            .hint("--network name=NETWORK,ip=ADDRESS,alias=NAME says it of each"));
+    };
+    if endpoint.network == "bridge" && !arguments.network_alias.is_empty() {
+        return Err(Failure::new("network-scoped aliases are only supported for user-defined networks")
+            .hint("`tare network create NAME` makes one"));
+    }
+    endpoint.ipv4.push_str(arguments.ip.as_deref().unwrap_or_default());
+    endpoint.ipv6.push_str(arguments.ip6.as_deref().unwrap_or_default());
+    endpoint.aliases.extend(arguments.network_alias.iter().cloned());
+    Ok(())
 }
 
 fn hostname(arguments: &ContainerArgs, config: &mut Config) {

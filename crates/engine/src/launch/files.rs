@@ -1,5 +1,6 @@
 //! The files that say where a container is: not the image's business, and bound over its own.
 
+use super::network::Joined;
 use super::userns::Mapping;
 use crate::error::{During, Result};
 use crate::place::Engine;
@@ -48,6 +49,16 @@ pub(super) fn write(
         binds.push(Bind { source, target });
     }
     Ok(binds)
+}
+
+/// Writes what is known only once the networks are joined into the files that the container has already.
+pub(super) fn tell_networks(engine: &Engine, config: &Config, joined: &Joined) -> Result<()> {
+    let dir = engine.path_of(&config.id).join("files");
+    for (name, text) in [("hosts", &joined.hosts), ("resolv.conf", &joined.resolv)] {
+        let path = dir.join(name);
+        fs::write(&path, text).during(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
 }
 
 fn of_host(path: &str) -> String {

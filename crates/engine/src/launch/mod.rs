@@ -5,6 +5,7 @@ mod files;
 mod hardware;
 mod limits;
 mod mounts;
+pub(crate) mod network;
 mod rootfs;
 pub(crate) mod seccomp;
 mod security;
@@ -16,6 +17,7 @@ pub(crate) use enter::Users;
 use rootfs::Rootfs;
 pub use seccomp::check as check_seccomp;
 pub use security::{check_capability, check_options};
+pub use network::check_ports;
 pub use userns::check as check_users;
 
 use crate::error::{During, Error, Result};
@@ -25,6 +27,7 @@ use runtime::Host;
 use runtime::config::ContainerId;
 use runtime::{Console, Options};
 use sys::Fd;
+use network::Joined;
 use userns::Mapping;
 
 /// A container that was prepared: it can be started any number of times.
@@ -40,6 +43,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Started {
     pub(crate) record: runtime::state::Record,
     pub(crate) warnings: Vec<String>,
+    /// Its networks, if they are its own.
+    pub(crate) joined: Option<Joined>,
 }
 
 impl Prepared {
@@ -105,9 +110,38 @@ impl Prepared {
             ..Options::default()
         };
         let mut warnings = Vec::new();
-        runtime::run(&self.host, &self.id, options, &mut warnings)?;
+        let joined = match network::has_endpoints(config) {
+            true => Some(self.start_in_networks(engine, config, options, &mut warnings)?),
+            false => {
+                runtime::run(&self.host, &self.id, options, &mut warnings)?;
+                None
+            }
+        };
         let (_, record, _) = runtime::verbs::look_up(&self.host, &self.id)?;
-        Ok(Started { record, warnings })
+        Ok(Started { record, warnings, joined })
+    }
+
+    /// The program waits until its networks are there.
+    fn start_in_networks(
+        &self,
+        engine: &Engine,
+        config: &Config,
+        options: Options,
+        warnings: &mut Vec<String>,
+    ) -> Result<Joined> {
+        let pid = runtime::create(&self.host, &self.id, options, warnings)?;
+        let started = network::join(engine, config, pid).and_then(|mut joined| {
+            warnings.append(&mut joined.warnings);
+            files::tell_networks(engine, config, &joined)?;
+            runtime::verbs::start(&self.host, &self.id)?;
+            Ok(joined)
+        });
+        started.inspect_err(|_| {
+            network::leave(&engine.place, config);
+            let _ = runtime::verbs::delete(&self.host, &self.id, true, &mut Vec::new());
+            // Its end is nobody's news any more.
+            let _ = sys::wait::child(pid, false);
+        })
     }
 }
 

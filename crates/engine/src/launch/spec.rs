@@ -151,8 +151,6 @@ fn namespaces(plan: &Plan<'_>) -> Result<Vec<Value>> {
                 list.push(json!({"type": kind, "path": path}));
             }
             Some(("ns", path)) => list.push(json!({"type": kind, "path": path})),
-            // It has been made, and is this process' own.
-            _ if kind == "network" && mode.is_empty() => {}
             _ => list.push(json!({"type": kind})),
         }
     }

@@ -7,11 +7,13 @@ use super::restart::{self, BackOff};
 use super::streams::Streams;
 use crate::error::{During, Error, Kind, Result};
 use crate::files;
+use crate::launch::network::{self, Joined};
 use crate::launch::{Prepared, Users};
 use crate::log::Writer;
 use crate::place::{self, Container, Engine, PAUSED, SOCKET, STATE};
 use crate::record::{Config, State, status};
 use crate::wire::{self, Frame, kind};
+use net::NameService;
 use runtime::state::Record;
 use sys::signal::{self, SignalSet};
 use sys::time::monotonic_ms;
@@ -44,6 +46,7 @@ pub(super) struct Supervisor<'e> {
     clients: Clients,
     log: Writer,
     record: Option<Record>,
+    joined: Option<Joined>,
     started_ms: u64,
     /// When SIGKILL follows.
     kill_at: Option<u64>,
@@ -84,6 +87,7 @@ impl<'e> Supervisor<'e> {
             clients,
             log,
             record: None,
+            joined: None,
             started_ms: 0,
             kill_at: None,
             start_at: None,
@@ -132,6 +136,11 @@ impl<'e> Supervisor<'e> {
             self.log.write(true, format!("tare: {warning}\n").as_bytes());
         }
         let record = started.record;
+        if let Some(joined) = &started.joined {
+            self.state.networks.clone_from(&joined.attached);
+            self.state.ports.clone_from(&joined.ports);
+        }
+        self.joined = started.joined;
         self.state.status = status::RUNNING.into();
         (self.state.pid, self.state.pid_start) = (record.pid, record.pid_start);
         self.state.boot = place::boot();
@@ -170,6 +179,10 @@ impl<'e> Supervisor<'e> {
         let mut fds = vec![PollFd::new(&self.signals, wait::POLLIN)];
         fds.extend(streams);
         fds.push(self.checks.as_ref().map_or_else(PollFd::none, Checks::poll));
+        let asked = fds.len();
+        if let Some(names) = self.joined.as_ref().and_then(|joined| joined.names.as_ref()) {
+            names.interests(&mut fds);
+        }
         let first = fds.len();
         self.clients.poll(self.streams.takes_input(), &mut fds);
         if wait::poll(&mut fds, self.pause_ms()).is_err() {
@@ -185,6 +198,9 @@ impl<'e> Supervisor<'e> {
             && let Some(checks) = &mut self.checks
         {
             checks.read();
+        }
+        if let Some(names) = self.joined.as_mut().and_then(|joined| joined.names.as_mut()) {
+            names.serve(&fds[asked..first]);
         }
         let mut frames = Vec::new();
         self.clients.serve(&fds[first..], &mut |frame, wants| {
@@ -206,7 +222,9 @@ impl<'e> Supervisor<'e> {
         let now = monotonic_ms();
         let checks = self.checks.as_ref().filter(|_| self.record.is_some());
         let next = [self.kill_at, self.start_at, checks.and_then(Checks::next_ms)];
-        next.into_iter().flatten().min().map(|at| at.saturating_sub(now))
+        let next = next.into_iter().flatten().min().map(|at| at.saturating_sub(now));
+        let names = self.joined.as_ref().and_then(|joined| joined.names.as_ref());
+        next.into_iter().chain(names.and_then(NameService::timeout_ms)).min()
     }
 
     fn follow_clock(&mut self) {
@@ -340,6 +358,11 @@ impl<'e> Supervisor<'e> {
             if let Err(error) = deleted {
                 self.state.error = error.to_string();
             }
+        }
+        if self.joined.take().is_some() {
+            network::leave(&self.engine.place, &self.config);
+            self.state.networks.clear();
+            self.state.ports.clear();
         }
         let _ = files::remove(&self.dir, PAUSED);
         if let Some(checks) = &mut self.checks {

@@ -66,6 +66,8 @@ impl Scratch {
             .current_dir(&self.dir)
             .stdin(Stdio::null())
             .env_remove("SOURCE_DATE_EPOCH")
+            // The machine's own network is no test's to change.
+            .env("TARE_NETWORK", "none")
             .env_remove("XDG_CONFIG_HOME")
             .env("HOME", &self.dir);
         command

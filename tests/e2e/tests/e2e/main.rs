@@ -25,6 +25,7 @@ mod mounts;
 mod names;
 mod nested;
 mod network;
+mod networks;
 mod notify;
 mod options;
 mod peers;

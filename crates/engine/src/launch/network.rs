@@ -1,0 +1,256 @@
+//! A container's networks: joined between the making of its namespaces and the start of its program.
+
+use crate::error::{During, Error, Result};
+use crate::place::{Engine, Place};
+use crate::record::{Attached, Config, Endpoint, Port};
+use net::{
+    AttachRequest, Attachment, DnsOptions, HostPort, HostResolver, Mac, NameConfig, NameService, Network,
+    Networks, Places, PortHolder, PortMapping, PortSpec, Protocol, Publishing, Reach, Resolution,
+};
+use std::net::IpAddr;
+use sys::{Fd, fs};
+
+const RESOLV: &str = "/etc/resolv.conf";
+/// systemd-resolved's list of the servers that it asks itself.
+const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
+
+/// What a container has of its networks as long as it runs.
+pub(crate) struct Joined {
+    pub(crate) attached: Vec<Attached>,
+    pub(crate) ports: Vec<Port>,
+    pub(crate) warnings: Vec<String>,
+    /// Its own, if it has one.
+    pub(crate) names: Option<NameService>,
+    /// `/etc/hosts` and `/etc/resolv.conf`.
+    pub(super) hosts: String,
+    pub(super) resolv: String,
+    /// Nobody else gets the ports.
+    _ports: PortHolder,
+}
+
+/// The networks of an engine.
+pub(crate) fn open(place: &Place) -> Result<Networks> {
+    let places =
+        Places { records: place.root.join("networks"), run: place.runroot.join("networks") };
+    Ok(Networks::open(&places)?)
+}
+
+/// Whether a container's networks are made for it.
+pub(crate) fn has_endpoints(config: &Config) -> bool {
+    config.network.mode.is_empty() && !config.network.endpoints.is_empty()
+}
+
+/// Makes the namespace of a process part of the container's networks. What was made goes on a failure.
+pub(super) fn join(engine: &Engine, config: &Config, pid: i32) -> Result<Joined> {
+    let networks = open(&engine.place)?;
+    // What a killed supervisor has left.
+    leave_all(&networks, config);
+    join_all(&networks, engine, config, pid).inspect_err(|_| leave_all(&networks, config))
+}
+
+fn join_all(networks: &Networks, engine: &Engine, config: &Config, pid: i32) -> Result<Joined> {
+    let path = format!("/proc/{pid}/ns/net");
+    let netns = fs::open_read(&path).during(|| format!("opening {path}"))?;
+    let mut known = Vec::new();
+    for endpoint in &config.network.endpoints {
+        known.push((endpoint, networks.get(&endpoint.network)?));
+    }
+    let has = |is_v6: bool| {
+        let of_kind = |network: &Network| network.subnets.iter().any(|it| it.subnet.is_v6() == is_v6);
+        known.iter().any(|(_, network)| of_kind(network))
+    };
+    let publishing = Publishing { v4: has(false), v6: has(true), default_ip: None };
+    let (holder, mappings) = PortHolder::reserve(&specs(config)?, publishing)?;
+    let mut joined = Vec::new();
+    let mut warnings = Vec::new();
+    for (index, (endpoint, network)) in known.iter().enumerate() {
+        let request = Request::of(config, endpoint)?;
+        // Ports go by the first network, as the way out does.
+        let ports: &[PortMapping] = if index == 0 { &mappings } else { &[] };
+        let done = networks.attach(
+            network,
+            &AttachRequest {
+                container: &config.id,
+                name: &config.name,
+                aliases: &endpoint.aliases,
+                netns: &netns,
+                interface: None,
+                addresses: &request.addresses,
+                mac: request.mac,
+                ports,
+                default_route: index == 0,
+            },
+        )?;
+        warnings.extend(done.warnings);
+        joined.push(done.attachment);
+    }
+    let all: Vec<Network> = known.into_iter().map(|(_, network)| network).collect();
+    let resolution = resolution(config, &all)?;
+    let names = match resolution.has_service {
+        true => Some(name_service(networks, &netns, &all, &resolution)?),
+        false => None,
+    };
+    Ok(Joined {
+        attached: joined.iter().map(record).collect(),
+        ports: mappings.iter().map(port).collect(),
+        warnings,
+        names,
+        hosts: hosts(engine, config, &joined)?,
+        resolv: resolution.text,
+        _ports: holder,
+    })
+}
+
+struct Request {
+    addresses: Vec<IpAddr>,
+    mac: Option<Mac>,
+}
+
+impl Request {
+    fn of(config: &Config, endpoint: &Endpoint) -> Result<Self> {
+        let mut addresses = Vec::new();
+        for text in [&endpoint.ipv4, &endpoint.ipv6].into_iter().filter(|text| !text.is_empty()) {
+            let bad = |_| Error::invalid(format!("{text:?} is no address"));
+            addresses.push(text.parse().map_err(bad)?);
+        }
+        let mac = match (endpoint.mac_address.as_str(), config.network.mac_address.as_str()) {
+            ("", "") => None,
+            ("", text) | (text, _) => {
+                let bad = || Error::invalid(format!("{text:?} is no hardware address"));
+                Some(text.parse().map_err(|_| bad())?)
+            }
+        };
+        Ok(Self { addresses, mac })
+    }
+}
+
+/// The ports that are published: named ones, and with `-P` all that are exposed.
+fn specs(config: &Config) -> Result<Vec<PortSpec>> {
+    let mut specs = Vec::new();
+    for text in &config.network.publish {
+        specs.extend(PortSpec::parse(text)?);
+    }
+    if config.network.publish_all {
+        for text in &config.exposed_ports {
+            for (container_port, protocol) in net::parse_exposed(text)? {
+                let is_known = |spec: &PortSpec| {
+                    (spec.container_port, spec.protocol) == (container_port, protocol)
+                };
+                if !specs.iter().any(is_known) {
+                    specs.push(PortSpec { host_ip: None, host_port: HostPort::Any, container_port, protocol });
+                }
+            }
+        }
+    }
+    Ok(specs)
+}
+
+/// Whether texts of `-p` can be understood.
+pub fn check_ports(texts: &[String]) -> Result<()> {
+    for text in texts {
+        PortSpec::parse(text)?;
+    }
+    Ok(())
+}
+
+fn resolution(config: &Config, networks: &[Network]) -> Result<Resolution> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let host = HostResolver::read(&read(RESOLV).unwrap_or_default(), read(RESOLVED).as_deref());
+    let wanted = &config.network;
+    let servers = wanted.dns.iter().filter_map(|text| text.parse().ok()).collect();
+    let options = DnsOptions {
+        servers,
+        search: wanted.dns_search.clone(),
+        options: wanted.dns_options.clone(),
+    };
+    let v6 = networks.iter().any(|network| network.subnets.iter().any(|it| it.subnet.is_v6()));
+    let names = networks.iter().any(|network| network.dns);
+    Ok(Resolution::new(&host, &options, Reach { names, v6 }))
+}
+
+fn name_service(
+    networks: &Networks,
+    netns: &Fd,
+    all: &[Network],
+    resolution: &Resolution,
+) -> Result<NameService> {
+    let forward = all.iter().any(|network| !network.internal);
+    let config = NameConfig { servers: resolution.upstreams.clone(), port: None, forward };
+    let mut service = NameService::open(netns, &config)?;
+    service.set_networks(networks, all, forward)?;
+    Ok(service)
+}
+
+/// `/etc/hosts`: what was asked for, linked containers, and itself.
+fn hosts(engine: &Engine, config: &Config, joined: &[Attachment]) -> Result<String> {
+    let gateways: Vec<IpAddr> =
+        joined.iter().flat_map(|it| [it.gateway(false), it.gateway(true)]).flatten().collect();
+    let mut added = Vec::new();
+    for text in &config.network.extra_hosts {
+        added.extend(net::parse_added_host(text, &gateways)?);
+    }
+    for link in &config.network.links {
+        let (name, alias) = link.split_once(':').unwrap_or((link, link));
+        let other = engine.find(name)?;
+        let address = other.state.networks.first().and_then(|it| it.ipv4.split('/').next()?.parse().ok());
+        let missing = || Error::invalid(format!("--link {link}: container {name} has no address"));
+        added.push((address.ok_or_else(missing)?, alias.to_owned()));
+    }
+    let own: Vec<IpAddr> = joined
+        .iter()
+        .flat_map(|it| [it.address(false), it.address(true)])
+        .flatten()
+        .map(|cidr| cidr.address())
+        .collect();
+    let full = format!("{}.{}", config.hostname, config.domainname);
+    let mut names = vec![config.hostname.as_str()];
+    if !config.domainname.is_empty() {
+        names.insert(0, &full);
+    }
+    Ok(net::hosts_text(&added, &own, &names))
+}
+
+fn record(attachment: &Attachment) -> Attached {
+    let text = |is_v6| attachment.address(is_v6).map(|it| it.to_string()).unwrap_or_default();
+    let gateway = |is_v6| attachment.gateway(is_v6).map(|it| it.to_string()).unwrap_or_default();
+    Attached {
+        network: attachment.network.clone(),
+        network_id: attachment.network_id.clone(),
+        interface: attachment.interface.clone(),
+        ipv4: text(false),
+        ipv6: text(true),
+        gateway: gateway(false),
+        gateway_v6: gateway(true),
+        mac: attachment.mac.clone(),
+        aliases: attachment.aliases.clone(),
+        ..Attached::default()
+    }
+}
+
+fn port(mapping: &PortMapping) -> Port {
+    let protocol: Protocol = mapping.protocol;
+    Port {
+        container: mapping.container_port.into(),
+        protocol: protocol.name().into(),
+        host_ip: mapping.host_ip.0.to_string(),
+        host: mapping.host_port.into(),
+    }
+}
+
+/// Takes a container out of all its networks, whether it still is in them or not.
+pub(crate) fn leave(place: &Place, config: &Config) {
+    if has_endpoints(config)
+        && let Ok(networks) = open(place)
+    {
+        leave_all(&networks, config);
+    }
+}
+
+fn leave_all(networks: &Networks, config: &Config) {
+    for endpoint in &config.network.endpoints {
+        // What fails is found by a sweep.
+        if let Ok(network) = networks.get(&endpoint.network) {
+            let _ = networks.detach(&network, &config.id, None);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Containers in networks, on a host that is a network namespace of the test's own.
+
+use super::images_scratch::{Scratch, has_program};
+use super::running::box_with;
+use e2e::{program, stderr, stdout};
+use std::process::Command;
+
+/// A store whose commands run in a network namespace that only they have.
+struct Host(Scratch);
+
+impl Host {
+    fn new(test: &str) -> Option<Self> {
+        if !has_program(test, "unshare") || Command::new("ip").arg("-V").output().is_err() {
+            e2e::skip(test, "needs unshare and ip");
+            return None;
+        }
+        box_with(test, &["CMD [\"sh\"]"]).map(Self)
+    }
+
+    /// Runs a script there; `tare` in it is the program with the store.
+    fn run(&self, script: &str) -> String {
+        let tare = format!(
+            "tare() {{ {} --root {} --runroot {} --insecure-policy \"$@\"; }}",
+            program("tare").display(),
+            self.0.path("store"),
+            self.0.path("run"),
+        );
+        // What is left at the end is shown: nothing may be.
+        let script = format!(
+            "{tare}; unset TARE_NETWORK; ip link set lo up; {script}\n\
+             tare rm -af > /dev/null; ip -br link | grep -v '^lo ' || true"
+        );
+        let output = Command::new("unshare").args(["-n", "sh", "-ec", &script]).output().unwrap();
+        assert!(output.status.success(), "{}\n{}", stdout(&output), stderr(&output));
+        stdout(&output)
+    }
+}
+
+/// A server that answers with its host name.
+const SERVE: &str = "mkdir /w; hostname > /w/index.html; exec httpd -f -p 80 -h /w";
+/// Asks until there is an answer.
+const ASK: &str = "ask() { for i in 1 2 3 4 5 6 7 8 9 10; do busybox wget -qO- $1 2>/dev/null && return; sleep 0.1; done; return 1; };";
+
+#[test]
+fn a_published_port_is_reached_from_everywhere() {
+    let test = "a_published_port_is_reached_from_everywhere";
+    let Some(host) = Host::new(test) else { return };
+    let said = host.run(&format!(
+        "{ASK} tare run -d --name srv -h srv -p 8080:80 box:1 busybox sh -c 'ln -s busybox /bin/httpd; ln -s busybox /bin/hostname; {SERVE}' > /dev/null
+         ask http://127.0.0.1:8080/
+         ip=$(tare container inspect --format '{{{{.NetworkSettings.IPAddress}}}}' srv)
+         ask http://$ip/
+         tare run --rm box:1 busybox wget -qO- http://$ip/
+         gate=$(tare container inspect --format '{{{{.NetworkSettings.Gateway}}}}' srv)
+         tare exec srv busybox wget -qO- http://$gate:8080/
+         tare port srv
+         if tare run --rm -p 8080:80 box:1 true 2> err; then exit 9; fi; cat err; rm err
+         tare stop -t 0 srv
+         if ask http://127.0.0.1:8080/; then exit 9; fi
+         tare start srv > /dev/null
+         ask http://127.0.0.1:8080/"
+    ));
+    let expected = "srv\nsrv\nsrv\nsrv\n80/tcp -> 0.0.0.0:8080\n\
+                    tare: Bind for 0.0.0.0:8080 failed: port is already allocated\n";
+    assert!(said.starts_with(expected), "{said}");
+    assert!(said.ends_with("\nsrv\nsrv\n"), "{said}");
+}
+
+#[test]
+fn containers_find_each_other_by_name() {
+    let test = "containers_find_each_other_by_name";
+    let Some(host) = Host::new(test) else { return };
+    let said = host.run(
+        "tare network create --subnet 10.77.0.0/24 app > /dev/null
+         tare run -d --name one --network app --network-alias uno --ip 10.77.0.9 box:1 sleep 1000 > /dev/null
+         tare run --rm --network app box:1 busybox sh -c 'busybox nslookup one | grep -o 10.77.0.9; busybox ping -c1 -W2 uno | grep -o \"1 packets received\"; cat /etc/resolv.conf | head -1'
+         tare network inspect --format '{{range .Containers}}{{.Name}} {{.IPv4Address}}{{end}}' app
+         tare run --rm --network name=app,ip=10.77.0.20 box:1 busybox hostname -i
+         if tare network rm app 2> /dev/null; then exit 9; fi
+         tare rm -f one > /dev/null; tare network rm app",
+    );
+    let expected = "10.77.0.9\n1 packets received\nnameserver 127.0.0.11\none 10.77.0.9/24\n10.77.0.20\napp\n";
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn namespaces_are_shared_with_a_named_container() {
+    let test = "namespaces_are_shared_with_a_named_container";
+    let Some(host) = Host::new(test) else { return };
+    let said = host.run(&format!(
+        "{ASK} tare run -d --name srv -h srv box:1 busybox sh -c 'ln -s busybox /bin/httpd; ln -s busybox /bin/hostname; {SERVE}' > /dev/null
+         tare run --rm --network container:srv box:1 busybox sh -c '{ASK} ask http://127.0.0.1/'
+         tare run --rm --pid container:srv box:1 busybox ps | grep -c httpd
+         tare run --rm --network none box:1 busybox ip -o link | wc -l"
+    ));
+    assert_eq!(said, "srv\n1\n1\n");
+}
+
+#[test]
+fn nothing_of_a_network_is_left_whoever_is_killed() {
+    let test = "nothing_of_a_network_is_left_whoever_is_killed";
+    let Some(host) = Host::new(test) else { return };
+    let said = host.run(
+        "for i in 1 2 3; do
+           tare run -d --name it -p 8080:80 box:1 sleep 1000 > /dev/null
+           id=$(tare container inspect --format '{{.Id}}' it)
+           kill -9 $(sed -n 's/.*\"supervisor\":\\([0-9]*\\).*/\\1/p' STORE/containers/$id/state.json)
+           [ $i = 2 ] && kill -9 $(tare container inspect --format '{{.State.Pid}}' it)
+           tare rm -f it > /dev/null
+           ip -br link | grep -c -v '^lo ' || true
+         done"
+            .replace("STORE", &host.0.path("store"))
+            .as_str(),
+    );
+    assert_eq!(said, "0\n0\n0\n");
+}
