@@ -1,6 +1,7 @@
 //! `cargo xtask bench WHAT`: measurements beside the peers that are installed.
 
 mod bundle;
+mod engine;
 mod images;
 mod measure;
 mod registry;
@@ -13,11 +14,14 @@ const USAGE: &str =
 
        cargo xtask bench images [--rounds N] [--programs DIR]
 
+       cargo xtask bench engine [--rounds N] [--programs DIR] [--only TOOL,...]
+
        cargo xtask bench registry [--rounds N] [--program TARE] [--only SERVER,...]
 
   `runtime` measures tare-runtime beside crun, runc and youki, where they are on the PATH, and beside the
   floor: the bare system calls that the same container needs. `images` measures
-  tare beside skopeo, podman, buildah and containerd, and beside the parts of a pull, each alone. Both need root. `registry` measures
+  tare beside skopeo, podman, buildah and containerd, and beside the parts of a pull, each alone. `engine` runs
+  containers with tare, podman and docker. These need root. `registry` measures
   tare registry serve beside docker-registry, where it is on the PATH.
 ";
 
@@ -35,6 +39,9 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         }
         Some((what, rest)) if what == "images" => {
             images::Options::parse(rest).map(|options| images::run(&options))
+        }
+        Some((what, rest)) if what == "engine" => {
+            engine::Options::parse(rest).map(|options| engine::run(&options))
         }
         Some((what, rest)) if what == "registry" => {
             registry::Options::parse(rest).map(|options| registry::run(&options))

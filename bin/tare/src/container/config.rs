@@ -230,15 +230,22 @@ fn network(arguments: &ContainerArgs) -> Result<Network> {
         }
     }
     if !network.mode.is_empty() && named.len() > 1 {
-        return Err(Failure::new(format!("--network {}: it cannot be one of several", network.mode)));
+        return Err(Failure::new(format!(
+            "--network {}: it cannot be one of several",
+            network.mode
+        )));
     }
     let is_shared = network.mode == "host" || network.mode.starts_with("container:");
     if is_shared && (!network.publish.is_empty() || network.publish_all) && network.mode != "host" {
-        return Err(Failure::new("conflicting options: port publishing and the container type network mode"));
+        return Err(Failure::new(
+            "conflicting options: port publishing and the container type network mode",
+        ));
     }
     if network.mode == "none" && !network.publish.is_empty() {
-        return Err(Failure::new("--publish: a container without a network has no ports to publish")
-            .hint("leave --network none out"));
+        return Err(Failure::new(
+            "--publish: a container without a network has no ports to publish",
+        )
+        .hint("leave --network none out"));
     }
     if network.mode == "host" {
         // Its ports are the machine's, as docker says it in a warning.
@@ -306,12 +313,16 @@ fn single_options(arguments: &ContainerArgs, endpoints: &mut [Endpoint]) -> Resu
         return Ok(());
     }
     let [endpoint] = endpoints else {
-        return Err(Failure::new("--ip, --ip6 and --network-alias are for a container in one network")
-            .hint("--network name=NETWORK,ip=ADDRESS,alias=NAME says it of each"));
+        return Err(Failure::new(
+            "--ip, --ip6 and --network-alias are for a container in one network",
+        )
+        .hint("--network name=NETWORK,ip=ADDRESS,alias=NAME says it of each"));
     };
     if endpoint.network == "bridge" && !arguments.network_alias.is_empty() {
-        return Err(Failure::new("network-scoped aliases are only supported for user-defined networks")
-            .hint("`tare network create NAME` makes one"));
+        return Err(Failure::new(
+            "network-scoped aliases are only supported for user-defined networks",
+        )
+        .hint("`tare network create NAME` makes one"));
     }
     endpoint.ipv4.push_str(arguments.ip.as_deref().unwrap_or_default());
     endpoint.ipv6.push_str(arguments.ip6.as_deref().unwrap_or_default());

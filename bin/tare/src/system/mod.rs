@@ -1,5 +1,6 @@
 //! Verbs about the store as a whole.
 
+mod boot;
 pub(crate) mod df;
 pub(crate) mod fsck;
 pub(crate) mod gc;
@@ -21,6 +22,8 @@ pub(crate) struct System {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Boot(boot::Boot),
+    EnableBoot(boot::EnableBoot),
     Df(df::Usage),
     #[command(alias = "check")]
     Fsck(fsck::Check),
@@ -36,6 +39,8 @@ enum Verb {
 
 pub(crate) fn run(global: &Global, arguments: &System) -> Result<u8> {
     match &arguments.verb {
+        Verb::Boot(arguments) => boot::boot(global, arguments),
+        Verb::EnableBoot(arguments) => boot::enable(global, arguments).map(|()| 0),
         Verb::Df(arguments) => df::run(global, arguments).map(|()| 0),
         Verb::Fsck(arguments) => fsck::run(global, arguments),
         Verb::Gc(arguments) => gc::run(global, arguments).map(|()| 0),

@@ -14,20 +14,20 @@ mod userns;
 mod users;
 
 pub(crate) use enter::Users;
+pub use network::check_ports;
 use rootfs::Rootfs;
 pub use seccomp::check as check_seccomp;
 pub use security::{check_capability, check_options};
-pub use network::check_ports;
 pub use userns::check as check_users;
 
 use crate::error::{During, Error, Result};
 use crate::place::{Engine, Place};
 use crate::record::Config;
+use network::Joined;
 use runtime::Host;
 use runtime::config::ContainerId;
 use runtime::{Console, Options};
 use sys::Fd;
-use network::Joined;
 use userns::Mapping;
 
 /// A container that was prepared: it can be started any number of times.

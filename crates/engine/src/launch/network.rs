@@ -4,8 +4,9 @@ use crate::error::{During, Error, Result};
 use crate::place::{Engine, Place};
 use crate::record::{Attached, Config, Endpoint, Port};
 use net::{
-    AttachRequest, Attachment, DnsOptions, HostPort, HostResolver, Mac, NameConfig, NameService, Network,
-    Networks, Places, PortHolder, PortMapping, PortSpec, Protocol, Publishing, Reach, Resolution,
+    AttachRequest, Attachment, DnsOptions, HostPort, HostResolver, Mac, NameConfig, NameService,
+    Network, Networks, Places, PortHolder, PortMapping, PortSpec, Protocol, Publishing, Reach,
+    Resolution,
 };
 use std::net::IpAddr;
 use sys::{Fd, fs};
@@ -56,7 +57,8 @@ fn join_all(networks: &Networks, engine: &Engine, config: &Config, pid: i32) -> 
         known.push((endpoint, networks.get(&endpoint.network)?));
     }
     let has = |is_v6: bool| {
-        let of_kind = |network: &Network| network.subnets.iter().any(|it| it.subnet.is_v6() == is_v6);
+        let of_kind =
+            |network: &Network| network.subnets.iter().any(|it| it.subnet.is_v6() == is_v6);
         known.iter().any(|(_, network)| of_kind(network))
     };
     let publishing = Publishing { v4: has(false), v6: has(true), default_ip: None };
@@ -137,7 +139,12 @@ fn specs(config: &Config) -> Result<Vec<PortSpec>> {
                     (spec.container_port, spec.protocol) == (container_port, protocol)
                 };
                 if !specs.iter().any(is_known) {
-                    specs.push(PortSpec { host_ip: None, host_port: HostPort::Any, container_port, protocol });
+                    specs.push(PortSpec {
+                        host_ip: None,
+                        host_port: HostPort::Any,
+                        container_port,
+                        protocol,
+                    });
                 }
             }
         }
@@ -192,7 +199,8 @@ fn hosts(engine: &Engine, config: &Config, joined: &[Attachment]) -> Result<Stri
     for link in &config.network.links {
         let (name, alias) = link.split_once(':').unwrap_or((link, link));
         let other = engine.find(name)?;
-        let address = other.state.networks.first().and_then(|it| it.ipv4.split('/').next()?.parse().ok());
+        let address =
+            other.state.networks.first().and_then(|it| it.ipv4.split('/').next()?.parse().ok());
         let missing = || Error::invalid(format!("--link {link}: container {name} has no address"));
         added.push((address.ok_or_else(missing)?, alias.to_owned()));
     }

@@ -233,6 +233,36 @@ fn policies_start_containers_again() {
 }
 
 #[test]
+fn containers_come_back_after_the_machine() {
+    let test = "containers_come_back_after_the_machine";
+    let Some(engine) = Engine::new(test) else { return };
+    for (name, policy) in
+        [("a1", "always"), ("u1", "unless-stopped"), ("u2", "unless-stopped"), ("n1", "no")]
+    {
+        engine.ok(&["run", "-d", "--name", name, "--restart", policy, "box:1", "sleep", "1000"]);
+    }
+    engine.ok(&["stop", "-t", "0", "u2"]);
+    // What a machine that goes down without a word leaves: files.
+    for name in ["a1", "u1", "n1"] {
+        let pid: i32 = engine.field(name, ".State.Pid").parse().unwrap();
+        kill(engine.supervisor(name));
+        kill(pid);
+        engine.until("it is gone", || engine.field(name, ".State.Status") == "exited");
+    }
+    let started = engine.ok(&["system", "boot"]);
+    let mut started: Vec<&str> = started.lines().collect();
+    started.sort_unstable();
+    assert_eq!(started, ["a1", "u1"]);
+    assert_eq!(engine.field("u1", ".State.Running"), "true");
+    assert_eq!(engine.ok(&["system", "boot"]), "");
+    let unit = engine.ok(&["system", "enable-boot", "--print"]);
+    assert!(
+        unit.contains("ExecStart=\"") && unit.ends_with("WantedBy=multi-user.target"),
+        "{unit}"
+    );
+}
+
+#[test]
 fn health_is_checked() {
     let Some(engine) = Engine::new("health_is_checked") else { return };
     let check = ["--health-cmd", "cat /ok", "--health-interval", "100ms", "--health-retries", "2"];

@@ -79,7 +79,8 @@ fn containers_find_each_other_by_name() {
          if tare network rm app 2> /dev/null; then exit 9; fi
          tare rm -f one > /dev/null; tare network rm app",
     );
-    let expected = "10.77.0.9\n1 packets received\nnameserver 127.0.0.11\none 10.77.0.9/24\n10.77.0.20\napp\n";
+    let expected =
+        "10.77.0.9\n1 packets received\nnameserver 127.0.0.11\none 10.77.0.9/24\n10.77.0.20\napp\n";
     assert_eq!(said, expected);
 }
 
