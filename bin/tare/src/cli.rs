@@ -93,6 +93,7 @@ verbs! {
     "network" Network(network::NetworkVerb),
     "system" System(system::System),
     "info" Info(system::info::Info),
+    "doctor" Doctor(system::doctor::Doctor),
     "version" Version(system::info::Version),
     "gc" Gc(system::gc::Collect),
     #[command(visible_alias = "check")]

@@ -109,6 +109,7 @@ fn verb(arguments: cli::Tare) -> failure::Result<u8> {
         Verb::Prune(arguments) => image::prune::run(&global, &arguments)?,
         Verb::Rmi(arguments) => return image::remove::run(&global, &arguments),
         Verb::System(arguments) => return system::run(&global, &arguments),
+        Verb::Doctor(arguments) => return system::doctor::run(&global, &arguments),
         Verb::Info(arguments) => system::info::info(&global, &arguments)?,
         Verb::Version(arguments) => system::info::version(&global, &arguments)?,
         Verb::Tag(arguments) => image::tag::tag(&global, &arguments)?,

@@ -2,6 +2,7 @@
 
 mod boot;
 pub(crate) mod df;
+pub(crate) mod doctor;
 pub(crate) mod fsck;
 pub(crate) mod gc;
 pub(crate) mod info;

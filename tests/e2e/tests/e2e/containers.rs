@@ -263,6 +263,18 @@ fn containers_come_back_after_the_machine() {
 }
 
 #[test]
+fn the_doctor_finds_what_is_wrong() {
+    let Some(engine) = Engine::new("the_doctor_finds_what_is_wrong") else { return };
+    engine.ok(&["run", "-d", "--name", "it", "box:1", "sleep", "1000"]);
+    let well = engine.ok(&["doctor"]);
+    assert!(well.contains("1 container, 1 running") && !well.contains("fails"), "{well}");
+    kill(engine.supervisor("it"));
+    engine.until("it is told", || {
+        engine.ok(&["doctor", "--format", "json"]).contains("1 container without a supervisor")
+    });
+}
+
+#[test]
 fn health_is_checked() {
     let Some(engine) = Engine::new("health_is_checked") else { return };
     let check = ["--health-cmd", "cat /ok", "--health-interval", "100ms", "--health-retries", "2"];

@@ -1,0 +1,301 @@
+//! `tare doctor`: what this machine lets the caller do, and who can change that.
+
+use crate::caller::Caller;
+use crate::failure::Result;
+use crate::output;
+use crate::settings::Global;
+use clap::{Args, ValueEnum};
+use std::fs;
+use std::path::Path;
+use template::{Field, Struct, Value};
+
+/// Say what works on this machine, and what to do about the rest
+///
+/// Ends with 1 if containers cannot run at all.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tare doctor --format json")]
+pub(crate) struct Doctor {
+    /// How it is shown
+    #[arg(long, value_enum, default_value_t = Form::Text)]
+    format: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Fine,
+    /// Something is not there that some need.
+    Missing,
+    /// Without it nothing runs.
+    Fatal,
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Fine => "ok",
+            Self::Missing => "missing",
+            Self::Fatal => "fails",
+        }
+    }
+}
+
+/// One thing that was looked at.
+struct Finding {
+    what: &'static str,
+    verdict: Verdict,
+    /// What is there, or why not.
+    detail: String,
+    /// What to do.
+    hint: &'static str,
+}
+
+impl Finding {
+    fn new(
+        what: &'static str,
+        is_fine: bool,
+        detail: impl Into<String>,
+        hint: &'static str,
+    ) -> Self {
+        let verdict = if is_fine { Verdict::Fine } else { Verdict::Missing };
+        Self { what, verdict, detail: detail.into(), hint }
+    }
+
+    fn needed(self) -> Self {
+        match self.verdict {
+            Verdict::Missing => Self { verdict: Verdict::Fatal, ..self },
+            _ => self,
+        }
+    }
+}
+
+pub(crate) fn run(global: &Global, arguments: &Doctor) -> Result<u8> {
+    let caller = Caller::new();
+    let is_root = sys::ids::is_administrator();
+    let mut findings = vec![kernel(), file_systems(), cgroups(is_root), filter()];
+    findings.push(if is_root { idmaps() } else { user_namespaces() });
+    if !is_root {
+        findings.extend([ranges(&caller), helpers()]);
+    }
+    findings.push(networks(is_root));
+    findings.extend([store(global), containers(global)]);
+    match arguments.format {
+        Form::Json => {
+            let rows = findings.iter().map(|it| {
+                Struct::value(
+                    "finding",
+                    vec![
+                        Field::new("Check", it.what),
+                        Field::new("Verdict", it.verdict.word()),
+                        Field::new("Detail", it.detail.as_str()),
+                        Field::new("Hint", if it.verdict == Verdict::Fine { "" } else { it.hint }),
+                    ],
+                )
+            });
+            output::write(&output::pretty(&Value::list(rows)))?;
+        }
+        Form::Text => output::write(text(&findings).as_bytes())?,
+    }
+    Ok(u8::from(findings.iter().any(|it| it.verdict == Verdict::Fatal)))
+}
+
+fn text(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for it in findings {
+        text.push_str(&format!("{:<8} {:<22} {}\n", it.verdict.word(), it.what, it.detail));
+        if it.verdict != Verdict::Fine {
+            text.push_str(&format!("{:<31} -> {}\n", "", it.hint));
+        }
+    }
+    text
+}
+
+fn kernel() -> Finding {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let numbers: Vec<u32> = release
+        .split(|it: char| !it.is_ascii_digit())
+        .take(2)
+        .filter_map(|it| it.parse().ok())
+        .collect();
+    let is_new = numbers >= vec![5, 12];
+    let detail = format!("Linux {}", release.trim());
+    Finding::new(
+        "kernel",
+        is_new,
+        detail,
+        "from 5.12 on mounts are made by descriptors; older ones work by slower ways",
+    )
+}
+
+fn file_systems() -> Finding {
+    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    let has = |name: &str| known.lines().any(|line| line.split_whitespace().last() == Some(name));
+    let hint = "`modprobe overlay`; without it layers are copied for each container and mount";
+    Finding::new(
+        "overlayfs",
+        has("overlay"),
+        if has("overlay") { "layers are stacked" } else { "the kernel has none" },
+        hint,
+    )
+}
+
+fn cgroups(is_root: bool) -> Finding {
+    let unified = Path::new("/sys/fs/cgroup/cgroup.controllers");
+    let (detail, is_fine) = match fs::read_to_string(unified) {
+        Ok(list) if is_root => (format!("version 2: {}", list.trim()), true),
+        Ok(_) => {
+            let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+            let path = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+            let dir = format!("/sys/fs/cgroup{path}");
+            const W_OK: u32 = 2;
+            let may = sys::fs::access(sys::CWD, &dir, W_OK, 0).is_ok();
+            (format!("version 2, {}", if may { "delegated" } else { "not delegated" }), may)
+        }
+        Err(_) if Path::new("/sys/fs/cgroup/memory").is_dir() => ("version 1".to_owned(), is_root),
+        Err(_) => ("none are mounted".to_owned(), false),
+    };
+    Finding::new(
+        "cgroups",
+        is_fine,
+        detail,
+        "without them no limit can be set; systemd delegates them to users with `Delegate=yes` in user@.service",
+    )
+}
+
+fn filter() -> Finding {
+    let actions = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+    let hint = "a kernel with CONFIG_SECCOMP_FILTER, or --security-opt seccomp=unconfined";
+    Finding::new(
+        "seccomp",
+        !actions.is_empty(),
+        if actions.is_empty() { "the kernel has none" } else { "system calls are filtered" },
+        hint,
+    )
+}
+
+fn idmaps() -> Finding {
+    let known = sys::fs::open_read("/").and_then(|_| sys::mount::clone_tree(sys::CWD, "/", false));
+    let detail = match &known {
+        Ok(_) => "containers can have ids of their own without a copy".to_owned(),
+        Err(errno) => format!("mounts cannot be cloned: {errno}"),
+    };
+    Finding::new(
+        "--userns auto",
+        known.is_ok(),
+        detail,
+        "a kernel from 5.19 on, and the rights of root",
+    )
+}
+
+fn user_namespaces() -> Finding {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let count = read("/proc/sys/user/max_user_namespaces");
+    let debian = read("/proc/sys/kernel/unprivileged_userns_clone");
+    let ubuntu = read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns");
+    let is_fine = count != "0" && debian != "0" && ubuntu != "1";
+    let detail = if is_fine {
+        "ordinary users may make them"
+    } else {
+        "they are forbidden to ordinary users"
+    };
+    let hint = "the administrator sets user.max_user_namespaces, kernel.unprivileged_userns_clone=1 or \
+                kernel.apparmor_restrict_unprivileged_userns=0 by sysctl";
+    Finding::new("user namespaces", is_fine, detail, hint).needed()
+}
+
+fn ranges(caller: &Caller) -> Finding {
+    let own = caller.uid.to_string();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        (fields.get(2) == Some(&own.as_str())).then(|| fields[0].to_owned())
+    });
+    let has = |path: &str| {
+        let table = fs::read_to_string(path).unwrap_or_default();
+        table.lines().any(|line| {
+            let owner = line.split(':').next();
+            owner == Some(&own) || (owner.is_some() && owner == name.as_deref())
+        })
+    };
+    let is_fine = has("/etc/subuid") && has("/etc/subgid");
+    let detail = if is_fine { "containers have many users" } else { "containers have root alone" };
+    Finding::new(
+        "ranges of ids",
+        is_fine,
+        detail,
+        "`usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER`",
+    )
+}
+
+fn on_path(name: &str) -> bool {
+    ["/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin"]
+        .iter()
+        .any(|dir| Path::new(dir).join(name).exists())
+}
+
+fn helpers() -> Finding {
+    let is_fine = on_path("newuidmap") && on_path("newgidmap");
+    let detail = if is_fine {
+        "newuidmap and newgidmap are there"
+    } else {
+        "newuidmap or newgidmap is not there"
+    };
+    Finding::new("helpers for ids", is_fine, detail, "install the package uidmap (shadow-utils)")
+}
+
+fn networks(is_root: bool) -> Finding {
+    if !is_root {
+        let is_fine = on_path("pasta");
+        let detail =
+            if is_fine { "pasta is there" } else { "containers have no network, or the host's" };
+        return Finding::new("networks", is_fine, detail, "install the package passt");
+    }
+    const NETFILTER: u32 = 12;
+    let is_fine = sys::socket::netlink(NETFILTER).is_ok();
+    let detail =
+        if is_fine { "bridges and rules can be made" } else { "the kernel has no netfilter" };
+    Finding::new(
+        "networks",
+        is_fine,
+        detail,
+        "a kernel with nf_tables, bridge and veth; --network host works without",
+    )
+}
+
+fn store(global: &Global) -> Finding {
+    let checked = crate::settings::open_store(global, &Caller::new(), false)
+        .and_then(|store| Ok(store.fsck(store::Check::default())?));
+    let (detail, is_fine) = match checked {
+        Ok(found) if found.is_empty() => ("it is in order".to_owned(), true),
+        Ok(found) => (output::several(found.len(), "finding"), false),
+        Err(failure) => (failure.message().to_owned(), false),
+    };
+    Finding::new("store", is_fine, detail, "`tare fsck` says what, and --repair mends it")
+}
+
+fn containers(global: &Global) -> Finding {
+    let hint = "`tare ps -a` shows them: without a supervisor nobody keeps what they say; `tare restart` gives them one";
+    let listed = crate::container::open(global, true).and_then(|engine| Ok(engine.list()?));
+    let (detail, is_fine) = match listed {
+        Ok(all) => {
+            let lost = all.iter().filter(|it| it.is_running() && !it.supervised).count();
+            let running = all.iter().filter(|it| it.is_running()).count();
+            match lost {
+                0 => (
+                    format!("{}, {running} running", output::several(all.len(), "container")),
+                    true,
+                ),
+                lost => {
+                    (format!("{} without a supervisor", output::several(lost, "container")), false)
+                }
+            }
+        }
+        Err(failure) => (failure.message().to_owned(), false),
+    };
+    Finding::new("containers", is_fine, detail, hint)
+}
