@@ -1,4 +1,4 @@
-//! `cargo xtask crash`, `faults`, `soak`, `kills` and `cuts`: tests whose short forms run with all the others, with
+//! `cargo xtask crash`, `faults`, `soak`, `kills`, `cuts` and `chaos`: tests whose short forms run with all the others, with
 //! as many rounds as one wants to wait for.
 
 use crate::{misused, print, say};
@@ -72,6 +72,17 @@ pub(crate) const CUTS: Long = Long {
     usual: 200,
     tests: &["power_cut"],
     counted: &["cut off "],
+};
+
+/// Clients that do anything to a few containers.
+pub(crate) const CHAOS: Long = Long {
+    command: "chaos",
+    place: &["--package", "e2e", "--test", "e2e"],
+    variable: "TARE_CHAOS_SECONDS",
+    option: "--seconds",
+    usual: 300,
+    tests: &["chaos::"],
+    counted: &["did "],
 };
 
 /// Builds the programs and runs the tests, one after the other.

@@ -24,6 +24,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   soak   10,000 containers after each other, 1,000 at once: [--cycles N]
   kills  kill processes that share a store, at every step and anywhere: [--kills N]
   cuts   cut a file system off from its disk while processes use a store on it: [--cuts N]
+  chaos  64 clients do anything to 20 containers, and kill each other: [--seconds N]
   suite  run another project's conformance suite: runtime-tools, runc, contest, crun,
          distribution
   vm     run the tests in a virtual machine with cgroup v2 and systemd: [STEP...] [--only TEXT]
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         "faults" => long::run(&long::FAULTS, &arguments),
         "soak" => long::run(&long::SOAK, &arguments),
         "kills" => long::run(&long::KILLS, &arguments),
+        "chaos" => long::run(&long::CHAOS, &arguments),
         "cuts" => long::run(&long::CUTS, &arguments),
         "suite" => suite::run(&arguments),
         "vm" => vm::run(&arguments),

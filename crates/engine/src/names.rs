@@ -78,6 +78,11 @@ pub(crate) fn release(engine: &Fd, name: &str, id: &str) -> Result<()> {
     Ok(())
 }
 
+/// Gives every name of a container back, of which nobody knows what it was called.
+pub(crate) fn release_all(engine: &Fd, id: &str) -> Result<()> {
+    files::list(engine, DIR)?.iter().try_for_each(|name| release(engine, name, id))
+}
+
 const FIRST: [&str; 48] = [
     "amber", "bold", "brisk", "calm", "clear", "clever", "cosy", "crisp", "deft", "eager", "early",
     "fair", "fleet", "fond", "frank", "free", "fresh", "gentle", "glad", "golden", "grand",

@@ -389,7 +389,10 @@ impl Engine {
                 }
                 self.take_away(id, &container.config.name)
             }
-            Ok(None) => self.take_away(id, ""),
+            Ok(None) => {
+                self.take_away(id, "")?;
+                names::release_all(&self.dir, id)
+            }
             Err(error) => Err(error),
         }
     }

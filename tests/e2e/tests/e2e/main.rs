@@ -2,6 +2,7 @@
 
 mod agent;
 mod bad_input;
+mod chaos;
 mod conformance;
 mod containers;
 mod criu;
