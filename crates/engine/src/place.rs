@@ -37,6 +37,8 @@ pub(crate) const SOCKET: &str = "attach.sock";
 pub(crate) const PAUSED: &str = "paused";
 pub(crate) const LOG: &str = "container.log";
 const PENDING: &str = "pending";
+/// Nobody is so unlucky.
+const TRIES: usize = 16;
 const ID_DIGITS: usize = 64;
 /// Fewer digits are more likely somebody's mistake than a container.
 const PREFIX_MIN: usize = 1;
@@ -189,9 +191,17 @@ impl Engine {
     /// Says that a container is being made: whoever finds that without its lock takes the rest away.
     fn begin(&self, id: &str) -> Result<Fd> {
         files::make_dir(&self.dir, PENDING)?;
-        let file = files::open_lock(&self.dir, &format!("{PENDING}/{id}"))?;
-        fs::lock(&file, Lock::TryExclusive).during(|| format!("locking container {id}"))?;
-        Ok(file)
+        let path = format!("{PENDING}/{id}");
+        // Somebody who sweeps may take it away before it is locked.
+        for _ in 0..TRIES {
+            let file = files::open_lock(&self.dir, &path)?;
+            fs::lock(&file, Lock::Exclusive).during(|| format!("locking container {id}"))?;
+            let own = fs::stat_fd(&file).during(|| "looking at a lock")?;
+            if fs::stat_at(&self.dir, &path, 0).is_ok_and(|it| it.st_ino == own.st_ino) {
+                return Ok(file);
+            }
+        }
+        Err(Error::new(Kind::State, format!("making container {id}: others sweep it again and again")))
     }
 
     fn has(&self, id: &str) -> bool {

@@ -102,7 +102,7 @@ fn something(scratch: &Scratch, dice: &mut Dice) {
 
 /// Runs a verb, or kills it after some milliseconds. It may be refused for any reason that others give it.
 fn check(scratch: &Scratch, verb: &[&str], killed_ms: Option<u64>) {
-    const REASONS: [&str; 16] = [
+    const REASONS: [&str; 19] = [
         "No such container",
         "is already in use by container",
         "is running",
@@ -118,6 +118,10 @@ fn check(scratch: &Scratch, verb: &[&str], killed_ms: Option<u64>) {
         "cannot remove container",
         "was killed before",
         "has ended",
+        "is in use",
+        // Somebody has killed the supervisor, or a process just when it was to be stopped.
+        "was ended while it started it",
+        "not all processes stopped in time",
         "same name as its current name",
     ];
     let mut child = scratch
