@@ -201,7 +201,10 @@ impl Engine {
                 return Ok(file);
             }
         }
-        Err(Error::new(Kind::State, format!("making container {id}: others sweep it again and again")))
+        Err(Error::new(
+            Kind::State,
+            format!("making container {id}: others sweep it again and again"),
+        ))
     }
 
     fn has(&self, id: &str) -> bool {

@@ -62,7 +62,7 @@ pub(super) fn build(plan: &Plan<'_>) -> Result<Spec> {
             "readonlyPaths": rules.read_only,
             "resources": limits::resources(plan, is_root)?,
             "devices": hardware::nodes(config)?,
-            "sysctl": config.sysctls.iter().map(|(k, v)| (k.clone(), json!(v))).collect::<serde_json::Map<_, _>>(),
+            "sysctl": sysctls(plan),
         }
     });
     if config.namespaces.uts != "host" {
@@ -101,6 +101,21 @@ pub(super) fn build(plan: &Plan<'_>) -> Result<Spec> {
     }
     oci::json::read(spec.to_string().as_bytes())
         .map_err(|why| Error::invalid(format!("configuration: {why}")))
+}
+
+/// As docker: a network of the container's own is nobody else's, so anybody may open low ports and ping there.
+fn sysctls(plan: &Plan<'_>) -> serde_json::Map<String, Value> {
+    let mut sysctls = serde_json::Map::new();
+    let mode = plan.config.network.mode.as_str();
+    if mode.is_empty() || mode == "none" {
+        sysctls.insert("net.ipv4.ip_unprivileged_port_start".into(), json!("0"));
+        // Every group has to be one of the namespace.
+        if plan.users == Users::Host && plan.mapping.is_none() {
+            sysctls.insert("net.ipv4.ping_group_range".into(), json!("0 2147483647"));
+        }
+    }
+    sysctls.extend(plan.config.sysctls.iter().map(|(key, value)| (key.clone(), json!(value))));
+    sysctls
 }
 
 fn is_read_only(plan: &Plan<'_>) -> bool {
