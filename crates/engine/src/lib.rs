@@ -22,6 +22,8 @@ mod wire;
 pub use client::{Options as RelayOptions, Outcome, connect, parse_keys};
 pub use error::{Error, Kind, Result};
 pub use exec::{Exec, exec};
-pub use launch::{check_capability, check_options, check_ports, check_seccomp, check_users};
+pub use launch::{
+    check_capability, check_options, check_ports, check_seccomp, check_users, has_pasta,
+};
 pub use place::{Container, Engine, Made, Place};
 pub use supervisor::{Attach, Session, parse_restart, run_health_check, start};

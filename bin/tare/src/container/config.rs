@@ -223,7 +223,8 @@ fn network(arguments: &ContainerArgs) -> Result<Network> {
     for text in &named {
         match text.as_str() {
             "none" | "host" => network.mode.clone_from(text),
-            text if text.starts_with("container:") || text.starts_with("ns:") => {
+            "pasta" => network.mode = "pasta".into(),
+            text if ["container:", "ns:", "pasta:"].iter().any(|it| text.starts_with(it)) => {
                 network.mode = text.into();
             }
             text => endpoints.push(endpoint(text)?),
@@ -267,10 +268,12 @@ fn usual_network(arguments: &ContainerArgs) -> String {
     let publishes = !arguments.publish.is_empty() || arguments.publish_all;
     // Programs of the host need nothing but their files, and an ordinary user may not make devices of the host's.
     let is_alone = arguments.image().starts_with("host:") && !publishes;
-    match (said, is_alone || !sys::ids::is_administrator()) {
-        (Some(name), _) => name,
-        (None, true) => "none".into(),
-        (None, false) => "bridge".into(),
+    match said {
+        Some(name) => name,
+        None if is_alone => "none".into(),
+        None if sys::ids::is_administrator() => "bridge".into(),
+        None if engine::has_pasta() || publishes => "pasta".into(),
+        None => "none".into(),
     }
 }
 

@@ -133,7 +133,7 @@ pub(crate) struct ContainerArgs {
     #[arg(long, value_name = "KEY=VALUE", hide = true)]
     pub(crate) storage_opt: Vec<String>,
 
-    /// none, host, container:ID, or a network [default: bridge; none for host:PROGRAM and ordinary users]
+    /// none, host, container:ID, or a network [default: bridge, of ordinary users pasta; none for host:PROGRAM]
     #[arg(long, visible_alias = "net", value_name = "NETWORK", help_heading = "Network")]
     pub(crate) network: Vec<String>,
     /// Another name of the container in its network (repeated)

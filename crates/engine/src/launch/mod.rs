@@ -14,7 +14,7 @@ mod userns;
 mod users;
 
 pub(crate) use enter::Users;
-pub use network::check_ports;
+pub use network::{check_ports, has_pasta};
 use rootfs::Rootfs;
 pub use seccomp::check as check_seccomp;
 pub use security::{check_capability, check_options};
@@ -89,8 +89,10 @@ impl Prepared {
             ));
         }
         let binds = files::write(engine, config, mapping)?;
+        let pinned = network::Pinned::of(engine, config)?;
         let plan = spec::Plan {
             engine,
+            netns: pinned.as_ref().map(|pinned| pinned.path.as_path()),
             config,
             user,
             rootfs: self.rootfs.path(),
@@ -110,8 +112,11 @@ impl Prepared {
             ..Options::default()
         };
         let mut warnings = Vec::new();
-        let joined = match network::has_endpoints(config) {
-            true => Some(self.start_in_networks(engine, config, options, &mut warnings)?),
+        let joined = match network::is_joined_late(config) {
+            true => {
+                let pinned = pinned.as_ref();
+                Some(self.start_in_networks(engine, config, options, pinned, &mut warnings)?)
+            }
             false => {
                 runtime::run(&self.host, &self.id, options, &mut warnings)?;
                 None
@@ -127,10 +132,11 @@ impl Prepared {
         engine: &Engine,
         config: &Config,
         options: Options,
+        pinned: Option<&network::Pinned>,
         warnings: &mut Vec<String>,
     ) -> Result<Joined> {
         let pid = runtime::create(&self.host, &self.id, options, warnings)?;
-        let started = network::join(engine, config, pid).and_then(|mut joined| {
+        let started = network::join(engine, config, pid, pinned).and_then(|mut joined| {
             warnings.append(&mut joined.warnings);
             files::tell_networks(engine, config, &joined)?;
             runtime::verbs::start(&self.host, &self.id)?;

@@ -5,10 +5,12 @@ use crate::place::{Engine, Place};
 use crate::record::{Attached, Config, Endpoint, Port};
 use net::{
     AttachRequest, Attachment, DnsOptions, HostPort, HostResolver, Mac, NameConfig, NameService,
-    Network, Networks, Places, PortHolder, PortMapping, PortSpec, Protocol, Publishing, Reach,
-    Resolution,
+    Network, Networks, Pasta, PastaRequest, Places, PortHolder, PortMapping, PortSpec, Protocol,
+    Publishing, Reach, Resolution,
 };
 use std::net::IpAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use sys::{Fd, fs};
 
 const RESOLV: &str = "/etc/resolv.conf";
@@ -27,7 +29,22 @@ pub(crate) struct Joined {
     pub(super) resolv: String,
     /// Nobody else gets the ports.
     _ports: PortHolder,
+    /// What connects a container of a user without rights.
+    pasta: Option<Pasta>,
 }
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        if let Some(pasta) = &self.pasta {
+            pasta.stop();
+        }
+    }
+}
+
+/// Where pasta is looked for.
+const PROGRAMS: [&str; 4] = ["/usr/bin", "/usr/local/bin", "/usr/sbin", "/bin"];
+/// What goes before pasta's own options, with commas between.
+const PASTA: &str = "pasta";
 
 /// The networks of an engine.
 pub(crate) fn open(place: &Place) -> Result<Networks> {
@@ -41,8 +58,35 @@ pub(crate) fn has_endpoints(config: &Config) -> bool {
     config.network.mode.is_empty() && !config.network.endpoints.is_empty()
 }
 
+/// Whether something has to be done between the making of its namespaces and its start.
+pub(super) fn is_joined_late(config: &Config) -> bool {
+    has_endpoints(config) || pasta_options(config).is_some()
+}
+
+/// Whether this machine has pasta.
+pub fn has_pasta() -> bool {
+    net::find_pasta(PROGRAMS.iter().map(Path::new)).is_ok()
+}
+
+/// pasta's own options, of a container that it connects.
+fn pasta_options(config: &Config) -> Option<Vec<String>> {
+    let rest = config.network.mode.strip_prefix(PASTA)?;
+    match rest.strip_prefix(':') {
+        Some(options) => Some(options.split(',').map(str::to_owned).collect()),
+        None => rest.is_empty().then(Vec::new),
+    }
+}
+
 /// Makes the namespace of a process part of the container's networks. What was made goes on a failure.
-pub(super) fn join(engine: &Engine, config: &Config, pid: i32) -> Result<Joined> {
+pub(super) fn join(
+    engine: &Engine,
+    config: &Config,
+    pid: i32,
+    pinned: Option<&Pinned>,
+) -> Result<Joined> {
+    if let Some((pinned, options)) = pinned.zip(pasta_options(config)) {
+        return join_by_pasta(engine, config, pinned, &options);
+    }
     let networks = open(&engine.place)?;
     // What a killed supervisor has left.
     leave_all(&networks, config);
@@ -100,6 +144,97 @@ fn join_all(networks: &Networks, engine: &Engine, config: &Config, pid: i32) -> 
         hosts: hosts(engine, config, &joined)?,
         resolv: resolution.text,
         _ports: holder,
+        pasta: None,
+    })
+}
+
+/// A network namespace that has a path in the supervisor's mount namespace: nobody may look into the container's first
+/// process before its program runs, and without the rights of root not even the supervisor.
+pub(super) struct Pinned {
+    netns: Fd,
+    pub(super) path: PathBuf,
+}
+
+impl Pinned {
+    /// One for a container that pasta connects.
+    pub(super) fn of(engine: &Engine, config: &Config) -> Result<Option<Self>> {
+        const WHAT: &str = "making a network namespace";
+        if pasta_options(config).is_none() {
+            return Ok(None);
+        }
+        let netns = make_netns()?;
+        let path = engine.path_of(&config.id).join("netns");
+        let bytes = path.as_os_str().as_bytes();
+        let file = fs::open_at(sys::CWD, bytes, fs::O_RDWR | fs::O_CREAT, 0o600).during(|| WHAT)?;
+        sys::mount::clone_tree(&netns, "", false)
+            .and_then(|tree| sys::mount::attach(&tree, &file))
+            .during(|| WHAT)?;
+        Ok(Some(Self { netns, path }))
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        let _ = sys::mount::unmount(self.path.as_os_str().as_bytes(), sys::mount::MNT_DETACH);
+    }
+}
+
+/// By a process of its own: who has left the host's network namespace may not be let in again.
+fn make_netns() -> Result<Fd> {
+    const WHAT: &str = "making a network namespace";
+    let (ours, theirs) = sys::socket::pair(sys::socket::Kind::Stream).during(|| WHAT)?;
+    let Some(child) = sys::process::fork_plain().during(|| WHAT)? else {
+        let made = sys::process::unshare(sys::process::CLONE_NEWNET)
+            .and_then(|()| fs::open_read("/proc/self/ns/net"))
+            .and_then(|netns| sys::socket::send(&theirs, b"1", &[netns.raw()]));
+        sys::process::exit(i32::from(made.is_err()));
+    };
+    drop(theirs);
+    let mut byte = [0u8; 1];
+    let received = sys::socket::receive(&ours, &mut byte);
+    let _ = sys::wait::child(child.pid, true);
+    let (_, mut fds) = received.during(|| WHAT)?;
+    fds.pop().ok_or_else(|| Error::os(WHAT, sys::Errno::EPERM))
+}
+
+/// The way of a user without rights: the container has the host's addresses, and the sockets are the user's.
+fn join_by_pasta(
+    engine: &Engine,
+    config: &Config,
+    pinned: &Pinned,
+    options: &[String],
+) -> Result<Joined> {
+    let program = net::find_pasta(PROGRAMS.iter().map(Path::new))?;
+    let publishing = Publishing { v4: true, v6: true, default_ip: None };
+    let (holder, mappings) = PortHolder::reserve(&specs(config)?, publishing)?;
+    // pasta takes them itself.
+    drop(holder);
+    let pasta = net::start_pasta(&PastaRequest {
+        program: &program,
+        namespace: net::Namespace::Path(pinned.path.clone(), None),
+        ports: &mappings,
+        dir: &engine.path_of(&config.id),
+        interface: None,
+        options,
+    })?;
+    let resolution = resolution(config, &[])?;
+    let names = match resolution.has_service {
+        true => {
+            let servers = resolution.upstreams.clone();
+            let config = NameConfig { servers, port: None, forward: true };
+            Some(NameService::open(&pinned.netns, &config)?)
+        }
+        false => None,
+    };
+    Ok(Joined {
+        attached: Vec::new(),
+        ports: mappings.iter().map(port).collect(),
+        warnings: Vec::new(),
+        names,
+        hosts: hosts(engine, config, &[])?,
+        resolv: resolution.text,
+        _ports: PortHolder::default(),
+        pasta: Some(pasta),
     })
 }
 

@@ -18,6 +18,8 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 /// What is run, and in what.
 pub(super) struct Plan<'p> {
     pub(super) engine: &'p Engine,
+    /// A network namespace that was made before.
+    pub(super) netns: Option<&'p Path>,
     pub(super) config: &'p Config,
     pub(super) user: User,
     pub(super) rootfs: &'p Path,
@@ -107,7 +109,7 @@ pub(super) fn build(plan: &Plan<'_>) -> Result<Spec> {
 fn sysctls(plan: &Plan<'_>) -> serde_json::Map<String, Value> {
     let mut sysctls = serde_json::Map::new();
     let mode = plan.config.network.mode.as_str();
-    if mode.is_empty() || mode == "none" {
+    if mode.is_empty() || mode == "none" || mode.starts_with("pasta") {
         sysctls.insert("net.ipv4.ip_unprivileged_port_start".into(), json!("0"));
         // Every group has to be one of the namespace.
         if plan.users == Users::Host && plan.mapping.is_none() {
@@ -161,6 +163,9 @@ fn namespaces(plan: &Plan<'_>) -> Result<Vec<Value>> {
     ] {
         match mode.split_once(':') {
             _ if mode == "host" => {}
+            _ if kind == "network" && plan.netns.is_some() => {
+                list.push(json!({"type": kind, "path": plan.netns.map(text).transpose()?}));
+            }
             Some(("container", other)) => {
                 let path = format!("/proc/{}/ns/{file}", running(plan.engine, other)?);
                 list.push(json!({"type": kind, "path": path}));
