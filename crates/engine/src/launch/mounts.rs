@@ -91,7 +91,14 @@ fn own(plan: &Plan<'_>) -> Vec<Value> {
         mount("/dev", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
         mount("/dev/pts", "devpts", &pts),
         mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
-        mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", access]),
+        match plan.has_foreign_network() {
+            false => mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", access]),
+            // The kernel shows it anew only to the owner of the network.
+            true => json!({
+                "destination": "/sys", "type": "bind", "source": "/sys",
+                "options": ["rbind", "rprivate", "nosuid", "noexec", "nodev", "rro"]
+            }),
+        },
     ];
     mounts.push(match config.namespaces.ipc.as_str() {
         // What is shared in memory is the namespace's.

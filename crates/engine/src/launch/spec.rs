@@ -31,6 +31,13 @@ pub(super) struct Plan<'p> {
     pub(super) mapping: Option<&'p Mapping>,
 }
 
+impl Plan<'_> {
+    /// Its network namespace belongs to another user namespace than its own.
+    pub(super) fn has_foreign_network(&self) -> bool {
+        self.netns.is_some() && self.mapping.is_some()
+    }
+}
+
 /// A path as text.
 pub(super) fn text(path: &Path) -> Result<String> {
     let shown = || Error::invalid(format!("{}: the path is not UTF-8", path.display()));
@@ -109,7 +116,8 @@ pub(super) fn build(plan: &Plan<'_>) -> Result<Spec> {
 fn sysctls(plan: &Plan<'_>) -> serde_json::Map<String, Value> {
     let mut sysctls = serde_json::Map::new();
     let mode = plan.config.network.mode.as_str();
-    if mode.is_empty() || mode == "none" || mode.starts_with("pasta") {
+    let is_own = mode.is_empty() || mode == "none" || mode.starts_with("pasta");
+    if is_own && !plan.has_foreign_network() {
         sysctls.insert("net.ipv4.ip_unprivileged_port_start".into(), json!("0"));
         // Every group has to be one of the namespace.
         if plan.users == Users::Host && plan.mapping.is_none() {

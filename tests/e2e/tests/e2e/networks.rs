@@ -115,3 +115,35 @@ fn nothing_of_a_network_is_left_whoever_is_killed() {
     );
     assert_eq!(said, "0\n0\n0\n");
 }
+
+#[test]
+fn an_ordinary_user_publishes_a_port() {
+    let test = "an_ordinary_user_publishes_a_port";
+    let Some(host) = Host::new(test) else { return };
+    if !has_program(test, "pasta") || !has_program(test, "newuidmap") {
+        return;
+    }
+    let scratch = &host.0;
+    std::fs::copy(program("tare"), scratch.path("tare")).unwrap();
+    scratch.sh(
+        "mkdir home; chmod 755 . tare; chown 65534:65534 home; echo 65534:200000:65536 > ranges",
+    );
+    let user = "setpriv --reuid 65534 --regid 65534 --clear-groups env -u XDG_CONFIG_HOME -u TARE_NETWORK \
+                HOME=$PWD/home XDG_RUNTIME_DIR=$PWD/home ./tare --root home/store --runroot home/run";
+    // pasta shows the container the host's own device, which this host has to have first.
+    let script = format!(
+        "cd {dir}; mount --bind ranges /etc/subuid; mount --bind ranges /etc/subgid
+         ip link set lo up; ip link add d0 type veth peer name d1; ip addr add 10.5.5.1/24 dev d0
+         ip link set d0 up; ip link set d1 up; ip route add default via 10.5.5.2
+         user() {{ {user} \"$@\"; }}
+         user import -q box.tar box:1 > /dev/null
+         user run -d --name srv -p 8080:80 box:1 busybox sh -c 'mkdir /w; echo mine > /w/index.html; exec busybox httpd -f -p 80 -h /w' > /dev/null
+         {ASK} ask http://127.0.0.1:8080/
+         user exec srv id -u; user exec -u web srv id -u
+         user stop -t 0 srv; user rm srv; user ps -aq
+         echo end",
+        dir = scratch.path(""),
+    );
+    let output = Command::new("unshare").args(["-n", "-m", "sh", "-ec", &script]).output().unwrap();
+    assert_eq!(stdout(&output), "mine\n0\n33\nsrv\nsrv\nend\n", "{}", stderr(&output));
+}
