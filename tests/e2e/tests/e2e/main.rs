@@ -8,6 +8,7 @@ mod containers;
 mod criu;
 mod crun;
 mod devices;
+mod docker_options;
 mod events;
 mod flags;
 mod host;

@@ -6,10 +6,10 @@ use e2e::{program, stderr, stdout};
 use std::process::Command;
 
 /// A store whose commands run in a network namespace that only they have.
-struct Host(Scratch);
+pub(super) struct Host(pub(super) Scratch);
 
 impl Host {
-    fn new(test: &str) -> Option<Self> {
+    pub(super) fn new(test: &str) -> Option<Self> {
         if !has_program(test, "unshare") || Command::new("ip").arg("-V").output().is_err() {
             e2e::skip(test, "needs unshare and ip");
             return None;
@@ -19,6 +19,11 @@ impl Host {
 
     /// Runs a script there; `tare` in it is the program with the store.
     fn run(&self, script: &str) -> String {
+        self.try_run(script).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// The same; an error is what it printed and said.
+    pub(super) fn try_run(&self, script: &str) -> Result<String, String> {
         let tare = format!(
             "tare() {{ {} --root {} --runroot {} --insecure-policy \"$@\"; }}",
             program("tare").display(),
@@ -30,9 +35,13 @@ impl Host {
             "{tare}; unset TARE_NETWORK; ip link set lo up; {script}\n\
              tare rm -af > /dev/null; ip -br link | grep -v '^lo ' || true"
         );
-        let output = Command::new("unshare").args(["-n", "sh", "-ec", &script]).output().unwrap();
-        assert!(output.status.success(), "{}\n{}", stdout(&output), stderr(&output));
-        stdout(&output)
+        let mut command = Command::new("unshare");
+        command.args(["-n", "sh", "-ec", &script]).current_dir(self.0.path(""));
+        let output = command.output().unwrap();
+        match output.status.success() {
+            true => Ok(stdout(&output)),
+            false => Err(format!("{}\n{}", stdout(&output), stderr(&output))),
+        }
     }
 }
 
