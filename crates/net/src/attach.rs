@@ -2,7 +2,7 @@
 
 use crate::attachment::{self, AttachRequest, Attachment};
 use crate::error::{During, Error, Kind, Result};
-use crate::firewall::{Firewall, Target};
+use crate::firewall::{self, Firewall, Target};
 use crate::lease::Leases;
 use crate::netlink::Socket;
 use crate::networks::{Entered, Networks};
@@ -84,6 +84,7 @@ impl Networks {
         let targets = bridge::targets(std::slice::from_ref(&attachment));
         if !targets.is_empty() {
             Firewall::open()?.add(&[], &targets)?;
+            firewall::forget(request.ports);
         }
         attachment.whole = true;
         self.note(&attachment)?;
@@ -183,11 +184,15 @@ impl Networks {
             .collect();
         if gone.is_empty() {
             entered.note(&new)?;
-            return firewall.add(&[], &bridge::targets(after));
+            firewall.add(&[], &bridge::targets(after))?;
+        } else {
+            firewall.add(&[], &bridge::targets(after))?;
+            firewall.remove_ports(&gone)?;
+            entered.note(&new)?;
         }
-        firewall.add(&[], &bridge::targets(after))?;
-        firewall.remove_ports(&gone)?;
-        entered.note(&new)
+        firewall::forget(&old.ports);
+        firewall::forget(&new.ports);
+        Ok(())
     }
 
     /// Makes rules again that somebody has taken away, of every network that containers are in. Returns warnings.
@@ -287,6 +292,7 @@ fn detach_entered(
         // It goes with its namespace.
         (_, None) => Ok(()),
     };
+    firewall::forget(&attachment.ports);
     let kernel = ports.and(device);
     if kernel.is_err() {
         return (kernel, Ok(()));

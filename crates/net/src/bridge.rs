@@ -86,7 +86,7 @@ pub(crate) fn ensure(
             index
         }
     };
-    forwarding(network)?;
+    forwarding(socket, network)?;
     firewall.add(&[rules], &targets(attachments))?;
     Ok((index, firewall::admit(name)?))
 }
@@ -160,7 +160,7 @@ fn configure(socket: &Socket, network: &Network, index: u32) -> Result<()> {
 }
 
 /// The host passes packets on.
-fn forwarding(network: &Network) -> Result<()> {
+fn forwarding(socket: &Socket, network: &Network) -> Result<()> {
     if network.internal {
         return Ok(());
     }
@@ -170,6 +170,13 @@ fn forwarding(network: &Network) -> Result<()> {
             .map_err(|error| error.with_hint("`sysctl net.ipv4.ip_forward=1`"))?;
     }
     if has(true) && sysctl("ipv6/conf/all/forwarding").as_deref() == Some("0") {
+        // A router does not listen to others' announcements of routes, unless it is told to: the host would lose its own.
+        for link in socket.links().during(|| "looking at the host's devices".into())? {
+            let accepts = format!("ipv6/conf/{}/accept_ra", link.name);
+            if sysctl(&accepts).as_deref() == Some("1") && link.name != network.interface {
+                set_sysctl(&accepts, "2")?;
+            }
+        }
         set_sysctl("ipv6/conf/all/forwarding", "1")?;
     }
     Ok(())

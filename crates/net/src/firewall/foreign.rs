@@ -6,7 +6,7 @@
 
 use super::expressions::{ACCEPT, META_IIFNAME, META_OIFNAME, REGISTER_1};
 use super::transaction::{GET_CHAIN, GET_RULE, NAME, Transaction, header, kind};
-use super::{TABLE, unavailable};
+use super::{TABLE, legacy, unavailable};
 use crate::error::Result;
 use crate::netlink::{Batch, DUMP, Socket, attributes, big_word, text};
 use std::collections::BTreeSet;
@@ -83,11 +83,13 @@ pub(crate) fn admit(bridge: &str) -> Result<Vec<String>> {
             ));
         }
     }
+    warnings.extend(legacy::admit(bridge));
     Ok(warnings.into_iter().collect())
 }
 
 /// Takes the rules of [`admit`] back.
 pub(crate) fn dismiss(bridge: &str) -> Result<()> {
+    legacy::dismiss(bridge);
     let failed = |errno| unavailable("looking at other rules", errno);
     let socket = Socket::netfilter().map_err(failed)?;
     for family in [FAMILY_IPV4, FAMILY_IPV6] {

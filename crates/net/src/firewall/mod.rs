@@ -28,11 +28,14 @@
 mod expressions;
 mod foreign;
 mod layout;
+mod legacy;
 mod redirection;
+mod tracking;
 mod transaction;
 
 pub(crate) use foreign::{admit, dismiss};
 pub(crate) use redirection::redirect;
+pub(crate) use tracking::forget;
 
 use crate::address::Cidr;
 use crate::error::{Error, Kind, Result};

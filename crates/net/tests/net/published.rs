@@ -136,29 +136,43 @@ fn a_thousand_ports_are_published_at_once() {
 /// docker and ufw let `FORWARD` drop what they do not know.
 #[test]
 fn a_firewall_that_drops_is_told_about_the_bridge() {
-    let test = "a_firewall_that_drops_is_told_about_the_bridge";
+    told_about_the_bridge("a_firewall_that_drops_is_told_about_the_bridge", "iptables-nft");
+}
+
+#[test]
+fn a_firewall_of_the_old_kind_is_told_about_the_bridge() {
+    told_about_the_bridge("a_firewall_of_the_old_kind_is_told_about_the_bridge", "iptables-legacy");
+}
+
+fn told_about_the_bridge(test: &str, program: &str) {
     let Some(setting) = Setting::new(test) else { return };
-    if !private_net::has(test, "iptables-nft") {
+    if !private_net::has(test, program) {
         return;
     }
-    sh(
-        "iptables-nft -P FORWARD DROP; iptables-nft -N DOCKER-USER; iptables-nft -I FORWARD -j DOCKER-USER",
-    );
-    let before = sh("iptables-nft -S");
-    let network = setting.network("web", |_| {});
-    let a = setting.container("a");
-    let (_holder, _) = setting.publish(&network, &a, &["8080:80"]);
-    setting.serve(&a.netns, "0.0.0.0:80");
+    if !private_net::try_sh(&format!("{program} -S")).status.success() {
+        return skips::skip(test, &format!("the kernel has no {program}"));
+    }
     setting.serve(setting.host.outside(), "0.0.0.0:80");
-    assert!(setting.ask(&a.netns, &format!("{OUTSIDE}:80"), PATIENCE).is_some());
-    assert!(setting.ask(setting.host.outside(), &format!("{HOST}:8080"), PATIENCE).is_some());
-    let rules = sh("iptables-nft -S DOCKER-USER");
-    assert!(
-        rules.contains(&format!("-i {}", network.interface)),
-        "iptables understands it: {rules}"
-    );
-    setting.detach(&network, &a);
-    assert_eq!(sh("iptables-nft -S"), before);
+    for place in ["FORWARD", "DOCKER-USER"] {
+        sh(&format!("{program} -P FORWARD DROP"));
+        if place == "DOCKER-USER" {
+            sh(&format!("{program} -N DOCKER-USER; {program} -I FORWARD -j DOCKER-USER"));
+        }
+        let before = sh(&format!("{program} -S"));
+        let network = setting.network(&place.to_lowercase(), |_| {});
+        let a = setting.container("a");
+        let (_holder, _) = setting.publish(&network, &a, &["8080:80"]);
+        setting.serve(&a.netns, "0.0.0.0:80");
+        assert!(setting.ask(&a.netns, &format!("{OUTSIDE}:80"), PATIENCE).is_some());
+        assert!(setting.ask(setting.host.outside(), &format!("{HOST}:8080"), PATIENCE).is_some());
+        let rules = sh(&format!("{program} -S {place}"));
+        assert!(
+            rules.contains(&format!("-i {}", network.interface)),
+            "iptables understands it: {rules}"
+        );
+        setting.detach(&network, &a);
+        assert_eq!(sh(&format!("{program} -S")), before);
+    }
 }
 
 #[test]
@@ -179,4 +193,50 @@ fn a_firewall_that_cannot_be_told_is_warned_about() {
         "{:?}",
         attached.warnings
     );
+}
+
+/// A client that goes on sending from the same port does not talk to a container that has gone.
+#[test]
+fn datagrams_find_the_container_that_has_the_port_now() {
+    let test = "datagrams_find_the_container_that_has_the_port_now";
+    let Some(setting) = Setting::new(test) else { return };
+    let network = setting.network("web", |_| {});
+    let (a, b, c) = (setting.container("a"), setting.container("b"), setting.container("c"));
+    let client = setting.host.inside(setting.host.outside(), || {
+        let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.set_read_timeout(Some(SHORT)).unwrap();
+        socket
+    });
+    let ask = || -> Option<()> {
+        let mut buffer = [0; 64];
+        client.send_to(b"?", format!("{HOST}:9090")).unwrap();
+        // Somebody says that nobody is there, or somebody answers.
+        client.recv(&mut buffer).ok().map(drop)
+    };
+    let holder = setting.publish(&network, &a, &["9090:90/udp"]);
+    setting.serve_datagrams(&a.netns, "0.0.0.0:90");
+    assert!(ask().is_some());
+    // The second one has another address, because the third one has that of the first.
+    setting.detach(&network, &a);
+    drop(holder);
+    setting.attach(&network, &c);
+    assert!(ask().is_none(), "the host itself has nobody there");
+    let _holder = setting.publish(&network, &b, &["9090:90/udp"]);
+    setting.serve_datagrams(&b.netns, "0.0.0.0:90");
+    assert!(ask().is_some());
+}
+
+#[test]
+fn the_host_keeps_its_announced_routes_when_it_forwards() {
+    let Some(setting) = Setting::new("the_host_keeps_its_announced_routes_when_it_forwards") else {
+        return;
+    };
+    let accepts = || sh("cat /proc/sys/net/ipv6/conf/up0/accept_ra").trim().to_owned();
+    sh(
+        "echo 1 > /proc/sys/net/ipv6/conf/up0/accept_ra; echo 0 > /proc/sys/net/ipv6/conf/all/forwarding",
+    );
+    let network = setting.network("web", |spec| spec.ipv6 = true);
+    setting.attach(&network, &setting.container("a"));
+    assert_eq!(accepts(), "2");
+    assert_eq!(sh("cat /proc/sys/net/ipv6/conf/all/forwarding").trim(), "1");
 }
