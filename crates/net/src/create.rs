@@ -189,11 +189,10 @@ fn place(spec: &NetworkSpec, subnets: &mut [Subnet]) -> Result<()> {
         of.ok_or_else(|| lost("address", address))?.aux.insert(name.clone(), Ip(*address));
     }
     for subnet in subnets.iter_mut().filter(|subnet| subnet.gateway.is_none()) {
-        // Of a range, as docker does it, if there is one; macvlan's networks are others', and their gateways are.
-        let range = subnet.ip_range.unwrap_or(subnet.subnet);
-        let first = if range.at(0) == subnet.subnet.at(0) { 1 } else { 0 };
+        // The first address, as with podman, whatever is given to containers; nothing looks for it elsewhere.
         let taken = |ip: IpAddr| subnet.aux.iter().any(|(_, aux)| aux.0 == ip);
-        let free = (first..range.size()).map(|number| range.at(number)).find(|ip| !taken(*ip));
+        let all = (1..subnet.subnet.size()).map(|number| subnet.subnet.at(number));
+        let free = all.take(subnet.aux.len() + 1).find(|ip| !taken(*ip));
         subnet.gateway = free.map(Ip);
     }
     Ok(())
@@ -338,7 +337,7 @@ mod tests {
         wanted.ip_ranges = vec!["10.9.8.0/24".parse().unwrap()];
         wanted.aux_addresses = vec![("x".into(), "10.9.8.0".parse().unwrap())];
         let made = networks.create(&wanted).unwrap();
-        assert_eq!(made.subnets[0].gateway.unwrap().to_string(), "10.9.8.1");
+        assert_eq!(made.subnets[0].gateway.unwrap().to_string(), "10.9.0.1");
         assert_eq!(made.subnets[1].gateway.unwrap().to_string(), "fd00:9::9");
         assert!(made.ipv6);
         let check = |change: &dyn Fn(&mut NetworkSpec), part: &str| {

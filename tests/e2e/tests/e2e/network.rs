@@ -37,7 +37,7 @@ fn networks_are_made_shown_and_removed() {
         "Internal": false, "Attachable": false, "Ingress": false, "ConfigOnly": false, "Containers": {},
         "ConfigFrom": {"Network": ""}, "Options": {"mtu": "1400"}, "Labels": {"a": "b", "c": ""},
         "IPAM": {"Driver": "default", "Options": {}, "Config": [
-            {"Subnet": "10.231.0.0/16", "IPRange": "10.231.5.0/24", "Gateway": "10.231.5.1"}
+            {"Subnet": "10.231.0.0/16", "IPRange": "10.231.5.0/24", "Gateway": "10.231.0.1"}
         ]},
     });
     for (name, value) in expected.as_object().unwrap() {
