@@ -99,10 +99,14 @@ pub(super) const TARE: Prose = Prose {
         ("127", "The program was not found."),
         ("N", "The program ended with status N; 128+N: by signal N."),
     ],
-    environment: &[(
-        "XDG_RUNTIME_DIR",
-        "Where an ordinary user's containers are kept while they run.",
-    )],
+    environment: &[
+        ("XDG_RUNTIME_DIR", "Where an ordinary user's containers are kept while they run."),
+        (
+            "TARE_HTTP2",
+            "With 0, registries are spoken to by HTTP 1.1 only, for networks that break HTTP 2. \
+             Otherwise those with TLS may choose.",
+        ),
+    ],
     files: &[],
     examples: &[(
         "Say hello from a container:",

@@ -2,7 +2,7 @@
 
 use super::age;
 use crate::failure::{Failure, Result};
-use crate::settings::system_authorities;
+use crate::settings::{http2, system_authorities};
 use ::serve::{Caching, Config, Upstream};
 use clap::Args;
 use oci::Reference;
@@ -70,6 +70,7 @@ impl ProxyArgs {
                     origin.domain(),
                 )?,
                 system_authorities: authorities.clone(),
+                http2: http2(),
                 proxies: proxies.clone(),
                 user_agent: format!("tare/{}", env!("CARGO_PKG_VERSION")),
                 ..Options::default()

@@ -66,6 +66,7 @@ impl Settings<'_> {
         Ok(Options {
             system_authorities: system_authorities(),
             trace: self.global.debug.then_some(debug),
+            http2: http2(),
             proxies: Proxies::read(&|name| std::env::var(name).ok())?,
             user_agent: match &self.global.user_agent_prefix {
                 Some(prefix) => format!("{prefix} {user_agent}"),
@@ -122,6 +123,12 @@ fn debug(text: &str) {
     use std::io::Write;
     // With standard error closed there is nobody to tell.
     let _ = std::io::stderr().write_all(format!("tare: debug: {text}\n").as_bytes());
+}
+
+/// Whether HTTP 2 is offered to registries: not with `TARE_HTTP2=0`, for networks with something in them that breaks
+/// it.
+pub(crate) fn http2() -> bool {
+    std::env::var_os("TARE_HTTP2").is_none_or(|value| value != "0")
 }
 
 /// The first file that is there: distributions have the same authorities in different places.

@@ -5,7 +5,7 @@ mod args;
 mod open;
 mod places;
 
-pub(crate) use access::{Access, system_authorities};
+pub(crate) use access::{Access, http2, system_authorities};
 pub(crate) use args::{Global, PlatformArgs, RegistryArgs};
 pub(crate) use open::{ask_registry, connect, open_sink, open_source, registry_source};
 pub(crate) use places::{DestinationArgs, PlaceArgs, RetryArgs, SourceArgs};

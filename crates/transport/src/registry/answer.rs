@@ -4,6 +4,7 @@ use super::address::Address;
 use crate::error::{Error, ErrorKind, Result};
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
+use ureq::http::HeaderMap;
 
 /// Most that is read of an error's text.
 const ERROR_LIMIT_BYTES: usize = 64 << 10;
@@ -18,7 +19,10 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// Where it comes from, behind all redirections.
     pub(super) address: Address,
-    pub(super) response: ureq::http::Response<ureq::Body>,
+    pub(super) headers: HeaderMap,
+    /// Whether it came by HTTP 2.
+    pub(super) shared: bool,
+    pub(super) body: Box<dyn Read + Send>,
     /// How long it may be silent.
     pub(super) silence: Duration,
 }
@@ -36,11 +40,11 @@ oci::document! {
 
 impl Answer {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.response.headers().get(name)?.to_str().ok()
+        self.headers.get(name)?.to_str().ok()
     }
 
     pub(super) fn headers(&self, name: &str) -> Vec<String> {
-        let all = self.response.headers().get_all(name).iter();
+        let all = self.headers.get_all(name).iter();
         all.filter_map(|value| Some(value.to_str().ok()?.to_owned())).collect()
     }
 
@@ -62,7 +66,7 @@ impl Answer {
 
     /// The body, as long as it comes with some speed.
     pub(super) fn into_body(self) -> impl Read + Send + use<> {
-        Paced::new(self.response.into_body().into_reader(), self.silence)
+        Paced::new(self.body, self.silence)
     }
 
     /// Reads what nobody wants to know, without which the connection is of no more use.

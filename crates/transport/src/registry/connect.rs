@@ -1,11 +1,13 @@
 //! Connections: names to addresses, one address after the other, and through proxies.
 
 use super::address::is_link_local;
+use super::encrypt::{self, Encrypt};
+use super::socket::Socket;
 use crate::error::Error;
 use crate::names;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,8 +15,8 @@ use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector,
-    SocksConnector, TcpConnector, Transport, time,
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, NextTimeout,
+    SocksConnector, Transport,
 };
 
 /// Time for a connection with its TLS, and for a name.
@@ -32,7 +34,7 @@ pub(crate) fn connector(direct: Config) -> impl Connector {
         .chain(SocksConnector::default())
         .chain(ConnectProxyConnector::default())
         .chain(Dial::default())
-        .chain(RustlsConnector::default())
+        .chain(Encrypt::default())
 }
 
 /// Finds addresses, but none of the local link: a name of a hostile registry could stand for the place
@@ -98,42 +100,29 @@ struct Dial {
 }
 
 impl<In: Transport> Connector<In> for Dial {
-    type Out = <TcpConnector as Connector<In>>::Out;
+    type Out = Either<In, Socket>;
 
     fn connect(
         &self,
         details: &ConnectionDetails<'_>,
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
-        let tcp = TcpConnector::default();
         if chained.is_some() {
-            return tcp.connect(details, chained);
+            return Ok(chained.map(Either::A));
         }
         let until = Instant::now() + (*details.timeout.after).min(CONNECT_LIMIT);
-        let connected = self.dial(&details.addrs, until, |address, limit| {
-            let mut addrs = details.resolver.empty();
-            addrs.push(address);
-            let one = ConnectionDetails {
-                uri: details.uri,
-                addrs,
-                config: details.config,
-                request_level: details.request_level,
-                resolver: details.resolver,
-                now: time::Instant::now(),
-                timeout: NextTimeout { after: limit.into(), ..details.timeout },
-                current_time: details.current_time.clone(),
-                run_connector: details.run_connector.clone(),
-                register_shutdown: details.register_shutdown.clone(),
-            };
-            tcp.connect(&one, None::<In>).map_err(|error| match error {
-                ureq::Error::Io(error) => error,
-                ureq::Error::Timeout(_) => {
+        let stream = self.dial(&details.addrs, until, |address, limit| {
+            let connected = TcpStream::connect_timeout(&address, limit);
+            connected.map_err(|error| match error.kind() {
+                io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
                     io::Error::new(io::ErrorKind::TimedOut, "it does not answer")
                 }
-                error => io::Error::other(error.to_string()),
+                _ => error,
             })
-        });
-        Ok(connected?)
+        })?;
+        stream.set_nodelay(true)?;
+        encrypt::note_dialled(&stream);
+        Ok(Some(Either::B(Socket::new(stream, details.config))))
     }
 }
 

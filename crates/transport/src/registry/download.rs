@@ -104,6 +104,8 @@ impl Download {
                 request = request.header("If-Range", version);
             }
         }
+        // Others are for more than what one connection brings.
+        let request = if self.piece { request.alone() } else { request };
         let answer = self.place.session.fetch(&request, self.place.access.as_ref())?;
         if answer.status == 416 && self.ranges && offset > 0 {
             // What is there is shorter than what was there: perhaps all of it is better.

@@ -1,11 +1,15 @@
-//! Requests and answers: HTTP 1.1, TLS, timeouts, retries. Knows nothing of credentials.
+//! Requests and answers: HTTP 1.1 and 2, TLS, timeouts, retries. Knows nothing of credentials.
 
 use super::address::Address;
 use super::answer::{Answer, PROXY_HINT};
 use super::connect::{CONNECT_LIMIT, Names, connector};
+use super::encrypt::{Ended, offering};
+use super::http2::{Ask, Connections, Failed, Limits, Way};
 use super::options::{Options, tls};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proxy::{Proxies, Proxy};
+use std::fmt;
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -19,6 +23,8 @@ const IDLE_LIMIT: usize = 8;
 const INPUT_BYTES: usize = 64 << 10;
 /// The least speed at which a registry takes what is sent.
 const SEND_BYTES_PER_SECOND: u64 = 8 << 10;
+/// How often a request is sent at once that a server has not looked at, for whatever reason (HTTP 2).
+const REFUSALS_LIMIT: usize = 3;
 
 /// A request.
 #[derive(Clone)]
@@ -31,11 +37,21 @@ pub(super) struct Request<'a> {
     once: bool,
     /// Whether there is much to do before an answer.
     slow: bool,
+    /// Whether it has a connection for itself.
+    alone: bool,
 }
 
 impl<'a> Request<'a> {
     fn new(method: &'static str, address: Address) -> Self {
-        Self { method, address, headers: Vec::new(), body: None, once: false, slow: false }
+        Self {
+            method,
+            address,
+            headers: Vec::new(),
+            body: None,
+            once: false,
+            slow: false,
+            alone: false,
+        }
     }
 
     pub(super) fn get(address: Address) -> Self {
@@ -76,6 +92,11 @@ impl<'a> Request<'a> {
         Self { slow: true, ..self }
     }
 
+    /// A request that does not share a connection with others: HTTP 1.1.
+    pub(super) fn alone(self) -> Self {
+        Self { alone: true, ..self }
+    }
+
     pub(super) fn body(self, body: &'a [u8]) -> Self {
         Self { body: Some(body), ..self }
     }
@@ -89,6 +110,9 @@ pub(super) struct Http {
     /// The registry, with and without TLS.
     origins: [Address; 2],
     proxies: Proxies,
+    /// `None` where HTTP 1.1 is all that is spoken.
+    http2: Option<Connections>,
+    user_agent: String,
     attempts: u32,
     backoff: Duration,
     longest_pause: Duration,
@@ -130,6 +154,8 @@ impl Http {
             other: agent(false)?,
             origins,
             proxies: options.proxies.clone(),
+            http2: options.http2.then(|| Connections::new(options.silence)),
+            user_agent: options.user_agent.clone(),
             attempts: options.attempts.max(1),
             backoff: options.backoff,
             longest_pause: options.longest_pause,
@@ -205,54 +231,140 @@ impl Http {
     }
 
     fn exchange(&self, request: &Request<'_>, authorization: Option<&str>) -> Result<Answer> {
-        let address = request.address.clone();
-        let mut builder =
-            ureq::http::Request::builder().method(request.method).uri(address.to_string());
+        let address = &request.address;
+        let proxy = self.proxies.choose(address.secure, address.bare_host(), address.port_number());
+        let asked = Asked { request, authorization, proxy };
+        match &self.http2 {
+            Some(connections) if address.secure && !request.alone => {
+                self.exchange_shared(&asked, connections)
+            }
+            _ => self.exchange_alone(&asked),
+        }
+    }
+
+    /// By HTTP 1.1.
+    fn exchange_alone(&self, asked: &Asked<'_, '_>) -> Result<Answer> {
+        match self.run(asked) {
+            Ok(response) => Ok(self.answer(asked, response.map(ureq::Body::into_reader))),
+            Err(error) => Err(self.describe(asked, error)),
+        }
+    }
+
+    /// By HTTP 2, if the server chooses that.
+    fn exchange_shared(&self, asked: &Asked<'_, '_>, connections: &Connections) -> Result<Answer> {
+        let host = &asked.request.address.host;
+        let reads = matches!(asked.request.method, "GET" | "HEAD");
+        for refused in 0..REFUSALS_LIMIT {
+            let connection = match connections.find(host) {
+                Way::Without => break,
+                Way::Open(connection) => connection,
+                Way::New(opening) => match offering(host, || self.run(asked)) {
+                    Ok(Ended::Answered(response)) => {
+                        opening.is_without();
+                        return Ok(self.answer(asked, response.map(ureq::Body::into_reader)));
+                    }
+                    Ok(Ended::Opened(opened)) => {
+                        let begun = opening.begin(*opened);
+                        begun.map_err(|error| self.describe(asked, error.into()))?
+                    }
+                    Err(error) => return Err(self.describe(asked, error)),
+                },
+            };
+            let head = self.head(asked).body(());
+            let head = head.map_err(|error| self.describe(asked, error.into()))?;
+            let (body, limits) = (asked.request.body, self.limits(asked.request));
+            match connection.exchange(Ask { head, body, limits }) {
+                Ok(response) => return Ok(self.answer(asked, response)),
+                Err(Failed::OldOnly) => connections.forbid(host, &connection),
+                Err(Failed::Lost(_) | Failed::Late(_)) if reads && !connection.is_proven() => {
+                    connections.forbid(host, &connection);
+                }
+                Err(Failed::Refused(_)) if refused + 1 < REFUSALS_LIMIT => {}
+                Err(failed) => return Err(describe_http2(asked, &failed)),
+            }
+        }
+        self.exchange_alone(asked)
+    }
+
+    fn answer<B: Read + Send + 'static>(
+        &self,
+        asked: &Asked<'_, '_>,
+        response: ureq::http::Response<B>,
+    ) -> Answer {
+        let (head, body) = response.into_parts();
+        Answer {
+            status: head.status.as_u16(),
+            address: asked.request.address.clone(),
+            shared: head.version == ureq::http::Version::HTTP_2,
+            headers: head.headers,
+            body: Box::new(body),
+            silence: self.silence,
+        }
+    }
+
+    /// Everything of a request but its body. ureq adds nothing that is there.
+    fn head(&self, asked: &Asked<'_, '_>) -> ureq::http::request::Builder {
+        let Asked { request, authorization, .. } = asked;
+        let mut builder = ureq::http::Request::builder()
+            .method(request.method)
+            .uri(request.address.to_string())
+            .header("User-Agent", &self.user_agent)
+            // Digests are those of what is stored: nothing is to be packed on its way.
+            .header("Accept-Encoding", "identity");
+        if !request.headers.iter().any(|(name, _)| *name == "Accept") {
+            builder = builder.header("Accept", "*/*");
+        }
         for (name, value) in &request.headers {
             builder = builder.header(*name, value);
         }
-        if let Some(authorization) = authorization {
-            builder = builder.header("Authorization", authorization);
+        if let Some(body) = request.body {
+            builder = builder.header("Content-Length", body.len());
         }
-        let proxy = self.proxies.choose(address.secure, address.bare_host(), address.port_number());
-        let fail = |error: ureq::Error| self.describe(request, proxy, error);
-        let sent = match request.body {
-            Some(body) => builder.body(body).map(|it| self.run(it, request, proxy)),
-            None => builder.body(()).map(|it| self.run(it, request, proxy)),
-        };
-        let response = sent.map_err(|error| fail(error.into()))?.map_err(fail)?;
-        let (status, silence) = (response.status().as_u16(), self.silence);
-        Ok(Answer { status, address, response, silence })
+        if let Some(authorization) = authorization {
+            builder = builder.header("Authorization", *authorization);
+        }
+        builder
     }
 
-    fn run<B: ureq::AsSendBody + Length>(
+    fn limits(&self, request: &Request<'_>) -> Limits {
+        let length = request.body.map_or(0, <[u8]>::len) as u64;
+        Limits {
+            send: self.silence + Duration::from_secs(length / SEND_BYTES_PER_SECOND),
+            silence: self.silence,
+            answer: self.silence * if request.slow { SLOW_FACTOR } else { 1 },
+            until: self.deadline,
+        }
+    }
+
+    fn run(&self, asked: &Asked<'_, '_>) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
+        match asked.request.body {
+            Some(body) => self.run_with(asked, self.head(asked).body(body)?),
+            None => self.run_with(asked, self.head(asked).body(())?),
+        }
+    }
+
+    fn run_with<B: ureq::AsSendBody>(
         &self,
+        asked: &Asked<'_, '_>,
         message: ureq::http::Request<B>,
-        request: &Request<'_>,
-        proxy: Option<&Proxy>,
     ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
-        let own = self.origins.iter().any(|origin| origin.same_origin(&request.address));
+        let own = self.origins.iter().any(|origin| origin.same_origin(&asked.request.address));
         let agent = if own { &self.own } else { &self.other };
-        let left = self.deadline.map(|it| it.saturating_duration_since(Instant::now()));
-        let sending = Duration::from_secs(message.body().length() / SEND_BYTES_PER_SECOND);
-        let patience = self.silence * if request.slow { SLOW_FACTOR } else { 1 };
+        let limits = self.limits(asked.request);
+        let left = limits.until.map(|it| it.saturating_duration_since(Instant::now()));
         let configured = agent
             .configure_request(message)
-            .timeout_send_body(Some(self.silence + sending))
-            .timeout_recv_response(Some(patience))
-            .timeout_per_read(Some(patience))
+            .timeout_send_body(Some(limits.send))
+            .timeout_recv_response(Some(limits.answer))
+            .timeout_per_read(Some(limits.answer))
             .timeout_global(left)
-            .proxy(proxy.map(|proxy| proxy.0.clone()));
+            .proxy(asked.proxy.map(|proxy| proxy.0.clone()));
         agent.run(configured.build())
     }
 
     /// Says what has failed.
-    fn describe(&self, request: &Request<'_>, proxy: Option<&Proxy>, error: ureq::Error) -> Error {
-        let through = proxy.map(|it| format!(" through the proxy {it}")).unwrap_or_default();
-        let fail = |what: &dyn std::fmt::Display, kind| {
-            let text = format!("{} {}{through}: {what}", request.method, request.address.origin());
-            Error::new(kind, text)
-        };
+    fn describe(&self, asked: &Asked<'_, '_>, error: ureq::Error) -> Error {
+        let fail = |what: &dyn fmt::Display, kind| asked.fail(what, kind);
         match error {
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => fail(&error, ErrorKind::Invalid),
             ureq::Error::Tls(_) => fail(&error, ErrorKind::Unsupported).with_hint(TLS_HINT),
@@ -286,10 +398,33 @@ impl Http {
     }
 }
 
+/// A request on its way.
+struct Asked<'a, 'b> {
+    request: &'a Request<'b>,
+    authorization: Option<&'a str>,
+    proxy: Option<&'a Proxy>,
+}
+
+impl Asked<'_, '_> {
+    fn fail(&self, what: &dyn fmt::Display, kind: ErrorKind) -> Error {
+        let through = self.proxy.map(|it| format!(" through the proxy {it}")).unwrap_or_default();
+        let (method, origin) = (self.request.method, self.request.address.origin());
+        Error::new(kind, format!("{method} {origin}{through}: {what}"))
+    }
+}
+
+/// The same of what fails by HTTP 2.
+fn describe_http2(asked: &Asked<'_, '_>, failed: &Failed) -> Error {
+    match failed {
+        Failed::Over => asked.fail(failed, ErrorKind::Network).lasting(),
+        Failed::Tls(error) => describe_tls(error, &|what, kind| asked.fail(what, kind)),
+        _ => asked.fail(failed, ErrorKind::Network),
+    }
+}
+
 const TLS_HINT: &str =
     "its certificate may be signed by an authority that is not known: see containers-certs.d(5)";
 
-/// What failed in TLS, when that is how reading failed.
 /// What is told of a request. What stands behind the question mark may be a signature that lets in whoever has it.
 fn traced(
     request: &Request<'_>,
@@ -301,13 +436,16 @@ fn traced(
     let (address, rest) = address.split_once('?').map_or((&*address, ""), |(it, _)| (it, "?..."));
     let scheme = authorization.and_then(|it| it.split(' ').next());
     let scheme = scheme.map(|scheme| format!(" ({scheme} ...)")).unwrap_or_default();
-    let answer = match answer {
-        Ok(answer) => answer.status.to_string(),
-        Err(error) => error.to_string(),
+    let (answer, version) = match answer {
+        Ok(answer) if answer.shared => (answer.status.to_string(), ", HTTP 2"),
+        Ok(answer) => (answer.status.to_string(), ""),
+        Err(error) => (error.to_string(), ""),
     };
-    format!("{} {address}{rest}{scheme}: {answer}, {} ms", request.method, took.as_millis())
+    let took = took.as_millis();
+    format!("{} {address}{rest}{scheme}: {answer}, {took} ms{version}", request.method)
 }
 
+/// What failed in TLS, when that is how reading failed.
 fn tls_error(error: &std::io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
@@ -315,7 +453,7 @@ fn tls_error(error: &std::io::Error) -> Option<&rustls::Error> {
 /// What is no TLS at all may be something else; what is will not become better.
 fn describe_tls(
     error: &rustls::Error,
-    fail: &dyn Fn(&dyn std::fmt::Display, ErrorKind) -> Error,
+    fail: &dyn Fn(&dyn fmt::Display, ErrorKind) -> Error,
 ) -> Error {
     use rustls::AlertDescription::{BadCertificate, CertificateRequired, UnknownCA};
     match error {
@@ -332,21 +470,4 @@ fn describe_tls(
 /// Whether a status may be another one a moment later.
 pub(super) fn is_passing(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
-}
-
-/// How much a body has.
-trait Length {
-    fn length(&self) -> u64;
-}
-
-impl Length for &[u8] {
-    fn length(&self) -> u64 {
-        self.len() as u64
-    }
-}
-
-impl Length for () {
-    fn length(&self) -> u64 {
-        0
-    }
 }

@@ -15,12 +15,15 @@ mod challenge;
 mod connect;
 mod delete;
 mod download;
+mod encrypt;
 mod host;
 mod http;
+mod http2;
 mod image;
 mod options;
 mod parallel;
 mod session;
+mod socket;
 mod upload;
 mod web;
 

@@ -23,6 +23,8 @@ pub struct Options {
     pub system_authorities: Vec<PathBuf>,
     /// Hosts of other domains that may be told the credentials as token services.
     pub token_services: Vec<String>,
+    /// HTTP 2 is spoken with those who choose it.
+    pub http2: bool,
     /// Which proxies are used.
     pub proxies: Proxies,
     /// Where the addresses of names are found.
@@ -87,6 +89,7 @@ impl Default for Options {
             certificates: Certificates::default(),
             system_authorities: Vec::new(),
             token_services: Vec::new(),
+            http2: true,
             proxies: Proxies::default(),
             names: names::Files::default(),
             user_agent: "tare".into(),

@@ -19,14 +19,8 @@ fn certificate(name: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(file(name)).unwrap()
 }
 
-/// A registry that answers every request with 200 and `{}`, by TLS only.
-pub(super) fn start(wants_client: bool) -> String {
-    start_logging(wants_client, &Arc::default())
-}
-
-/// As [`start`]; what it is asked is written down.
-pub(super) fn start_logging(wants_client: bool, log: &Arc<Mutex<Vec<String>>>) -> String {
-    let log = log.clone();
+/// How a registry proves who it is, and perhaps its clients.
+pub(super) fn server_config(wants_client: bool) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone());
     let builder = builder.with_safe_default_protocol_versions().unwrap();
@@ -40,7 +34,18 @@ pub(super) fn start_logging(wants_client: bool, log: &Arc<Mutex<Vec<String>>>) -
         }
     };
     let key = PrivateKeyDer::from_pem_file(file("server.key")).unwrap();
-    let config = builder.with_single_cert(vec![certificate("server.crt")], key).unwrap();
+    builder.with_single_cert(vec![certificate("server.crt")], key).unwrap()
+}
+
+/// A registry that answers every request with 200 and `{}`, by TLS only.
+pub(super) fn start(wants_client: bool) -> String {
+    start_logging(wants_client, &Arc::default())
+}
+
+/// As [`start`]; what it is asked is written down.
+pub(super) fn start_logging(wants_client: bool, log: &Arc<Mutex<Vec<String>>>) -> String {
+    let log = log.clone();
+    let config = server_config(wants_client);
     let config = Arc::new(config);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

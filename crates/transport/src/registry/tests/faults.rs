@@ -65,13 +65,16 @@ fn raw(head: &str) -> Reply {
     Reply::raw(&[head.as_bytes(), b"\r\n\r\n", &content(SIZE)].concat())
 }
 
-fn resets(faults: &mut Vec<Fault>) {
+/// Of what is cut by HTTP 1.1, everything arrives (`exact`). A reset by HTTP 2 may be faster than what was sent before.
+fn resets(faults: &mut Vec<Fault>, exact: bool) {
     for tenth in 0..10 {
         let at = SIZE / 10 * tenth + 17;
         faults.push(fault("a reset in each tenth", Right, move |asked, reply| match asked.nth {
             0 => reply.cut(at),
             _ => {
-                assert_eq!(asked.header("range"), format!("bytes={at}-"));
+                let range = asked.header("range").trim_matches(|it: char| !it.is_ascii_digit());
+                let begin = range.parse::<usize>().unwrap_or(0);
+                assert!(begin == at || !exact && begin < at, "{begin} {at}");
                 reply
             }
         }));
@@ -231,6 +234,28 @@ fn heads(faults: &mut Vec<Fault>) {
     ]);
 }
 
+/// What only HTTP 2 has. The number of an error is its header `Reset`.
+fn frames(faults: &mut Vec<Fault>) {
+    let reset = |code: &'static str| move |_: &Asked, _| Reply::new(200).header("Reset", code);
+    faults.extend([
+        first("refused", 6, reset("7")),
+        fault("refused without end", Wrong("refused"), reset("7")),
+        first("a protocol error", 2, reset("1")),
+        fault("reset without end", Wrong("was reset"), reset("2")),
+        first("cancelled", 2, reset("8")),
+        first("told to be calm", 2, reset("11")),
+        fault("wanted by HTTP 1.1", Right, |asked, reply| match asked.header("by") {
+            "2" => Reply::new(200).header("Reset", "13"),
+            _ => reply,
+        }),
+        fault("no length", Right, |_, reply| reply.header("No-Length", "")),
+        fault("headers without end", Wrong(""), |_, reply| reply.header("X", &"x".repeat(1 << 20))),
+        fault("ten thousand headers", Wrong(""), |_, reply| {
+            (0..10_000).fold(reply, |reply, _| reply.header("X", "y"))
+        }),
+    ]);
+}
+
 fn waits(faults: &mut Vec<Fault>) {
     faults.extend([
         first("silence before the answer", 1, |_, reply| {
@@ -257,11 +282,11 @@ fn waits(faults: &mut Vec<Fault>) {
             Reply::new(307).header("Location", "ftp://x/")
         }),
         fault("a redirection to the local link", Wrong("the local link"), |_, _| {
-            Reply::new(307).header("Location", "http://169.254.169.254/latest")
+            Reply::new(307).header("Location", "https://169.254.169.254/latest")
         }),
         fault("a redirection without a place", Wrong("answers 307"), |_, _| Reply::new(307)),
         fault("a redirection to a closed port", Wrong("refused"), |_, _| {
-            Reply::new(307).header("Location", "http://127.0.0.1:9/x")
+            Reply::new(307).header("Location", "https://127.0.0.1:9/x")
         }),
     ]);
 }
@@ -269,13 +294,35 @@ fn waits(faults: &mut Vec<Fault>) {
 #[test]
 fn every_fault_ends_in_success_or_in_one_sentence() {
     let mut faults = Vec::new();
-    resets(&mut faults);
+    resets(&mut faults, true);
     statuses(&mut faults);
     contents(&mut faults);
     heads(&mut faults);
     waits(&mut faults);
     let kinds: std::collections::BTreeSet<&str> = faults.iter().map(|it| it.0).collect();
     assert!(kinds.len() >= 50, "{}", kinds.len());
+    check_all(faults, &Way::Old);
+}
+
+/// The same, in four ways of ending what is cut, and what only HTTP 2 has.
+#[test]
+fn every_fault_of_http_2_ends_in_success_or_in_one_sentence() {
+    for cut in [Cut::Reset, Cut::End, Cut::GoAway, Cut::Close] {
+        let mut faults = Vec::new();
+        resets(&mut faults, false);
+        if cut == Cut::Reset {
+            statuses(&mut faults);
+            contents(&mut faults);
+            waits(&mut faults);
+            frames(&mut faults);
+        }
+        let kinds: std::collections::BTreeSet<&str> = faults.iter().map(|it| it.0).collect();
+        assert!(kinds.len() >= if cut == Cut::Reset { 45 } else { 6 }, "{}", kinds.len());
+        check_all(faults, &Way::New(Rules { cut, ..Rules::default() }));
+    }
+}
+
+fn check_all(faults: Vec<Fault>, way: &Way) {
     let body = content(SIZE);
     let wanted = descriptor(&body);
     // Those that wait do so at the same time.
@@ -284,7 +331,7 @@ fn every_fault_ends_in_success_or_in_one_sentence() {
         for _ in 0..8 {
             scope.spawn(|| {
                 while let Some(fault) = { faults.lock().unwrap().next() } {
-                    check(fault, &body, &wanted);
+                    check(fault, way, &body, &wanted);
                 }
             });
         }
@@ -292,24 +339,29 @@ fn every_fault_ends_in_success_or_in_one_sentence() {
 }
 
 /// Downloads the blob through a fault.
-fn check(Fault(kind, end, hook): Fault, body: &[u8], wanted: &Descriptor) {
+fn check(Fault(kind, end, hook): Fault, way: &Way, body: &[u8], wanted: &Descriptor) {
     let server = Server::start(move |asked, server| {
         let is_blob = asked.is("GET", "/blobs/sha256");
         is_blob.then(|| hook(asked, server.answer(asked)))
     });
     server.put_blob(&wanted.digest.to_string(), body);
-    let options = Options { silence: Duration::from_secs(1), ..options() };
-    let registry = Registry::connect(&reference(&server, ""), options).unwrap();
+    let (name, options) = way.to(&server);
+    let options = Options { silence: Duration::from_secs(1), ..options };
+    let registry = Registry::connect(&name, options).unwrap();
     let found = read_blob(&registry, wanted);
     match (&found, end) {
-        (Ok(found), Right) => assert!(*found == body, "{kind}"),
+        (Ok(found), Right) => assert!(*found == body, "{kind} {way:?}"),
         (Err(error), Wrong(part)) => {
-            assert!(error.contains(part), "{kind}: {error}");
+            assert!(error.contains(part), "{kind} {way:?}: {error}");
             let is_sentence = !error.is_empty() && error.len() < 500;
-            assert!(is_sentence && !error.contains(char::is_control), "{kind}: {error}");
+            assert!(is_sentence && !error.contains(char::is_control), "{kind} {way:?}: {error}");
         }
-        _ => panic!("{kind}: {:?}, expected {end:?}", found.as_ref().map(Vec::len)),
+        _ => panic!("{kind} {way:?}: {:?}, expected {end:?}", found.as_ref().map(Vec::len)),
     }
+    // It was by the way that is tested, at least at first.
+    let first = server.log().into_iter().find(|asked| asked.is("GET", "/blobs/"));
+    let by = first.map(|asked| asked.header("by").to_owned()).unwrap_or_default();
+    assert_eq!(by, if matches!(way, Way::Old) { "" } else { "2" }, "{kind} {way:?}");
     server.stop();
 }
 

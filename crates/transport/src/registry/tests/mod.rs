@@ -4,7 +4,9 @@ mod docker;
 mod encrypted;
 mod faults;
 mod foreign;
+mod front;
 mod host;
+mod http2;
 mod parallel;
 mod proxies;
 mod secrets;
@@ -17,6 +19,7 @@ use crate::hash::digest_of;
 use crate::layout::{LayoutSink, LayoutSource, Place};
 use crate::tests::test_directory;
 use crate::transfer::{Sink, Source, copy_image};
+use front::{Cut, Front, Rules};
 use oci::Algorithm;
 use oci::image::Manifest;
 use server::{Asked, Reply, Server};
@@ -40,6 +43,31 @@ fn reference(server: &Server, rest: &str) -> Reference {
 
 fn connect(server: &Server) -> Registry {
     Registry::connect(&reference(server, ""), options()).unwrap()
+}
+
+/// How a registry of the tests is reached.
+#[derive(Clone, Debug)]
+enum Way {
+    /// By HTTP 1.1, without TLS.
+    Old,
+    /// By HTTP 2. The front ends with the test.
+    New(Rules),
+}
+
+impl Way {
+    fn to(&self, server: &Server) -> (Reference, Options) {
+        match self {
+            Self::Old => (reference(server, ""), options()),
+            Self::New(rules) => (Front::start(server, *rules).name(), encrypted_options()),
+        }
+    }
+}
+
+/// The same for a registry with TLS.
+fn encrypted_options() -> Options {
+    let mut options = options();
+    options.certificates.authorities.push(encrypted::file("ca.crt"));
+    options
 }
 
 fn user() -> Credentials {
@@ -96,12 +124,15 @@ fn write_image(sink: &dyn Sink, layers: &[&[u8]]) -> Document {
 
 /// Copies an image from a layout to a registry and back.
 fn go_there_and_back(host: &str, credentials: Option<Credentials>) {
+    go_there_and_back_with(host, Options { credentials, ..options() });
+}
+
+fn go_there_and_back_with(host: &str, options: Options) {
     let root = test_directory(&format!("registry-{}", host.replace(':', "-")));
     let place = |name: &str| Place::parse(&format!("{}:{name}", root.display())).unwrap();
     let large = content(100_000);
     let written = write_image(&LayoutSink::create(&place("one"), None).unwrap(), &[b"x", &large]);
     let name = Reference::parse(&format!("{host}/a/b:tag")).unwrap();
-    let options = Options { credentials, ..options() };
     let registry = Registry::connect(&name, options.clone()).unwrap();
     assert_eq!(registry.resolve("tag").unwrap(), None);
     let sink = RegistrySink::new(registry, &name);

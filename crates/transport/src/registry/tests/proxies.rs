@@ -117,24 +117,26 @@ fn what_is_encrypted_goes_through_the_proxy_unseen() {
     assert!(error.contains("look up `registry.example`"), "{error}");
 }
 
+/// Says what SOCKS 5 says.
+fn socks(stream: &mut TcpStream) -> bool {
+    let mut greeting = [0; 3];
+    stream.read_exact(&mut greeting).unwrap();
+    stream.write_all(&[5, 0]).unwrap();
+    // A connection to a name of so many bytes, at a port.
+    let mut request = [0; 5];
+    stream.read_exact(&mut request).unwrap();
+    assert_eq!(request[..4], [5, 1, 0, 3]);
+    let mut name = vec![0; usize::from(request[4]) + 2];
+    stream.read_exact(&mut name).unwrap();
+    assert!(name.starts_with(REGISTRY.as_bytes()));
+    stream.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 80]).is_ok()
+}
+
 #[test]
 fn socks_is_spoken_and_the_proxy_looks_names_up() {
     let server = Server::start(|_, _| None);
     let port = server.host().rsplit(':').next().unwrap().parse().unwrap();
-    let proxy = start(port, |stream| {
-        let mut greeting = [0; 3];
-        stream.read_exact(&mut greeting).unwrap();
-        stream.write_all(&[5, 0]).unwrap();
-        // A connection to a name of so many bytes, at a port.
-        let mut request = [0; 5];
-        stream.read_exact(&mut request).unwrap();
-        assert_eq!(request[..4], [5, 1, 0, 3]);
-        let mut name = vec![0; usize::from(request[4]) + 2];
-        stream.read_exact(&mut name).unwrap();
-        assert!(name.starts_with(REGISTRY.as_bytes()));
-        stream.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 80]).unwrap();
-        true
-    });
+    let proxy = start(port, socks);
     let registry = connect_with(&[("ALL_PROXY", format!("socks5://{proxy}"))]).unwrap();
     let body = content(1000);
     registry.put_blob(&descriptor(&body), &mut &*body).unwrap();
@@ -157,4 +159,64 @@ fn a_proxy_that_is_not_there_is_named() {
     let error = connect_with(&[("ALL_PROXY", "http://127.0.0.1:9".into())]).err().unwrap();
     assert!(error.to_string().contains("through the proxy 127.0.0.1:9"), "{error}");
     assert!(error.to_string().contains("refused"), "{error}");
+}
+
+/// A proxy for connections that is itself reached by TLS.
+fn start_encrypted(port: u16) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("localhost:{}", listener.local_addr().unwrap().port());
+    listener.set_nonblocking(true).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(encrypted::server_config(false)));
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let mut stream = acceptor.accept(stream).await.unwrap();
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        head.push(stream.read_u8().await.unwrap());
+                    }
+                    stream.write_all(b"HTTP/1.1 200 Fine\r\n\r\n").await.unwrap();
+                    let there = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
+                    // Either side may have had enough.
+                    let _ = tokio::io::copy_bidirectional(&mut stream, &mut there.unwrap()).await;
+                });
+            }
+        });
+    });
+    proxy
+}
+
+#[test]
+fn http_2_goes_through_a_proxy_that_is_not_encrypted_itself() {
+    let body = content(200_000);
+    let check = |front: &Front, variables: &[(&str, String)], shared: usize| {
+        let registry = connect_with(variables).unwrap();
+        registry.put_blob(&descriptor(&body), &mut &*body).unwrap();
+        assert!(read_blob(&registry, &descriptor(&body)).unwrap() == body);
+        let (new, old) = front.connections();
+        assert_eq!((new, old > 0), (shared, shared == 0), "{variables:?}");
+    };
+    let start_front = || {
+        let front = Front::start(&Server::start(|_, _| None), Rules::default());
+        let port: u16 = front.host.rsplit(':').next().unwrap().parse().unwrap();
+        (front, port)
+    };
+    let (front, port) = start_front();
+    let proxy = start(port, |stream| {
+        read_head(stream);
+        stream.write_all(b"HTTP/1.1 200 Fine\r\n\r\n").is_ok()
+    });
+    check(&front, &[("HTTPS_PROXY", format!("http://{proxy}"))], 1);
+    // What is within TLS within TLS, or within SOCKS, goes by HTTP 1.1.
+    let (front, port) = start_front();
+    let proxy = start_encrypted(port);
+    check(&front, &[("HTTPS_PROXY", format!("https://{proxy}"))], 0);
+    let (front, port) = start_front();
+    let proxy = start(port, socks);
+    check(&front, &[("HTTPS_PROXY", format!("socks5://{proxy}"))], 0);
 }

@@ -76,6 +76,8 @@ struct Content {
     uploads: BTreeMap<String, Vec<u8>>,
     log: Vec<Asked>,
     streams: Vec<TcpStream>,
+    /// Ports of those that end with it.
+    fronts: Vec<u16>,
 }
 
 /// The registry. It ends when its last user lets go of it.
@@ -160,10 +162,27 @@ impl Server {
         }
     }
 
-    /// Ends the server's thread.
+    /// Ends the server's thread, and those of its fronts.
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
-        drop(TcpStream::connect(("127.0.0.1", self.port)));
+        let fronts = std::mem::take(&mut self.content.lock().unwrap().fronts);
+        for port in fronts.into_iter().chain([self.port]) {
+            drop(TcpStream::connect(("127.0.0.1", port)));
+        }
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    /// Takes a port that is woken at the end.
+    pub(super) fn add_front(&self, port: u16) {
+        self.content.lock().unwrap().fronts.push(port);
+    }
+
+    /// Most bytes of a body in a second; none is no limit.
+    pub(super) fn speed(&self) -> usize {
+        self.speed.load(Ordering::SeqCst)
     }
 
     /// Answers one request, and says whether there may be another.
@@ -171,13 +190,7 @@ impl Server {
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         stream.set_nodelay(true)?;
         let Some(mut asked) = read(stream)? else { return Ok(false) };
-        {
-            let log = &mut self.content.lock().unwrap().log;
-            let same = |it: &&Asked| it.method == asked.method && it.path == asked.path;
-            asked.nth = log.iter().filter(same).count();
-            log.push(asked.clone());
-        }
-        let reply = (self.hook)(&asked, self).unwrap_or_else(|| self.answer(&asked));
+        let reply = self.ask(&mut asked);
         if let Some((bytes, pause)) = &reply.raw {
             let part = if pause.is_zero() { bytes.len().max(1) } else { 1 };
             for part in bytes.chunks(part) {
@@ -220,6 +233,17 @@ impl Server {
         }
         stream.flush()?;
         Ok(keeps)
+    }
+
+    /// What is said to a request, which is written down.
+    pub(super) fn ask(&self, asked: &mut Asked) -> Reply {
+        {
+            let log = &mut self.content.lock().unwrap().log;
+            let same = |it: &&Asked| it.method == asked.method && it.path == asked.path;
+            asked.nth = log.iter().filter(same).count();
+            log.push(asked.clone());
+        }
+        (self.hook)(asked, self).unwrap_or_else(|| self.answer(asked))
     }
 
     /// What a registry says.
