@@ -70,7 +70,11 @@ fn everything_goes_by_one_connection_and_one_thread() {
     let shared = log.iter().filter(|asked| asked.header("by") == "2");
     assert!(shared.filter(|asked| asked.path.starts_with(repository)).count() >= 8 * 5);
     drop(registry);
-    // Its end is waited for.
+    // Its end was waited for; the kernel may show it a little longer.
+    let until = Instant::now() + Duration::from_secs(10);
+    while drivers() > 0 && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     assert_eq!(drivers(), 0);
     server.stop();
 }
@@ -190,8 +194,7 @@ fn what_does_not_fit_on_a_connection_goes_by_http_1_1() {
         asked.is("GET", "/blobs/").then_some(reply)
     });
     let blobs = put_blobs(&server, 4, 200_000);
-    // It would wait for too long.
-    let registry = reach(&front, |it| it.silence = Duration::from_millis(300)).unwrap();
+    let registry = reach(&front, |_| {}).unwrap();
     read_all(&registry, &blobs);
     let (new, old) = front.connections();
     assert!(new == 1 && old >= 1, "{new} {old}");

@@ -74,6 +74,8 @@ struct Content {
     blobs: BTreeMap<String, Vec<u8>>,
     manifests: BTreeMap<String, (String, Vec<u8>)>,
     uploads: BTreeMap<String, Vec<u8>>,
+    /// How many have begun.
+    begun: usize,
     log: Vec<Asked>,
     streams: Vec<TcpStream>,
     /// Ports of those that end with it.
@@ -311,7 +313,8 @@ fn upload(content: &mut Content, asked: &Asked, id: &str) -> Reply {
     let at = |id: &str| format!("/v2/a/b/blobs/uploads/{id}");
     match &*asked.method {
         "POST" => {
-            let id = format!("id{}", content.uploads.len());
+            let id = format!("id{}", content.begun);
+            content.begun += 1;
             content.uploads.insert(id.clone(), Vec::new());
             Reply::new(202).header("Location", &at(&id))
         }
