@@ -143,6 +143,13 @@ pub(crate) const EVENT_WAIT: Duration = Duration::from_secs(10);
 pub const CONNECTIONS: usize = 10_000;
 /// Requests at one moment on a connection of HTTP/2.
 pub(crate) const STREAMS: u32 = 100;
+/// What may have come of a request's body before it is read, and of all of a connection: as much as of Go's servers.
+pub(crate) const WINDOW_BYTES: u32 = 1 << 20;
+/// Requests that a client has taken back before anybody has looked at them: with more at one moment it is sent away
+/// (CVE-2023-44487).
+pub(crate) const RESETS: usize = 20;
+/// Requests of a connection that are none: with more it is sent away.
+pub(crate) const BROKEN_REQUESTS: usize = 100;
 /// Names and values of a request's headers, all together.
 pub(crate) const HEADERS_BYTES: u32 = 32 << 10;
 /// Headers of a request.

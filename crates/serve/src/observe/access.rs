@@ -18,6 +18,8 @@ oci::report! {
         /// Bytes of the request's body, if the client has said how many.
         received: u64,
         duration_ms: u64 => always,
+        /// `HTTP/1.1` or `HTTP/2.0`.
+        protocol: String,
         user_agent: String,
     }
 }
@@ -32,6 +34,7 @@ pub(crate) struct Request {
     pub(crate) client: SocketAddr,
     pub(crate) method: String,
     pub(crate) path: String,
+    pub(crate) protocol: String,
     pub(crate) user_agent: String,
     pub(crate) received: u64,
 }
@@ -49,6 +52,7 @@ impl Request {
             sent,
             received: self.received,
             duration_ms: took.as_millis() as u64,
+            protocol: self.protocol.clone(),
             user_agent: cut(&self.user_agent),
         });
         line.push('\n');
@@ -75,13 +79,14 @@ mod tests {
             client: "127.0.0.1:9".parse().unwrap(),
             method: "GET".into(),
             path: "/v2/\n\"".into(),
+            protocol: "HTTP/2.0".into(),
             user_agent: "ä".repeat(1000),
             received: 0,
         };
         let line = request.line("ann", 200, 5, Duration::from_millis(7));
         assert_eq!(line.matches('\n').count(), 1);
-        let begin = r#"{"time":"1970-01-01T00:00:00.000Z","client":"127.0.0.1:9","user":"ann","method":"GET","path":"/v2/\n\"","status":200,"sent":5,"duration_ms":7,"user_agent":"ä"#;
+        let begin = r#"{"time":"1970-01-01T00:00:00.000Z","client":"127.0.0.1:9","user":"ann","method":"GET","path":"/v2/\n\"","status":200,"sent":5,"duration_ms":7,"protocol":"HTTP/2.0","user_agent":"ä"#;
         assert!(line.starts_with(begin), "{line}");
-        assert!(line.len() < 1400);
+        assert!(line.len() < 1430);
     }
 }

@@ -1,6 +1,6 @@
 //! An answer on its way, and its end.
 
-use super::Shared;
+use super::{Shared, patient};
 use crate::observe::access;
 use crate::observe::metrics::Label;
 use crate::web::body::Body;
@@ -43,6 +43,7 @@ impl HttpBody for Answer {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
+        patient::note_asked(polled.is_ready());
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             self.end.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
         }

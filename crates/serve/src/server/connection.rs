@@ -1,18 +1,20 @@
 //! One connection.
 
+use super::patient::Patient;
 use super::service::Peer;
 use super::tls::Encryption;
 use super::{Held, Patience, Shared, figures, service};
 use crate::auth::common_name;
 use crate::limits::{
-    CONNECTION_BUFFER_BYTES, FAREWELL, HANDSHAKE_WAIT, HEADERS, HEADERS_BYTES, STREAMS,
+    BROKEN_REQUESTS, CONNECTION_BUFFER_BYTES, FAREWELL, HANDSHAKE_WAIT, HEADERS, HEADERS_BYTES,
+    RESETS, STREAMS, WINDOW_BYTES,
 };
 use crate::registry::Registry;
 use crate::uploads::race;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
 use std::io::{self, IoSlice};
@@ -74,7 +76,7 @@ async fn answer_all<S, F, B>(
     B: Body<Data = Bytes, Error = io::Error> + Send + 'static,
 {
     let builder = builder(patience);
-    let stream = TokioIo::new(Guarded::new(stream, patience.silence));
+    let stream = TokioIo::new(Guarded::new(stream, patience));
     let mut connection = pin!(builder.serve_connection(stream, service_fn(answer)));
     // What goes wrong with a connection is the client's business, which has gone.
     if race(connection.as_mut(), held.stop.wait_for(|stop| *stop)).await.is_some() {
@@ -103,8 +105,8 @@ impl Drop for Counted {
     }
 }
 
-fn builder(patience: Patience) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn builder(patience: Patience) -> Builder<Patient> {
+    let mut builder = Builder::new(Patient(patience.silence));
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -119,22 +121,28 @@ fn builder(patience: Patience) -> Builder<TokioExecutor> {
         .keep_alive_timeout(patience.headers)
         .max_header_list_size(HEADERS_BYTES)
         .max_concurrent_streams(STREAMS)
+        .max_pending_accept_reset_streams(RESETS)
+        .max_local_error_reset_streams(BROKEN_REQUESTS)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
         .max_send_buf_size(CONNECTION_BUFFER_BYTES);
     builder
 }
 
-/// A stream whose other end has to take what is written to it.
+/// A stream whose other end has to say something, and to take what is written to it.
 struct Guarded<S> {
     stream: S,
-    /// When a write that waits has waited for long enough.
+    /// When a write that waits has waited for long enough; until the first byte has come, when that has.
     deadline: Pin<Box<Sleep>>,
     waits: bool,
+    begun: bool,
     silence: Duration,
 }
 
 impl<S> Guarded<S> {
-    fn new(stream: S, silence: Duration) -> Self {
-        Self { stream, deadline: Box::pin(sleep(silence)), waits: false, silence }
+    fn new(stream: S, patience: Patience) -> Self {
+        let deadline = Box::pin(sleep(patience.headers));
+        Self { stream, deadline, waits: false, begun: false, silence: patience.silence }
     }
 
     /// Lets a write wait, but not for ever.
@@ -164,7 +172,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if polled.is_ready() {
+            self.begun = true;
+        } else if !self.begun && self.deadline.as_mut().poll(context).is_ready() {
+            // Nobody knows yet what it speaks, so nobody else counts the time.
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        polled
     }
 }
 

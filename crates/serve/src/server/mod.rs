@@ -4,6 +4,7 @@ mod answer;
 mod config;
 mod connection;
 mod figures;
+mod patient;
 mod rate;
 mod service;
 mod tls;

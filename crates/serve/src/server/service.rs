@@ -124,6 +124,7 @@ fn describe(peer: &Peer, request: &Request<Incoming>) -> access::Request {
         client: peer.address,
         method: request.method().to_string(),
         path: request.uri().path().to_owned(),
+        protocol: format!("{:?}", request.version()),
         user_agent: String::from_utf8_lossy(agent).into_owned(),
         received: request.body().size_hint().exact().unwrap_or(0),
     }

@@ -294,13 +294,27 @@ fn tokens_allow_what_is_in_them() {
     assert_eq!(registry.status("GET", "/v2/", &basic("ann", "ann")), 401);
 }
 
-fn tls(name: &str) -> PathBuf {
+pub(super) fn tls(name: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../transport/tests/data/tls")).join(name)
 }
 
 /// Sends a request over TLS, perhaps with the client's certificate.
 fn ask_encrypted(registry: &Registry, path: &str, with_certificate: bool) -> Option<String> {
     use std::io::{Read, Write};
+    let mut stream = encrypt(registry, with_certificate, &[]);
+    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).ok()?;
+    let mut text = Vec::new();
+    let _ = stream.read_to_end(&mut text);
+    Some(String::from_utf8_lossy(&text).into_owned()).filter(|text| !text.is_empty())
+}
+
+/// A connection with TLS, on which something may be chosen to be spoken.
+pub(super) fn encrypt(
+    registry: &Registry,
+    with_certificate: bool,
+    protocols: &[&str],
+) -> rustls::StreamOwned<rustls::ClientConnection, std::net::TcpStream> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(tls("ca.crt")).unwrap()).unwrap();
@@ -315,14 +329,11 @@ fn ask_encrypted(registry: &Registry, path: &str, with_certificate: bool) -> Opt
             builder.with_client_auth_cert(vec![certificate], key).unwrap()
         }
     };
+    let mut config = config;
+    config.alpn_protocols = protocols.iter().map(|it| it.as_bytes().to_vec()).collect();
     let name = "localhost".try_into().unwrap();
     let connection = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut stream = rustls::StreamOwned::new(connection, registry.connect());
-    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    stream.write_all(head.as_bytes()).ok()?;
-    let mut text = Vec::new();
-    let _ = stream.read_to_end(&mut text);
-    Some(String::from_utf8_lossy(&text).into_owned()).filter(|text| !text.is_empty())
+    rustls::StreamOwned::new(connection, registry.connect())
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod bucket;
 mod caching;
 mod collecting;
 mod crash;
+mod http2;
 mod life;
 mod observing;
 mod pages;
