@@ -3,6 +3,7 @@
 mod bucket;
 mod clients;
 mod copies;
+mod http2;
 
 use e2e::images::Yard;
 use std::io::{BufRead, BufReader};
