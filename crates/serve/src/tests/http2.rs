@@ -282,7 +282,7 @@ fn g4_headers_and_requests_have_limits() {
 #[test]
 fn g4_clients_that_say_or_take_nothing_are_let_go_of() {
     let patience =
-        Patience { headers: Duration::from_millis(300), silence: Duration::from_millis(600) };
+        Patience { headers: Duration::from_millis(1000), silence: Duration::from_millis(1200) };
     let registry = Registry::with(|config| config.patience = patience);
     let digest = registry.put_blob("a", &vec![0; 4 << 20]);
     // One that connects, and says nothing at all.
@@ -330,7 +330,7 @@ fn g4_clients_that_say_or_take_nothing_are_let_go_of() {
 #[test]
 fn a_slow_client_that_goes_on_gets_its_answer() {
     let patience =
-        Patience { headers: Duration::from_millis(300), silence: Duration::from_millis(600) };
+        Patience { headers: Duration::from_millis(1000), silence: Duration::from_millis(1200) };
     let registry = Registry::with(|config| config.patience = patience);
     let digest = registry.put_blob("a", &vec![7; 2000]);
     let mut client = Client::connect(&registry, &[0, 4, 0, 0, 0, 100]);

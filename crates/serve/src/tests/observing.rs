@@ -163,7 +163,7 @@ fn a_server_that_ends_answers_what_was_sent() {
 #[test]
 fn slow_clients_are_not_waited_for_for_ever() {
     let patience =
-        Patience { headers: Duration::from_millis(300), silence: Duration::from_millis(600) };
+        Patience { headers: Duration::from_millis(800), silence: Duration::from_millis(1000) };
     let registry = Registry::with(|config| config.patience = patience);
     let digest = registry.put_blob("a", &vec![0; 64 << 20]);
     let location = registry.begin("a");
@@ -179,13 +179,13 @@ fn slow_clients_are_not_waited_for_for_ever() {
         let answer = String::from_utf8_lossy(&answer);
         assert!(answer.starts_with(expected), "{text}: {answer}");
     };
-    check("GET /v2/ HTTP/1.1\r\nX-Slow: ", 300, "");
-    check("GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n", 300, "HTTP/1.1 200");
+    check("GET /v2/ HTTP/1.1\r\nX-Slow: ", 800, "");
+    check("GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n", 800, "HTTP/1.1 200");
     let put =
         format!("PUT {location}?digest={digest} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx");
-    check(&put, 600, "HTTP/1.1 408");
+    check(&put, 1000, "HTTP/1.1 408");
     let put = "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx";
-    check(put, 600, "HTTP/1.1 408");
+    check(put, 1000, "HTTP/1.1 408");
     // One that does not take its answer.
     let mut stream = registry.connect();
     let get = format!("GET /v2/a/blobs/{digest} HTTP/1.1\r\nHost: x\r\n\r\n");
