@@ -50,7 +50,9 @@ mod view;
 pub use artifact::{Artifact, NewArtifact, Part, TITLE, UNKNOWN_ARTIFACT, UNKNOWN_CONFIG};
 pub use change::{Change, apply_changes};
 pub use configuration::Configuration;
-pub use copy::{Compression, Copied, CopyOptions, Layers, OpenOrigin, copy, copy_beside};
+pub use copy::{
+    Compression, Copied, CopyOptions, GZIP_LEVEL, Layers, OpenOrigin, copy, copy_beside,
+};
 pub use diff::{ChangeKind, Differing, Times, diff};
 pub use draft::{Draft, Made, Naming};
 pub use error::{Error, Kind, Result};

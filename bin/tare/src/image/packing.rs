@@ -53,7 +53,7 @@ impl Packing {
     ) -> Result<Option<Compression>> {
         let (most, usual) = match format {
             Some(Self::Zstd | Self::ZstdChunked) => (20, 3),
-            Some(Self::Gzip) | None => (9, 4),
+            Some(Self::Gzip) | None => (9, images::GZIP_LEVEL),
         };
         if level.is_some_and(|level| !(1..=most).contains(&level)) {
             let text = format!("the level of compression has to be from 1 to {most}");

@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 pub enum Codec {
     /// A member for each block, levels 1 to 9.
     Gzip {
-        /// 4 is usual, and about as dense as zlib's 6.
+        /// 2 is about as dense as zlib's 6.
         level: u8,
     },
     /// A frame for each block, levels 1 to 19.

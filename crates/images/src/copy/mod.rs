@@ -59,8 +59,10 @@ pub enum Layers {
     Plain,
 }
 
-/// Not larger than what others make by zlib's level 6.
-const GZIP: Compression = Compression::Gzip(4);
+/// The level of gzip that is usual: the fastest one whose layers are not larger than what others make by zlib's
+/// level 6.
+pub const GZIP_LEVEL: u8 = 2;
+const GZIP: Compression = Compression::Gzip(GZIP_LEVEL);
 /// Layers that are copied at once unless the caller wants something else: packing takes every
 /// processor for one already.
 const PARALLEL: usize = 3;
