@@ -2,11 +2,14 @@
 //! clients at once do to the memory.
 //!
 //! The servers take turns in every round; each has a directory of its own. What counts is the processor time of
-//! the server, in user and in system mode; the clients are threads of this program.
+//! the server, in user and in system mode; the clients are threads of this program. Beside an upload stands its
+//! floor: what it takes one thread to receive, hash and write it.
 
+mod floor;
 mod load;
 mod server;
 
+use floor::Depth;
 use load::{Client, Content};
 use server::Server;
 use std::path::PathBuf;
@@ -54,13 +57,15 @@ impl Options {
     }
 }
 
+/// The row that has a floor.
+const PUT: &str = "blob PUT, CPU s/GB";
 /// What is measured, and how many decimals it has.
 const ROWS: [(&str, usize); 10] = [
     ("manifest GET, CPU ms", 3),
     ("manifest GET, per second", 0),
     ("blob GET, CPU s/GB", 2),
     ("blob GET, MB/s over 4 connections", 0),
-    ("blob PUT, CPU s/GB", 2),
+    (PUT, 2),
     ("blob PUT, MB/s over one connection", 0),
     ("blob PUT in chunks of 8 MiB, CPU s/GB", 2),
     ("memory without clients, MiB", 1),
@@ -77,8 +82,14 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
     names.extend(super::is_installed("docker-registry").then_some("docker-registry"));
     names.retain(|name| wanted(name));
     let mut results: Vec<Vec<Vec<f64>>> = vec![vec![Vec::new(); ROWS.len()]; names.len()];
+    let mut floors: [Vec<f64>; 3] = Default::default();
     let mut content = Content::new(BLOB_BYTES);
     for round in 0..options.rounds {
+        for (floor, depth) in
+            floors.iter_mut().zip([Depth::Received, Depth::Hashed, Depth::Written])
+        {
+            floor.push(measure_floor(&mut content, depth)?);
+        }
         for (index, name) in names.iter().enumerate() {
             let server = match *name {
                 "tare" => Server::tare(&program)?,
@@ -92,11 +103,20 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
             }
         }
     }
-    print(&names, &results);
+    print(&names, &results, &floors);
     Ok(())
 }
 
-fn print(names: &[&str], results: &[Vec<Vec<f64>>]) {
+/// CPU s/GB.
+fn measure_floor(content: &mut Content, depth: Depth) -> Result<f64, String> {
+    let dir = server::directory()?;
+    let uploads = (0..TRANSFERS).map(|_| floor::upload(content, BLOB_BYTES, depth, &dir));
+    let seconds: Result<f64, String> = uploads.sum();
+    let _ = std::fs::remove_dir_all(&dir);
+    Ok(seconds? / ((BLOB_BYTES * TRANSFERS) as f64 / 1e9))
+}
+
+fn print(names: &[&str], results: &[Vec<Vec<f64>>], floors: &[Vec<f64>; 3]) {
     let median = |values: &[f64]| {
         let mut values = values.to_vec();
         values.sort_by(f64::total_cmp);
@@ -104,10 +124,11 @@ fn print(names: &[&str], results: &[Vec<Vec<f64>>]) {
     };
     let ratio = if names.len() == 2 { " ratio |" } else { "" };
     crate::print(&format!(
-        "| | {} |{ratio}\n|---|{}\n",
+        "| | {} |{ratio} / floor |\n|---|{}\n",
         names.join(" | "),
-        "---|".repeat(names.len() + ratio.len().min(1))
+        "---|".repeat(names.len() + ratio.len().min(1) + 1)
     ));
+    let [received, hashed, written] = floors.each_ref().map(|floor| median(floor));
     for (row, (title, decimals)) in ROWS.iter().enumerate() {
         let figures: Vec<f64> = results.iter().map(|tool| median(&tool[row])).collect();
         let cells: Vec<String> = figures.iter().map(|it| format!("{it:.decimals$}")).collect();
@@ -115,8 +136,17 @@ fn print(names: &[&str], results: &[Vec<Vec<f64>>]) {
             [own, other] => format!(" {:.2} |", own / other),
             _ => String::new(),
         };
-        crate::print(&format!("| {title} | {} |{ratio}\n", cells.join(" | ")));
+        let floor = match (*title == PUT, figures.first()) {
+            (true, Some(own)) => format!("{:.2}", own / written),
+            _ => "-".into(),
+        };
+        crate::print(&format!("| {title} | {} |{ratio} {floor} |\n", cells.join(" | ")));
     }
+    crate::print(&format!(
+        "\nThe floor of a PUT, CPU s/GB: {written:.2}; to receive it {received:.2}, to hash it {:.2}, to write it {:.2}\n",
+        hashed - received,
+        written - hashed
+    ));
 }
 
 /// One round with one server: a figure for each row.

@@ -26,7 +26,8 @@ impl Drop for Server {
     }
 }
 
-fn directory() -> Result<PathBuf, String> {
+/// An empty one.
+pub(super) fn directory() -> Result<PathBuf, String> {
     let dir = std::env::temp_dir().join(format!("tare-bench-registry-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
