@@ -81,6 +81,9 @@ impl Networks {
             }
         }
         device::configure(network, &attachment, request.netns, options, request.default_route)?;
+        if network.driver == Driver::Bridge {
+            device::settle_pair(&socket, network, &attachment)?;
+        }
         let targets = bridge::targets(std::slice::from_ref(&attachment));
         if !targets.is_empty() {
             Firewall::open()?.add(&[], &targets)?;

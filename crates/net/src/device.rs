@@ -220,8 +220,21 @@ pub(crate) fn configure(
         batch.set_up(index);
         let first = batch.add_routes(index, &routes, options);
         let answers = socket.exchange(&batch).during(attempt)?;
-        check_but_routes(answers, first, attempt)
+        check_but_routes(answers, first, attempt)?;
+        socket.settle(name).during(attempt)
     })
+}
+
+/// Waits until the host's end of a pair and its bridge work: from then on nothing is lost.
+pub(crate) fn settle_pair(
+    socket: &Socket,
+    network: &Network,
+    attachment: &Attachment,
+) -> Result<()> {
+    for name in [&attachment.host_interface, &network.interface] {
+        socket.settle(name).during(|| format!("waiting for {name}"))?;
+    }
+    Ok(())
 }
 
 /// Leads what a container has no other way for through a network: another one that did has gone. A route that is there

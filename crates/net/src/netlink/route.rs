@@ -19,12 +19,19 @@ pub(crate) const IFLA_IFNAME: u16 = 3;
 pub(crate) const IFLA_MTU: u16 = 4;
 pub(crate) const IFLA_LINK: u16 = 5;
 pub(crate) const IFLA_MASTER: u16 = 10;
+const IFLA_OPERSTATE: u16 = 16;
 pub(crate) const IFLA_LINKINFO: u16 = 18;
 pub(crate) const IFLA_NET_NS_FD: u16 = 28;
 /// Devices of one group are removed together.
 pub(crate) const IFLA_GROUP: u16 = 27;
 const IFLA_EXT_MASK: u16 = 29;
 const IFLA_PROTINFO: u16 = 12;
+const IFLA_CARRIER: u16 = 33;
+/// `IF_OPER_UNKNOWN` and `IF_OPER_UP`
+const WORKING: [u8; 2] = [0, 6];
+/// How often it is looked whether a device works, with a pause of a millisecond: what it waits for takes less than one
+/// on a machine that has time.
+const SETTLE_TRIES: u32 = 100;
 /// `RTEXT_FILTER_SKIP_STATS`
 const SKIP_STATISTICS: u32 = 8;
 pub(crate) const INFO_KIND: u16 = 1;
@@ -59,6 +66,8 @@ pub(crate) struct Link {
     /// `bridge`, `veth`; empty for hardware.
     pub(crate) kind: String,
     pub(crate) is_up: bool,
+    /// It is connected, but the kernel has not got round to sending by it.
+    pub(crate) is_waking: bool,
     pub(crate) mac: Option<Mac>,
     pub(crate) mtu: u32,
 }
@@ -180,6 +189,18 @@ impl Socket {
         }
     }
 
+    /// Waits until a device that is connected also sends: the kernel drops what is sent before, and whoever looks for a
+    /// neighbour then waits a second until the next try. From Linux 6.8 on, looking is enough.
+    pub(crate) fn settle(&self, name: &str) -> Result<()> {
+        for _ in 0..SETTLE_TRIES {
+            match self.link(name)? {
+                Some(link) if link.is_waking => sys::time::sleep_ms(1),
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
     /// All devices.
     pub(crate) fn links(&self) -> Result<Vec<Link>> {
         let mut batch = Batch::new();
@@ -245,8 +266,11 @@ pub(crate) fn ip(bytes: &[u8]) -> Option<IpAddr> {
 fn read_link(body: &[u8]) -> Option<Link> {
     let mut link =
         Link { index: word(body, 4)?, is_up: word(body, 8)? & IFF_UP != 0, ..Link::default() };
+    let (mut carrier, mut works) = (false, true);
     for (kind, value) in attributes(body.get(16..)?) {
         match kind {
+            IFLA_CARRIER => carrier = value.first() == Some(&1),
+            IFLA_OPERSTATE => works = value.first().is_some_and(|state| WORKING.contains(state)),
             IFLA_IFNAME => link.name = text(value),
             IFLA_GROUP => link.group = word(value, 0).unwrap_or(0),
             IFLA_MTU => link.mtu = word(value, 0).unwrap_or(0),
@@ -258,6 +282,7 @@ fn read_link(body: &[u8]) -> Option<Link> {
             _ => {}
         }
     }
+    link.is_waking = link.is_up && carrier && !works;
     Some(link)
 }
 

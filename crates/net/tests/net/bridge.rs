@@ -240,3 +240,19 @@ fn the_default_route_goes_on_through_another_network() {
     assert!(routes().contains(&by(second.attachment.gateway(false))), "{}", routes());
     assert!(setting.ask(&a.netns, &format!("{OUTSIDE}:80"), PATIENCE).is_some());
 }
+
+/// Packets that are sent before the kernel has connected the devices are lost, and a neighbour that was not found is looked
+/// for again after a second.
+#[test]
+fn the_first_packet_arrives() {
+    let Some(setting) = Setting::new("the_first_packet_arrives") else { return };
+    setting.serve(setting.host.outside(), "0.0.0.0:80");
+    for round in 0..10 {
+        let network = setting.network(&format!("n{round}"), |_| {});
+        let a = setting.container("a");
+        setting.attach(&network, &a);
+        assert!(setting.ask(&a.netns, &format!("{OUTSIDE}:80"), SHORT).is_some(), "round {round}");
+        setting.detach(&network, &a);
+        setting.networks.remove(&network.name).unwrap();
+    }
+}
