@@ -10,14 +10,14 @@ mod source;
 pub use compare::{Sameness, difference};
 
 use crate::apply::Notes;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::limits::{DEPTH, REMEMBERED_BYTES};
 use crate::path::TreePath;
 use crate::tar::{Entry, Tap, What, Writer};
 use source::Found;
 use std::collections::HashMap;
-use sys::BorrowedFd;
 use sys::time::Time;
+use sys::{BorrowedFd, Errno};
 
 /// How to pack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Options {
     pub notes: Option<Notes>,
     /// No time is later than this (`SOURCE_DATE_EPOCH`).
     pub latest: Option<Time>,
+    /// Somebody may change the tree meanwhile: what goes is left out.
+    pub is_live: bool,
 }
 
 /// What was done.
@@ -51,6 +53,19 @@ pub fn pack<T: Tap>(
         packer.opaque(b"")?;
     }
     packer.children(root, b"", 0)?;
+    Ok(packer.report)
+}
+
+/// Writes `name` of a directory, and everything below it, as `path`. What `.` is called `.` has no name in the archive.
+pub fn pack_one<T: Tap>(
+    dir: BorrowedFd<'_>,
+    name: &[u8],
+    path: &[u8],
+    options: Options,
+    writer: &mut Writer<T>,
+) -> Result<Report> {
+    let mut packer = Packer::new(options, writer);
+    packer.tree(dir, name, path, 0)?;
     Ok(packer.report)
 }
 
@@ -80,12 +95,23 @@ impl<'a, T: Tap> Packer<'a, T> {
 
     /// Writes `name` of the directory, and everything below.
     fn tree(&mut self, dir: BorrowedFd<'_>, name: &[u8], path: &[u8], depth: usize) -> Result<()> {
-        let found = Found::new(dir, name).map_err(|e| e.at(path))?;
-        let opened = self.one(dir, name, path, &found)?;
+        let found = match Found::new(dir, name) {
+            Err(error) if depth > 0 && self.is_gone(&error) => return Ok(()),
+            result => result.map_err(|e| e.at(path))?,
+        };
+        let opened = match self.one(dir, name, path, &found) {
+            Err(error) if depth > 0 && self.is_gone(&error) => return Ok(()),
+            result => result?,
+        };
         match opened {
             Some(fd) if found.is_directory() => self.children(fd.borrow(), path, depth + 1),
             _ => Ok(()),
         }
+    }
+
+    /// Nothing has been written of what could not be opened any more.
+    fn is_gone(&self, error: &Error) -> bool {
+        self.options.is_live && error.kind() == Kind::Os(Errno::ENOENT)
     }
 
     /// Writes an entry without what is below it; an open directory or file is returned.

@@ -261,7 +261,7 @@ fn an_upper_directory_becomes_a_layer() {
         let place = Place::new("upper");
         indexed(&place, &layer, Form::Overlay(notes)).unwrap();
         let mut writer = Writer::new(Bytes::new(Vec::new()));
-        let options = pack::Options { notes: Some(notes), latest: None };
+        let options = pack::Options { notes: Some(notes), latest: None, is_live: false };
         pack(place.open("root").borrow(), options, &mut writer).unwrap();
         let bytes = writer.finish().unwrap().into_inner();
         let list = crate::differential::read(&bytes).unwrap();
@@ -356,7 +356,12 @@ fn times_are_clamped() {
     indexed(&place, &layer.end(), Form::Plain).unwrap();
     let mut writer = Writer::new(Bytes::new(Vec::new()));
     let latest = Some(Time { seconds: 1000, nanos: 0 });
-    pack(place.open("root").borrow(), pack::Options { notes: None, latest }, &mut writer).unwrap();
+    pack(
+        place.open("root").borrow(),
+        pack::Options { notes: None, latest, is_live: false },
+        &mut writer,
+    )
+    .unwrap();
     let bytes = writer.finish().unwrap().into_inner();
     let mut reader = Reader::new(&bytes[..], Limits::default());
     let mut times = Vec::new();
