@@ -3,7 +3,7 @@
 use crate::client;
 use crate::error::{During, Error, Kind, Result};
 use crate::place::{Container, Engine, LOCK, PAUSED, STATE};
-use crate::record::{Config, status};
+use crate::record::{Mount, status};
 use crate::supervisor::{Attach, Session};
 use crate::{files, launch};
 use runtime::Host;
@@ -157,8 +157,8 @@ impl Engine {
     }
 
     /// Removes volumes that were made for a container alone; one that another uses stays.
-    pub fn remove_anonymous(&self, config: &Config) {
-        for mount in config.mounts.iter().filter(|mount| mount.anonymous) {
+    pub fn remove_anonymous(&self, mounts: &[Mount]) {
+        for mount in mounts.iter().filter(|mount| mount.anonymous) {
             let _ = self.remove_volume(&mount.name);
         }
     }
@@ -215,7 +215,8 @@ fn state(text: String) -> Error {
 pub(crate) fn enter_users(pid: i32) -> Result<bool> {
     let (theirs, own) = (format!("/proc/{pid}/ns/user"), "/proc/self/ns/user");
     let same = |path: &str| std::fs::read_link(path).ok();
-    if same(&theirs) == same(own) {
+    // The host's root sees everything from where it is, and the runtime's records, too.
+    if sys::ids::is_administrator() || same(&theirs) == same(own) {
         return Ok(false);
     }
     let namespace = fs::open_read(&theirs).during(|| format!("opening {theirs}"))?;

@@ -4,26 +4,32 @@
 //! has one supervisor, a fork of the command that started it; whatever becomes of that, the next command finds the
 //! truth. This crate never prints, exits (the supervisors that it forks do) or reads the environment.
 
+mod changes;
 mod client;
 mod control;
 mod error;
 pub mod events;
 mod exec;
 mod files;
+mod inside;
 mod launch;
 pub mod log;
 pub mod names;
 mod place;
 pub mod record;
 mod supervisor;
+mod usage;
 pub mod volumes;
 mod wire;
 
+pub use changes::Changed;
 pub use client::{Options as RelayOptions, Outcome, connect, parse_keys};
 pub use error::{Error, Kind, Result};
 pub use exec::{Exec, exec};
+pub use inside::{Inside, Scope, inside, user_of};
 pub use launch::{
     check_capability, check_options, check_ports, check_seccomp, check_users, has_pasta,
 };
 pub use place::{Container, Engine, Made, Place};
 pub use supervisor::{Attach, Session, parse_restart, run_health_check, start};
+pub use usage::Usage;

@@ -345,9 +345,10 @@ impl Engine {
         if let Ok(runtime_id) = ContainerId::parse(id) {
             runtime::verbs::delete(&self.place.host, &runtime_id, true, &mut Vec::new())?;
         }
-        let dir = self.open_dir(id).ok();
-        if let Some(config) = dir.and_then(|dir| files::read::<Config>(&dir, CONFIG).ok()?) {
-            launch::network::leave(&self.place, &config);
+        let config =
+            self.open_dir(id).ok().and_then(|dir| files::read::<Config>(&dir, CONFIG).ok()?);
+        if let Some(config) = &config {
+            launch::network::leave(&self.place, config);
             if config.owns_rootfs {
                 let _ = std::fs::remove_dir_all(&config.rootfs);
             }
@@ -356,6 +357,9 @@ impl Engine {
             Err(error) if error.kind() == Kind::NotFound => {}
             result => result?,
         }
+        if let Some(config) = config.as_ref().filter(|config| config.auto_remove) {
+            self.remove_anonymous(&config.mounts);
+        }
         if !name.is_empty() {
             names::release(&self.dir, name, id)?;
         }
@@ -363,11 +367,16 @@ impl Engine {
     }
 
     fn remove_directory(&self, id: &str) -> Result<()> {
+        self.with_ids(|engine| Ok(engine.store.remove_container(id)?))
+    }
+
+    /// Does something with files that containers have written: with other ids, maybe, which only those can do whose
+    /// ids they are. Then it is done by a process of its own.
+    pub fn with_ids(&self, action: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         if self.place.uid == 0 || self.place.host.rootless && sys::ids::euid() == 0 {
-            return Ok(self.store.remove_container(id)?);
+            return action(self);
         }
-        // What was written with other ids is only theirs to remove who have these ids.
-        launch::in_namespace(&self.place, |engine| Ok(engine.store.remove_container(id)?))
+        launch::in_namespace(&self.place, action)
     }
 
     /// Takes away what killed commands and supervisors left.

@@ -122,7 +122,9 @@ impl Engine {
         // Without a record it is none any more, whatever of it is left.
         files::remove(&dir, RECORD)?;
         let path = self.volume_path(name);
-        std::fs::remove_dir_all(&path).during(|| format!("removing {}", path.display()))?;
+        self.with_ids(|_| {
+            std::fs::remove_dir_all(&path).during(|| format!("removing {}", path.display()))
+        })?;
         fs::unlink(&all, name, AT_REMOVEDIR).during(|| format!("removing volume {name}"))?;
         events::append(&self.dir, "volume", "destroy", name, &[("driver", "local")]);
         Ok(())

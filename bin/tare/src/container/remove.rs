@@ -82,7 +82,7 @@ fn remove(engine: &Engine, container: &Container, arguments: &Remove) -> Result<
         false => engine.remove(container)?,
     }
     if arguments.volumes {
-        engine.remove_anonymous(&container.config);
+        engine.remove_anonymous(&container.config.mounts);
     }
     Ok(())
 }
@@ -103,7 +103,14 @@ pub(crate) fn prune(global: &Global, arguments: &Prune) -> Result<()> {
     if !arguments.force && !confirm()? {
         return Ok(());
     }
-    let filters = super::list::Filters::read(&engine, &arguments.filter, &["label", "until"])?;
+    let (removed, freed) = prune_stopped(&engine, &arguments.filter)?;
+    let total = template::units::decimal_size(freed, 4);
+    output::write(format!("{removed}Total reclaimed space: {total}\n").as_bytes())
+}
+
+/// Removes containers that do not run; says which, and how many bytes that frees.
+pub(crate) fn prune_stopped(engine: &Engine, filter: &[String]) -> Result<(String, u64)> {
+    let filters = super::list::Filters::read(engine, filter, &["label", "until"])?;
     let (mut text, mut freed) = (String::new(), 0);
     for container in engine.list()? {
         if container.is_running() || container.supervised || !filters.choose(&container) {
@@ -122,8 +129,7 @@ pub(crate) fn prune(global: &Global, arguments: &Prune) -> Result<()> {
     if !text.is_empty() {
         text.push('\n');
     }
-    text.push_str(&format!("Total reclaimed space: {}\n", template::units::decimal_size(freed, 4)));
-    output::write(text.as_bytes())
+    Ok((text, freed))
 }
 
 fn confirm() -> Result<bool> {

@@ -186,7 +186,8 @@ fn make(
         }
     }
     super::mounts::provide(engine, &mut config)?;
-    let made = engine.create(config, &layers)?;
+    let mounts = config.mounts.clone();
+    let made = engine.create(config, &layers).inspect_err(|_| engine.remove_anonymous(&mounts))?;
     if let Some(path) = &arguments.cidfile {
         std::fs::write(path, &made.id)
             .map_err(|error| Failure::new(format!("writing {}: {error}", path.display())))?;

@@ -12,12 +12,17 @@ const CPU_PERIOD_US: i64 = 100_000;
 
 /// What the cgroup allows. Without the rights of root only what somebody asks for is tried.
 pub(super) fn resources(plan: &Plan<'_>, is_root: bool) -> Result<Value> {
-    let config = plan.config;
+    let mut resources = of_cgroup(plan.config, is_root)?;
+    if is_root {
+        resources["devices"] = super::hardware::rules(plan.config)?;
+    }
+    Ok(resources)
+}
+
+/// The same without devices: what may change while the container runs.
+pub(super) fn of_cgroup(config: &Config, is_root: bool) -> Result<Value> {
     let wanted = &config.resources;
     let mut resources = json!({});
-    if is_root {
-        resources["devices"] = super::hardware::rules(config)?;
-    }
     let mut memory = Map::new();
     for (name, value) in [
         ("limit", wanted.memory),

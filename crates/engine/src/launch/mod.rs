@@ -1,5 +1,6 @@
 //! From a record to a container that runs: namespaces, root directory, files, configuration.
 
+mod copy_up;
 pub(crate) mod enter;
 mod files;
 mod hardware;
@@ -15,7 +16,7 @@ mod users;
 
 pub(crate) use enter::Users;
 pub use network::{check_ports, has_pasta};
-use rootfs::Rootfs;
+pub(crate) use rootfs::Rootfs;
 pub use seccomp::check as check_seccomp;
 pub use security::{check_capability, check_options};
 pub use userns::check as check_users;
@@ -63,6 +64,7 @@ impl Prepared {
             return Err(Error::invalid(what).with_hint("leave it out, or run an image"));
         }
         let rootfs = Rootfs::make(engine, config, mapping.as_ref())?;
+        copy_up::fill(engine, config, &rootfs.open()?, mapping.as_ref())?;
         Ok(Self { host, id, rootfs, users, mapping })
     }
 
@@ -174,6 +176,12 @@ pub(crate) fn set_user(root: &Fd, text: &str, process: &mut oci::runtime::Proces
     Ok(())
 }
 
+/// User and group of a container's program, as its files name them.
+pub(crate) fn ids_of(root: &Fd, config: &Config) -> Result<(u32, u32)> {
+    let user = users::of_image(root, &config.user, &[])?;
+    Ok((user.uid, user.gid))
+}
+
 /// Everything that the container's user namespace has.
 pub(crate) fn set_all_capabilities(process: &mut oci::runtime::Process) {
     let all: Vec<String> = security::ALL.iter().map(ToString::to_string).collect();
@@ -185,20 +193,32 @@ pub(crate) fn set_all_capabilities(process: &mut oci::runtime::Process) {
     process.no_new_privileges = false;
 }
 
+/// What the cgroup of a container that runs is to allow.
+pub(crate) fn limits_of(config: &Config) -> Result<oci::runtime::Resources> {
+    let limits = limits::of_cgroup(config, sys::ids::is_administrator())?;
+    oci::json::read(limits.to_string().as_bytes())
+        .map_err(|why| Error::invalid(format!("limits: {why}")))
+}
+
 /// Does something in namespaces like those of a supervisor, by a process of its own.
 pub(crate) fn in_namespace(
     place: &Place,
     action: impl FnOnce(&Engine) -> Result<()>,
 ) -> Result<()> {
-    const WHAT: &str = "entering a user namespace";
+    in_child(|| {
+        enter::enter(place)?;
+        action(&Engine::open(place.clone(), false)?)
+    })
+}
+
+/// Does something by a process of its own.
+pub(crate) fn in_child(action: impl FnOnce() -> Result<()>) -> Result<()> {
+    const WHAT: &str = "starting a process";
     const MESSAGE_LIMIT_BYTES: usize = 64 * 1024;
     let (theirs, ours) = sys::fs::pipe().during(|| WHAT)?;
     let Some(child) = sys::process::fork_plain().during(|| WHAT)? else {
         drop(theirs);
-        let result = enter::enter(place)
-            .and_then(|_| Engine::open(place.clone(), false))
-            .and_then(|engine| action(&engine));
-        if let Err(error) = result {
+        if let Err(error) = action() {
             let _ = sys::fs::write_all(&ours, &error.encode());
             sys::process::exit(1);
         }

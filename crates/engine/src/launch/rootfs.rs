@@ -13,7 +13,7 @@ use sys::mount::MNT_DETACH;
 
 /// A root directory that is mounted as long as this is there.
 #[derive(Debug)]
-pub(super) struct Rootfs {
+pub(crate) struct Rootfs {
     path: PathBuf,
     /// Nobody removes the container meanwhile.
     _container: store::Container,
@@ -22,7 +22,7 @@ pub(super) struct Rootfs {
 
 impl Rootfs {
     /// Mounts it, in this mount namespace.
-    pub(super) fn make(
+    pub(crate) fn make(
         engine: &Engine,
         config: &Config,
         mapping: Option<&Mapping>,
@@ -61,17 +61,17 @@ impl Rootfs {
     }
 
     /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// What is written to it stays with the container.
-    pub(super) fn is_writable(&self) -> bool {
+    pub(crate) fn is_writable(&self) -> bool {
         self.mount.is_some()
     }
 
     /// The directory itself.
-    pub(super) fn open(&self) -> Result<Fd> {
+    pub(crate) fn open(&self) -> Result<Fd> {
         let flags = sys::fs::O_PATH | sys::fs::O_DIRECTORY;
         sys::fs::open_at(sys::CWD, self.path.as_os_str().as_bytes(), flags, 0)
             .during(|| format!("opening {}", self.path.display()))

@@ -20,6 +20,7 @@ use crate::place::{Engine, LOCK, Place};
 use crate::wire::{self, kind};
 use run::Supervisor;
 use sys::fs::{self, Lock};
+use sys::time::{monotonic_ms, sleep_ms};
 use sys::{Errno, Fd, process, signal, socket};
 
 /// Streams that a client wants.
@@ -116,12 +117,7 @@ fn supervise(place: &Place, id: &str, attach: Attach, client: &mut Option<Fd>) -
     let engine = Engine::open_plain(place.clone())?;
     let dir = engine.open_dir(id)?;
     let lock = crate::files::open_lock(&dir, LOCK)?;
-    match fs::lock(&lock, Lock::TryExclusive) {
-        Err(Errno::EAGAIN) => {
-            return Err(Error::new(Kind::State, format!("container {id}: it is running already")));
-        }
-        result => result.during(|| "locking the container")?,
-    }
+    take(&lock, id)?;
     let container = engine.load_locked(id)?;
     let container =
         container.ok_or_else(|| Error::new(Kind::NotFound, format!("No such container: {id}")))?;
@@ -129,4 +125,27 @@ fn supervise(place: &Place, id: &str, attach: Attach, client: &mut Option<Fd>) -
     supervisor.begin(client, attach)?;
     supervisor.run();
     Ok(())
+}
+
+/// Takes a container's lock. Whoever looks into the container shares it, and is waited for.
+fn take(lock: &Fd, id: &str) -> Result<()> {
+    /// Copying all of a large container takes less.
+    const WAIT_MS: u64 = 60_000;
+    const LOOK_MS: u64 = 5;
+    let deadline = monotonic_ms() + WAIT_MS;
+    loop {
+        match fs::lock(lock, Lock::TryExclusive) {
+            Err(Errno::EAGAIN) => {}
+            result => return result.during(|| "locking the container"),
+        }
+        if fs::lock(lock, Lock::TryShared).is_err() {
+            return Err(Error::new(Kind::State, format!("container {id}: it is running already")));
+        }
+        fs::lock(lock, Lock::Release).during(|| "locking the container")?;
+        if monotonic_ms() >= deadline {
+            let text = format!("container {id}: somebody copies files of it");
+            return Err(Error::new(Kind::State, text));
+        }
+        sleep_ms(LOOK_MS);
+    }
 }

@@ -369,6 +369,10 @@ impl<'e> Supervisor<'e> {
             checks.stop();
         }
         self.kill_at = None;
+        // Somebody may have renamed it, or given it another policy.
+        if let Ok(Some(now)) = files::read::<Config>(&self.dir, place::CONFIG) {
+            (self.config.name, self.config.restart) = (now.name, now.restart);
+        }
         self.decide(exit.shell_code());
     }
 

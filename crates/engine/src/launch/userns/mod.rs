@@ -51,7 +51,7 @@ pub fn check(names: &Namespaces) -> Result<()> {
 
 /// A user namespace of the container's own.
 #[derive(Debug)]
-pub(super) struct Mapping {
+pub(crate) struct Mapping {
     pub(super) uids: Vec<IdMapping>,
     pub(super) gids: Vec<IdMapping>,
     /// Whom programs belong to where nobody says.
