@@ -5,6 +5,7 @@ mod caller;
 mod cli;
 mod container;
 mod failure;
+mod healthcheck;
 mod image;
 mod interrupt;
 mod json_lines;
@@ -18,6 +19,7 @@ mod remote;
 mod settings;
 mod system;
 mod terminal;
+mod volume;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -64,73 +66,91 @@ fn words() -> Vec<std::ffi::OsString> {
 }
 
 fn verb(arguments: cli::Tare) -> failure::Result<u8> {
-    use cli::Verb;
     let global = arguments.front.global;
-    if let Some(limit) = global.command_timeout {
-        if matches!(arguments.verb, Verb::Run(_)) {
-            // Threads and the making of namespaces do not go together.
-            return Err(failure::Failure::new("--command-timeout: it is for verbs about images"));
-        }
-        end_after(limit);
-    }
-    match arguments.verb {
-        Verb::Run(arguments) => return container::run::run(&global, &arguments),
-        Verb::Create(arguments) => container::run::create(&global, &arguments)?,
-        Verb::Start(arguments) => return container::start::run(&global, &arguments),
-        Verb::Stop(arguments) => return container::stop::stop(&global, &arguments),
-        Verb::Restart(arguments) => return container::stop::restart(&global, &arguments),
-        Verb::Kill(arguments) => return container::stop::kill(&global, &arguments),
-        Verb::Rm(arguments) => return container::remove::run(&global, &arguments),
-        Verb::Ps(arguments) => container::list::run(&global, &arguments)?,
-        Verb::Logs(arguments) => container::logs::run(&global, &arguments)?,
-        Verb::Exec(arguments) => return container::exec::run(&global, &arguments),
-        Verb::Attach(arguments) => return container::attach::run(&global, &arguments),
-        Verb::Wait(arguments) => return container::state::wait(&global, &arguments),
-        Verb::Pause(arguments) => return container::state::pause(&global, &arguments),
-        Verb::Unpause(arguments) => return container::state::unpause(&global, &arguments),
-        Verb::Rename(arguments) => container::state::rename(&global, &arguments)?,
-        Verb::Port(arguments) => container::state::port(&global, &arguments)?,
-        Verb::Container(arguments) => return container::noun(&global, &arguments),
+    limit(&global, &arguments.verb)?;
+    run(&global, arguments.verb)
+}
+
+fn run(global: &settings::Global, verb: cli::Verb) -> failure::Result<u8> {
+    use cli::Verb;
+    match verb {
+        Verb::Run(arguments) => return container::run::run(global, &arguments),
+        Verb::Create(arguments) => container::run::create(global, &arguments)?,
+        Verb::Start(arguments) => return container::start::run(global, &arguments),
+        Verb::Stop(arguments) => return container::stop::stop(global, &arguments),
+        Verb::Restart(arguments) => return container::stop::restart(global, &arguments),
+        Verb::Kill(arguments) => return container::stop::kill(global, &arguments),
+        Verb::Rm(arguments) => return container::remove::run(global, &arguments),
+        Verb::Ps(arguments) => container::list::run(global, &arguments)?,
+        Verb::Logs(arguments) => container::logs::run(global, &arguments)?,
+        Verb::Exec(arguments) => return container::exec::run(global, &arguments),
+        Verb::Attach(arguments) => return container::attach::run(global, &arguments),
+        Verb::Cp(arguments) => container::copy::run(global, &arguments)?,
+        Verb::Commit(arguments) => container::commit::run(global, &arguments)?,
+        Verb::Export(arguments) => container::export::run(global, &arguments)?,
+        Verb::Volume(arguments) => return volume::run(global, &arguments),
+        Verb::Top(arguments) => container::top::run(global, &arguments)?,
+        Verb::Stats(arguments) => container::stats::run(global, &arguments)?,
+        Verb::Update(arguments) => return container::update::run(global, &arguments),
+        Verb::Events(arguments) => system::events::run(global, &arguments)?,
+        Verb::Healthcheck(arguments) => return healthcheck::run(global, &arguments),
+        Verb::Wait(arguments) => return container::state::wait(global, &arguments),
+        Verb::Pause(arguments) => return container::state::pause(global, &arguments),
+        Verb::Unpause(arguments) => return container::state::unpause(global, &arguments),
+        Verb::Rename(arguments) => container::state::rename(global, &arguments)?,
+        Verb::Port(arguments) => container::state::port(global, &arguments)?,
+        Verb::Container(arguments) => return container::noun(global, &arguments),
         Verb::Registry(arguments) => registry::run(&arguments)?,
-        Verb::Pull(arguments) => image::pull::run(&global, &arguments)?,
-        Verb::Push(arguments) => image::push::run(&global, &arguments)?,
-        Verb::Copy(arguments) => image::copy::run(&global, &arguments)?,
-        Verb::Sync(arguments) => image::sync::run(&global, &arguments)?,
-        Verb::Inspect(arguments) => return image::inspect_place::run(&global, &arguments),
-        Verb::ListTags(arguments) => image::list_tags::run(&global, &arguments)?,
-        Verb::Delete(arguments) => image::delete::run(&global, &arguments)?,
+        Verb::Pull(arguments) => image::pull::run(global, &arguments)?,
+        Verb::Push(arguments) => image::push::run(global, &arguments)?,
+        Verb::Copy(arguments) => image::copy::run(global, &arguments)?,
+        Verb::Sync(arguments) => image::sync::run(global, &arguments)?,
+        Verb::Inspect(arguments) => return image::inspect_place::run(global, &arguments),
+        Verb::ListTags(arguments) => image::list_tags::run(global, &arguments)?,
+        Verb::Delete(arguments) => image::delete::run(global, &arguments)?,
         Verb::ManifestDigest(arguments) => image::manifest_digest::run(&arguments)?,
-        Verb::Images(arguments) => image::list::run(&global, &arguments)?,
-        Verb::Image(arguments) => return image::run(&global, &arguments),
-        Verb::Fsck(arguments) => return system::fsck::run(&global, &arguments),
-        Verb::Gc(arguments) => system::gc::run(&global, &arguments)?,
-        Verb::History(arguments) => image::history::run(&global, &arguments)?,
-        Verb::Mount(arguments) => image::mount::mount(&global, &arguments)?,
-        Verb::Prune(arguments) => image::prune::run(&global, &arguments)?,
-        Verb::Rmi(arguments) => return image::remove::run(&global, &arguments),
-        Verb::System(arguments) => return system::run(&global, &arguments),
-        Verb::Doctor(arguments) => return system::doctor::run(&global, &arguments),
-        Verb::Info(arguments) => system::info::info(&global, &arguments)?,
-        Verb::Version(arguments) => system::info::version(&global, &arguments)?,
-        Verb::Tag(arguments) => image::tag::tag(&global, &arguments)?,
-        Verb::Unmount(arguments) => image::mount::unmount(&global, &arguments)?,
-        Verb::Untag(arguments) => image::tag::untag(&global, &arguments)?,
+        Verb::Images(arguments) => image::list::run(global, &arguments)?,
+        Verb::Image(arguments) => return image::run(global, &arguments),
+        Verb::Fsck(arguments) => return system::fsck::run(global, &arguments),
+        Verb::Gc(arguments) => system::gc::run(global, &arguments)?,
+        Verb::History(arguments) => image::history::run(global, &arguments)?,
+        Verb::Mount(arguments) => image::mount::mount(global, &arguments)?,
+        Verb::Prune(arguments) => image::prune::run(global, &arguments)?,
+        Verb::Rmi(arguments) => return image::remove::run(global, &arguments),
+        Verb::System(arguments) => return system::run(global, &arguments),
+        Verb::Doctor(arguments) => return system::doctor::run(global, &arguments),
+        Verb::Info(arguments) => system::info::info(global, &arguments)?,
+        Verb::Version(arguments) => system::info::version(global, &arguments)?,
+        Verb::Tag(arguments) => image::tag::tag(global, &arguments)?,
+        Verb::Unmount(arguments) => image::mount::unmount(global, &arguments)?,
+        Verb::Untag(arguments) => image::tag::untag(global, &arguments)?,
         Verb::StandaloneSign(_) => image::signing::refuse_verb("standalone-sign")?,
         Verb::StandaloneVerify(_) => image::signing::refuse_verb("standalone-verify")?,
         Verb::GenerateSigstoreKey(_) => image::signing::refuse_verb("generate-sigstore-key")?,
-        Verb::Login(arguments) => remote::login::run(&global, &arguments)?,
-        Verb::Logout(arguments) => remote::logout::run(&global, &arguments)?,
-        Verb::Search(arguments) => remote::search::run(&global, &arguments)?,
-        Verb::Import(arguments) => image::import::run(&global, &arguments)?,
-        Verb::Load(arguments) => image::load::run(&global, &arguments)?,
-        Verb::Save(arguments) => image::save::run(&global, &arguments)?,
-        Verb::Diff(arguments) => image::diff::run(&global, &arguments)?,
-        Verb::Artifact(arguments) => artifact::run(&global, &arguments)?,
-        Verb::Network(arguments) => return network::run(&global, &arguments),
-        Verb::Manifest(arguments) => return manifest::run(&global, &arguments),
-        Verb::Mutate(arguments) => mutate::run(&global, &arguments)?,
+        Verb::Login(arguments) => remote::login::run(global, &arguments)?,
+        Verb::Logout(arguments) => remote::logout::run(global, &arguments)?,
+        Verb::Search(arguments) => remote::search::run(global, &arguments)?,
+        Verb::Import(arguments) => image::import::run(global, &arguments)?,
+        Verb::Load(arguments) => image::load::run(global, &arguments)?,
+        Verb::Save(arguments) => image::save::run(global, &arguments)?,
+        Verb::Diff(arguments) => image::diff::of_either(global, &arguments)?,
+        Verb::Artifact(arguments) => artifact::run(global, &arguments)?,
+        Verb::Network(arguments) => return network::run(global, &arguments),
+        Verb::Manifest(arguments) => return manifest::run(global, &arguments),
+        Verb::Mutate(arguments) => mutate::run(global, &arguments)?,
     }
     Ok(0)
+}
+
+/// Sees to `--command-timeout`.
+fn limit(global: &settings::Global, verb: &cli::Verb) -> failure::Result<()> {
+    let Some(limit) = global.command_timeout else { return Ok(()) };
+    if matches!(verb, cli::Verb::Run(_)) {
+        // Threads and the making of namespaces do not go together.
+        return Err(failure::Failure::new("--command-timeout: it is for verbs about images"));
+    }
+    end_after(limit);
+    Ok(())
 }
 
 /// Ends the process when a time is over: whatever it has begun is in order then, as after a kill.

@@ -26,6 +26,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "tare",
         &[
+            "archive",
             "engine",
             "images",
             "net",

@@ -43,7 +43,7 @@ pub(super) fn build(engine: &Engine, arguments: &ContainerArgs, found: Found) ->
     hostname(arguments, &mut config);
     config.exposed_ports.extend(arguments.expose.iter().cloned());
     config.mounts = mounts::read(engine, arguments)?;
-    image_volumes(arguments, &volumes, &mut config);
+    image_volumes(&volumes, &mut config);
     if let Some(size) = &arguments.shm_size {
         config.shm_size = parse::size(size)?;
     }
@@ -344,14 +344,15 @@ fn hostname(arguments: &ContainerArgs, config: &mut Config) {
     }
 }
 
-/// What the image wants to be volumes is in the writable layer, or where there is none, in memory.
-fn image_volumes(arguments: &ContainerArgs, volumes: &[String], config: &mut Config) {
-    for target in volumes.iter().filter(|_| arguments.read_only) {
-        let is_mounted = config.mounts.iter().any(|mount| mount.target == *target);
-        if !is_mounted {
-            let options = ["nosuid", "nodev", "exec", "tmpcopyup"].map(str::to_owned).to_vec();
-            let target = target.clone();
-            config.mounts.push(Mount { kind: "tmpfs".into(), target, options, ..Mount::default() });
+/// What the image wants to be volumes is one of the container's own, with what the image has there.
+fn image_volumes(volumes: &[String], config: &mut Config) {
+    for target in volumes {
+        let target = format!("/{}", target.trim_matches('/'));
+        let is_mounted = config.mounts.iter().any(|mount| mount.target == target);
+        if !is_mounted && target != "/" {
+            let kind = "volume".to_owned();
+            let own = Mount { kind, target, copy_up: true, anonymous: true, ..Mount::default() };
+            config.mounts.push(own);
         }
     }
 }
@@ -403,7 +404,7 @@ fn resources(limits: &LimitArgs) -> Result<Resources> {
     Ok(resources)
 }
 
-fn check(resources: &Resources) -> Result<()> {
+pub(super) fn check(resources: &Resources) -> Result<()> {
     let swap = resources.memory_swap;
     if swap > 0 && resources.memory == 0 {
         return Err(Failure::new("--memory-swap: it needs --memory, which it includes"));

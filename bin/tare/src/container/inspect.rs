@@ -24,11 +24,22 @@ pub(crate) struct Inspect {
 }
 
 pub(crate) fn run(global: &Global, arguments: &Inspect) -> Result<u8> {
+    let names: Vec<&str> = arguments.containers.iter().map(String::as_str).collect();
+    show(global, &names, arguments.format.as_deref(), arguments.size)
+}
+
+/// Shows containers; the exit code.
+pub(crate) fn show(
+    global: &Global,
+    names: &[&str],
+    format: Option<&str>,
+    with_size: bool,
+) -> Result<u8> {
     let engine = super::open(global, true)?;
     let mut values = Vec::new();
     let mut code = 0;
-    for name in &arguments.containers {
-        match value(&engine, name, arguments.size) {
+    for name in names {
+        match value(&engine, name, with_size) {
             Ok(Some(value)) => values.push(value),
             Ok(None) => {
                 Failure::new(format!("No such container: {name}")).tell();
@@ -40,7 +51,7 @@ pub(crate) fn run(global: &Global, arguments: &Inspect) -> Result<u8> {
             }
         }
     }
-    output::inspected(arguments.format.as_deref(), &values)?;
+    output::inspected(format, &values)?;
     Ok(code)
 }
 

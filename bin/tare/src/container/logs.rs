@@ -124,7 +124,7 @@ fn details(config: &engine::record::Config) -> String {
 }
 
 /// A time in the form of logs: RFC 3339, a date, seconds since 1970, or how long ago.
-pub(super) fn instant(text: &str) -> Result<String> {
+pub(crate) fn instant(text: &str) -> Result<String> {
     let time = sys::time::now();
     if let Some((seconds, nanos)) = unix(text) {
         return Ok(format(seconds, nanos));

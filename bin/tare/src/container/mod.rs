@@ -1,8 +1,12 @@
 //! Verbs about containers.
 
 pub(crate) mod attach;
+pub(crate) mod commit;
 mod config;
+pub(crate) mod copy;
+pub(crate) mod diff;
 pub(crate) mod exec;
+pub(crate) mod export;
 mod health;
 mod host;
 mod image;
@@ -18,7 +22,10 @@ mod rows;
 pub(crate) mod run;
 pub(crate) mod start;
 pub(crate) mod state;
+pub(crate) mod stats;
 pub(crate) mod stop;
+pub(crate) mod top;
+pub(crate) mod update;
 mod view;
 
 use crate::caller::Caller;
@@ -46,8 +53,12 @@ pub(crate) struct Noun {
 #[derive(Debug, clap::Subcommand)]
 enum NounVerb {
     Attach(attach::AttachArgs),
+    Commit(commit::Commit),
+    Cp(copy::Cp),
     Create(Box<run::Create>),
+    Diff(diff::Diff),
     Exec(exec::Exec),
+    Export(export::Export),
     Inspect(inspect::Inspect),
     Kill(stop::Kill),
     #[command(visible_aliases = ["list", "ps"])]
@@ -62,14 +73,24 @@ enum NounVerb {
     Rm(remove::Remove),
     Run(Box<run::Run>),
     Start(start::Start),
+    Stats(stats::Stats),
     Stop(stop::Stop),
+    Top(top::Top),
     Unpause(state::Unpause),
+    Update(update::Update),
     Wait(state::Wait),
 }
 
 pub(crate) fn noun(global: &Global, noun: &Noun) -> Result<u8> {
     match &noun.verb {
         NounVerb::Attach(arguments) => return attach::run(global, arguments),
+        NounVerb::Commit(arguments) => commit::run(global, arguments)?,
+        NounVerb::Diff(arguments) => diff::run(global, arguments)?,
+        NounVerb::Export(arguments) => export::run(global, arguments)?,
+        NounVerb::Stats(arguments) => stats::run(global, arguments)?,
+        NounVerb::Top(arguments) => top::run(global, arguments)?,
+        NounVerb::Update(arguments) => return update::run(global, arguments),
+        NounVerb::Cp(arguments) => copy::run(global, arguments)?,
         NounVerb::Create(arguments) => run::create(global, arguments)?,
         NounVerb::Exec(arguments) => return exec::run(global, arguments),
         NounVerb::Inspect(arguments) => return inspect::run(global, arguments),

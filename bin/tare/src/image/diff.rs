@@ -7,9 +7,9 @@ use images::{ChangeKind, Differing, Times};
 use oci::json::Object;
 use std::io::Write;
 
-/// Show what an image changes of another one
+/// Show what a container has changed, or an image changes of another one
 ///
-/// With one image, what its topmost layer changes of those below it. A line is a letter and a path: A is added, C is
+/// A name alone is that of a container, if there is one, and otherwise of an image. With one image, what its topmost layer changes of those below it. A line is a letter and a path: A is added, C is
 /// changed (or something in the directory is), D is deleted. Nothing is mounted, and no file is read.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  tare diff app:2 app:1\n  tare diff --format json app:2")]
@@ -25,8 +25,8 @@ pub(crate) struct Diff {
     latest: bool,
     #[command(flatten)]
     platform: PlatformArgs,
-    /// The image
-    #[arg(value_name = "IMAGE", required_unless_present = "latest")]
+    /// The container or image
+    #[arg(value_name = "CONTAINER|IMAGE", required_unless_present = "latest")]
     image: Option<String>,
     /// The image that it is compared with
     #[arg(value_name = "BASE")]
@@ -34,8 +34,18 @@ pub(crate) struct Diff {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(crate) enum Format {
     Json,
+}
+
+/// Of a container, if the one name means one.
+pub(crate) fn of_either(global: &Global, arguments: &Diff) -> Result<()> {
+    if let (Some(name), None, false) = (&arguments.image, &arguments.base, arguments.latest)
+        && let Some((engine, container)) = crate::container::diff::look(global, name)?
+    {
+        return crate::container::diff::of(&engine, &container, arguments.format);
+    }
+    run(global, arguments)
 }
 
 pub(crate) fn run(global: &Global, arguments: &Diff) -> Result<()> {
@@ -54,11 +64,16 @@ pub(crate) fn run(global: &Global, arguments: &Diff) -> Result<()> {
     let times = if arguments.ignore_times { Times::Ignored } else { Times::Count };
     let rights = settings.caller.rights();
     let all = images::diff(&store, &open(image)?, base.as_ref(), times, rights)?;
+    show(&all, arguments.format)
+}
+
+/// Shows differences.
+pub(crate) fn show(all: &[Differing], format: Option<Format>) -> Result<()> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    match arguments.format {
-        Some(Format::Json) => writeln!(out, "{}", json(&all))?,
+    match format {
+        Some(Format::Json) => writeln!(out, "{}", json(all))?,
         None => {
-            for Differing { kind, path } in &all {
+            for Differing { kind, path } in all {
                 let letter = match kind {
                     ChangeKind::Changed => b"C ",
                     ChangeKind::Added => b"A ",

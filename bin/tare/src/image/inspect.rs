@@ -32,9 +32,33 @@ pub(crate) fn run(global: &Global, arguments: &Inspect) -> Result<u8> {
     show_all(&settings, &names, arguments.format.as_deref(), &arguments.platform)
 }
 
-/// Shows images of the store; the exit code.
-pub(crate) fn show(settings: &Settings<'_>, names: &[&str], format: Option<&str>) -> Result<u8> {
-    show_all(settings, names, format, &PlatformArgs::default())
+/// Shows what names mean: something that `other` knows, or else images of the store; the exit code.
+pub(crate) fn show_any(
+    settings: &Settings<'_>,
+    names: &[&str],
+    format: Option<&str>,
+    other: &dyn Fn(&str) -> Result<Option<Value>>,
+) -> Result<u8> {
+    let mut values = Vec::new();
+    let mut failed = false;
+    let of_image =
+        |name: &str| inspect(settings, &settings.store(true)?, name, &PlatformArgs::default());
+    for name in names {
+        let found = match other(name) {
+            Ok(None) => of_image(name),
+            Ok(Some(value)) => Ok(value),
+            Err(failure) => Err(failure),
+        };
+        match found {
+            Ok(value) => values.push(value),
+            Err(failure) => {
+                failure.tell();
+                failed = true;
+            }
+        }
+    }
+    output::inspected(format, &values)?;
+    Ok(u8::from(failed))
 }
 
 fn show_all(

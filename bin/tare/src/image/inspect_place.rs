@@ -1,4 +1,5 @@
-//! `tare inspect`: of images anywhere, with skopeo's members; names without a place are the store's.
+//! `tare inspect`: of images anywhere, with skopeo's members; names without a place are containers, images of the store
+//! and volumes.
 
 use super::{print_json, write_out};
 use crate::failure::{Failure, Result};
@@ -13,14 +14,16 @@ use transport::place::Place;
 use transport::registry::RegistrySource;
 use transport::{ErrorKind, Source};
 
-/// Show what is known of an image, wherever it is
+/// Show what is known of containers, images and volumes
 ///
-/// IMAGE is a place: docker://NAME, oci:DIRECTORY:NAME, dir:DIRECTORY, ... Nothing of its layers is fetched.
-/// Or names, IDs and digests of the store's images, of which `tare image inspect` shows the same.
+/// A name is that of a container, or else of an image of the store, or else of a volume. Or it is the place of an image
+/// anywhere: docker://NAME, oci:DIRECTORY:NAME, dir:DIRECTORY, ... Nothing of its layers is fetched.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  tare inspect docker://debian:13\n  \
+#[command(
+    after_help = "Examples:\n  tare inspect --format '{{.State.Status}}' web\n  tare inspect docker://debian:13\n  \
                         tare inspect --config docker://alpine\n  \
-                        tare inspect --format '{{.Name}} {{.Digest}}' docker://alpine")]
+                        tare inspect --format '{{.Name}} {{.Digest}}' docker://alpine"
+)]
 pub(crate) struct Inspect {
     /// Show the configuration
     #[arg(long)]
@@ -41,20 +44,20 @@ pub(crate) struct Inspect {
     place: PlaceArgs,
     #[command(flatten)]
     retry: RetryArgs,
-    /// Kind of what is named: image
+    /// Kind of what is named: container, image or volume
     #[arg(short = 't', long = "type", value_name = "KIND", hide_short_help = true)]
     kind: Option<String>,
-    /// Not here: it is for containers
-    #[arg(short, long, hide = true)]
+    /// Count what each container has written
+    #[arg(short, long)]
     size: bool,
     /// Not here: it is for containers
     #[arg(short, long, hide = true)]
     latest: bool,
-    /// The image
-    #[arg(value_name = "IMAGE", required_unless_present = "latest")]
+    /// What is to be shown
+    #[arg(value_name = "NAME", required_unless_present = "latest")]
     image: Option<String>,
-    /// More images of the store
-    #[arg(value_name = "IMAGE")]
+    /// More of them
+    #[arg(value_name = "NAME")]
     more: Vec<String>,
 }
 
@@ -80,35 +83,52 @@ enum Opened {
 }
 
 pub(crate) fn run(global: &Global, arguments: &Inspect) -> Result<u8> {
-    refuse_containers(arguments)?;
-    let settings = Settings::load(global)?;
+    if arguments.latest {
+        return Err(Failure::new("--latest: it is not said of what").hint("`tare ps -lq` names it"));
+    }
     let image = arguments.image.as_deref().unwrap_or_default();
+    let names = std::iter::once(image).chain(arguments.more.iter().map(String::as_str));
+    let names: Vec<&str> = names.collect();
+    let format = arguments.format.as_deref();
+    match arguments.kind.as_deref() {
+        Some("container") => {
+            return crate::container::inspect::show(global, &names, format, arguments.size);
+        }
+        Some("volume") => return crate::volume::show(global, &names, format),
+        None | Some("image" | "all" | "") => {}
+        Some(kind) => {
+            return Err(Failure::new(format!("--type {kind}: there is nothing of this kind"))
+                .hint("there are containers, images and volumes"));
+        }
+    }
+    let settings = Settings::load(global)?;
     match Place::parse_unless_name(image)? {
         Some(place) if arguments.more.is_empty() => inspect(&settings, &place, arguments)
             .map_err(|failure| failure.during(format_args!("inspecting {image}")))
             .map(|()| 0),
         Some(_) => {
-            Err(Failure::new(format!("{image}: only images of the store are inspected together")))
+            Err(Failure::new(format!("{image}: only what is in the store is inspected together")))
         }
-        None => {
-            let names = std::iter::once(image).chain(arguments.more.iter().map(String::as_str));
-            let names: Vec<&str> = names.collect();
-            super::inspect::show(&settings, &names, arguments.format.as_deref())
-        }
+        None => show_names(&settings, arguments, &names),
     }
 }
 
-/// What docker and podman inspect besides.
-fn refuse_containers(arguments: &Inspect) -> Result<()> {
-    let kind = arguments.kind.as_deref();
-    let other = kind.filter(|kind| !matches!(*kind, "image" | "all"));
-    let option = match (arguments.latest, arguments.size, other) {
-        (true, _, _) => "--latest".to_owned(),
-        (_, true, _) => "--size".to_owned(),
-        (_, _, Some(kind)) => format!("--type {kind}"),
-        _ => return Ok(()),
+/// Containers, images and volumes, by their names.
+fn show_names(settings: &Settings<'_>, arguments: &Inspect, names: &[&str]) -> Result<u8> {
+    let is_image_wanted = arguments.kind.as_deref() == Some("image");
+    let engine = crate::container::open(settings.global, true).ok().filter(|_| !is_image_wanted);
+    let other = |name: &str| -> Result<Option<Value>> {
+        let Some(engine) = &engine else { return Ok(None) };
+        if let Some(value) = crate::container::inspect::value(engine, name, arguments.size)? {
+            return Ok(Some(value));
+        }
+        match crate::volume::value(engine, name)? {
+            // An image comes first.
+            Some(value) if images::find(&settings.store(true)?, name).is_err() => Ok(Some(value)),
+            _ => Ok(None),
+        }
     };
-    Err(Failure::new(format!("{option}: there are only images yet")))
+    super::inspect::show_any(settings, names, arguments.format.as_deref(), &other)
 }
 
 fn inspect(settings: &Settings<'_>, place: &Place, arguments: &Inspect) -> Result<()> {

@@ -61,8 +61,42 @@ pub(crate) fn run(global: &Global, arguments: &Usage) -> Result<()> {
     }
     match arguments.verbose {
         true => verbose(&store, &images, &users),
-        false => summary(arguments, &store, &images, &users),
+        false => summary(arguments, &store, &images, &users, &Kept::of(global)?),
     }
+}
+
+/// Containers and volumes: how many there are and are in use, their bytes, and those that pruning frees.
+#[derive(Default)]
+struct Kept {
+    containers: [u64; 4],
+    volumes: [u64; 4],
+}
+
+impl Kept {
+    fn of(global: &Global) -> Result<Self> {
+        let engine = crate::container::open(global, true)?;
+        let containers = engine.list()?;
+        let mut kept = Self::default();
+        for container in &containers {
+            let bytes = engine.writable_bytes(&container.config.id);
+            let runs = container.is_running() || container.supervised;
+            add(&mut kept.containers, runs, bytes);
+        }
+        for volume in engine.list_volumes()? {
+            let has =
+                |mount: &engine::record::Mount| mount.kind == "volume" && mount.name == volume.name;
+            let is_used = containers.iter().any(|it| it.config.mounts.iter().any(has));
+            let bytes = crate::volume::size(&engine.volume_path(&volume.name));
+            add(&mut kept.volumes, is_used, bytes);
+        }
+        Ok(kept)
+    }
+}
+
+fn add(sums: &mut [u64; 4], is_used: bool, bytes: u64) {
+    let free = if is_used { 0 } else { bytes };
+    let more = [1, u64::from(is_used), bytes, free];
+    sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
 }
 
 type Layered<'l> = (&'l Listed, Vec<LayerKey>);
@@ -75,7 +109,13 @@ fn disk_bytes(store: &Store, keys: &mut dyn Iterator<Item = LayerKey>) -> Result
     Ok(sum)
 }
 
-fn summary(arguments: &Usage, store: &Store, images: &[Layered], users: &Users) -> Result<()> {
+fn summary(
+    arguments: &Usage,
+    store: &Store,
+    images: &[Layered],
+    users: &Users,
+    others: &Kept,
+) -> Result<()> {
     let usage = store.usage()?;
     let kept = users.layers();
     let used = images.iter().filter(|(image, _)| !users.containers_of(image).is_empty()).count();
@@ -102,10 +142,12 @@ fn summary(arguments: &Usage, store: &Store, images: &[Layered], users: &Users) 
             ],
         )
     };
-    let containers = usage.containers;
+    let of =
+        |kind: &str, [count, active, bytes, free]: [u64; 4]| row(kind, count, active, bytes, free);
     let rows = [
         row("Images", images.len() as u64, used as u64, all, all.saturating_sub(kept)),
-        row("Containers", containers.count, 0, containers.bytes, containers.bytes),
+        of("Containers", others.containers),
+        of("Local Volumes", others.volumes),
         row(
             "Leftovers",
             usage.staging.count + usage.trash.count,

@@ -112,6 +112,39 @@ impl Machine {
     }
 }
 
+/// How many containers there are.
+struct Containers {
+    all: u64,
+    running: u64,
+    paused: u64,
+}
+
+impl Containers {
+    fn count(global: &Global) -> Result<Self> {
+        let all = crate::container::open(global, true)?.list()?;
+        let is = |wanted: &str| all.iter().filter(|it| it.status() == wanted).count() as u64;
+        Ok(Self { all: all.len() as u64, running: is("running"), paused: is("paused") })
+    }
+
+    fn stopped(&self) -> u64 {
+        self.all - self.running - self.paused
+    }
+
+    fn shown(&self) -> String {
+        format!("{} ({} run, {} are paused)", self.all, self.running, self.paused)
+    }
+
+    fn podmans(&self) -> Value {
+        let fields = vec![
+            Field::renamed("Number", "number", self.all),
+            Field::renamed("Paused", "paused", self.paused),
+            Field::renamed("Running", "running", self.running),
+            Field::renamed("Stopped", "stopped", self.stopped()),
+        ];
+        Struct::value("containers", fields)
+    }
+}
+
 pub(crate) fn info(global: &Global, arguments: &Info) -> Result<()> {
     let settings = Settings::load(global)?;
     let caller = Caller::new();
@@ -119,6 +152,7 @@ pub(crate) fn info(global: &Global, arguments: &Info) -> Result<()> {
     let (root, runroot) = (root.display().to_string(), runroot.display().to_string());
     let store = open_store(global, &caller, true)?;
     let images = images::list(&store, &settings.wanted(), settings.caller.rights())?.0.len();
+    let containers = Containers::count(global)?;
     let machine = Machine::new(&settings);
     let search = settings.registries.search();
     if arguments.format.is_some() {
@@ -128,6 +162,7 @@ pub(crate) fn info(global: &Global, arguments: &Info) -> Result<()> {
             Field::renamed("GraphRoot", "graphRoot", &*root),
             Field::renamed("RunRoot", "runRoot", &*runroot),
             Field::renamed("ImageStore", "imageStore", number),
+            Field::renamed("ContainerStore", "containerStore", containers.podmans()),
         ];
         let registries = vec![Field::renamed("Search", "search", Value::texts(search))];
         let fields = vec![
@@ -138,6 +173,10 @@ pub(crate) fn info(global: &Global, arguments: &Info) -> Result<()> {
             Field::hidden("ServerVersion", VERSION),
             Field::hidden("DockerRootDir", &*root),
             Field::hidden("Images", images as u64),
+            Field::hidden("Containers", containers.all),
+            Field::hidden("ContainersRunning", containers.running),
+            Field::hidden("ContainersPaused", containers.paused),
+            Field::hidden("ContainersStopped", containers.stopped()),
             Field::hidden("Name", &*machine.name),
             Field::hidden("OSType", &*machine.os),
             Field::hidden("Architecture", &*machine.architecture),
@@ -155,6 +194,7 @@ pub(crate) fn info(global: &Global, arguments: &Info) -> Result<()> {
         ("Version", VERSION.to_owned()),
         ("Store", root),
         ("Records of mounts", runroot),
+        ("Containers", containers.shown()),
         ("Images", images.to_string()),
         ("Short names", search),
         ("Machine", format!("{} ({}/{})", machine.name, machine.os, machine.architecture)),

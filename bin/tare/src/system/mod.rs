@@ -3,6 +3,7 @@
 mod boot;
 pub(crate) mod df;
 pub(crate) mod doctor;
+pub(crate) mod events;
 pub(crate) mod fsck;
 pub(crate) mod gc;
 pub(crate) mod info;
@@ -26,6 +27,7 @@ enum Verb {
     Boot(boot::Boot),
     EnableBoot(boot::EnableBoot),
     Df(df::Usage),
+    Events(events::Events),
     #[command(alias = "check")]
     Fsck(fsck::Check),
     Gc(gc::Collect),
@@ -43,6 +45,7 @@ pub(crate) fn run(global: &Global, arguments: &System) -> Result<u8> {
         Verb::Boot(arguments) => boot::boot(global, arguments),
         Verb::EnableBoot(arguments) => boot::enable(global, arguments).map(|()| 0),
         Verb::Df(arguments) => df::run(global, arguments).map(|()| 0),
+        Verb::Events(arguments) => events::run(global, arguments).map(|()| 0),
         Verb::Fsck(arguments) => fsck::run(global, arguments),
         Verb::Gc(arguments) => gc::run(global, arguments).map(|()| 0),
         Verb::Info(arguments) => info::info(global, arguments).map(|()| 0),

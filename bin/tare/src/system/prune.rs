@@ -4,10 +4,11 @@ use crate::failure::Result;
 use crate::image::prune::{confirm, remove, tell_reclaimed};
 use crate::image::remove::Removal;
 use crate::image::users::Users;
+use crate::output;
 use crate::settings::{Global, Settings};
 use clap::Args;
 
-/// Remove what nobody needs: images without a name, and what killed commands have left
+/// Remove what nobody needs: containers that do not run, images without a name, and what killed commands have left
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  tare system prune\n  tare system prune --all --force --filter until=240h"
@@ -28,22 +29,40 @@ pub(crate) struct Prune {
     /// Do not ask
     #[arg(short, long)]
     force: bool,
-    /// Accepted: there are no volumes in the store
-    #[arg(long, hide = true)]
+    /// Also volumes without a name that no container has
+    #[arg(long)]
     volumes: bool,
 }
 
 pub(super) fn prune(global: &Global, arguments: &Prune) -> Result<()> {
     let what = match arguments.all {
-        true => "all images without at least one container, and all leftovers",
-        false => "all images without a name, and all leftovers",
+        true => "all stopped containers, all images that no container is of, and all leftovers",
+        false => "all stopped containers, all images without a name, and all leftovers",
     };
     if !arguments.force && !confirm(what)? {
         return Ok(());
     }
+    let engine = crate::container::open(global, false)?;
+    // Of other kinds than containers' filters are those of images.
+    let of_containers = |text: &&String| text.starts_with("label") || text.starts_with("until=");
+    let filter: Vec<String> = arguments.filter.iter().filter(of_containers).cloned().collect();
+    let mut freed = 0;
+    if filter.len() == arguments.filter.len() {
+        let (removed, bytes) = crate::container::remove::prune_stopped(&engine, &filter)?;
+        output::write(removed.as_bytes())?;
+        freed += bytes;
+    }
+    if arguments.volumes {
+        let (removed, bytes) = crate::volume::prune_unused(&engine, false, &[])?;
+        if !removed.is_empty() {
+            let text = format!("Deleted Volumes:\n{}\n\n", removed.join("\n"));
+            output::write(text.as_bytes())?;
+        }
+        freed += bytes;
+    }
     let settings = Settings::load(global)?;
     let store = settings.store(false)?;
-    let bytes = remove(global, &settings, &store, arguments.all, &arguments.filter)?;
+    let bytes = freed + remove(global, &settings, &store, arguments.all, &arguments.filter)?;
     // What no image led to before, either.
     let left = store.collect()?;
     tell_reclaimed(bytes + left.bytes)

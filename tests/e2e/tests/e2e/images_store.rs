@@ -431,8 +431,11 @@ fn what_is_known_of_an_image_is_shown() {
         yard.json(&["image", "inspect", "app:2", "base:1"])
     );
     assert_eq!(yard.ok(&["inspect", "--type", "image", "-f", "{{.Os}}", "app:2"]), "linux");
-    let text = yard.fails(1, &["inspect", "--type", "container", "app:2"]);
-    assert_eq!(text, "tare: --type container: there are only images yet\n");
+    let output = yard.yard.tare(&["inspect", "--type", "container", "app:2"]);
+    assert_eq!(
+        (output.status.code(), stderr(&output).as_str()),
+        (Some(1), "tare: No such container: app:2\n")
+    );
     let text = yard.fails(1, &["image", "inspect", "-f", "{{.Nope}}", "app:2"]);
     assert!(text.ends_with("map has no entry for key \"Nope\"\n"), "{text}");
 }
@@ -538,7 +541,7 @@ fn space_is_counted_and_freed() {
     assert_eq!(rows[0]["TotalCount"], json!("3"));
     assert_eq!(
         yard.ok(&["system", "df", "--format", "{{.Type}}"]),
-        "Images\nContainers\nLeftovers"
+        "Images\nContainers\nLocal Volumes\nLeftovers"
     );
     let verbose = yard.ok(&["system", "df", "-v"]);
     assert!(verbose.contains("SHARED SIZE   UNIQUE SIZE   CONTAINERS"), "{verbose}");

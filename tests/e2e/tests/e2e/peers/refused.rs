@@ -45,8 +45,7 @@ const OPTIONS: &[(&str, &[&str], &str)] = &[
     ("--max", &["system check"], "layers that nothing refers to are no mistake"),
     ("--add-compression", &["manifest push"], "images are pushed in one form only\nhint: "),
     ("--rm", &["push"], "it is for indexes\nhint: `tare manifest push --rm`"),
-    ("--latest", &["inspect"], "there are only images yet"),
-    ("--size", &["inspect"], "there are only images yet"),
+    ("--latest", &["inspect"], "it is not said of what\nhint: `tare ps -lq` names it"),
 ];
 
 /// Why an option is refused; `None`: it is not.

@@ -1,0 +1,56 @@
+//! `tare export`.
+
+use super::copy::stream::told;
+use crate::failure::{Failure, Result};
+use crate::settings::Global;
+use archive::pack;
+use archive::tar::{Bytes, Writer};
+use clap::Args;
+use engine::Scope;
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
+
+/// Write the files of a container as a tar archive
+///
+/// Its layers and what it has written, without volumes and other mounts, and without its configuration. `tare import`
+/// makes an image of it.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tare export web | tare import - web:files")]
+pub(crate) struct Export {
+    /// Write to a file [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// The container: its name, or the beginning of its ID
+    #[arg(value_name = "CONTAINER")]
+    container: String,
+}
+
+pub(crate) fn run(global: &Global, arguments: &Export) -> Result<()> {
+    if arguments.output.is_none() && std::io::stdout().is_terminal() {
+        return Err(Failure::new("a terminal is nothing to write an archive to")
+            .hint("`tare export -o FILE CONTAINER`"));
+    }
+    let engine = super::open(global, false)?;
+    let container = engine.find(&arguments.container)?;
+    let output: Box<dyn Write> = match &arguments.output {
+        None => Box::new(std::io::stdout().lock()),
+        Some(path) => {
+            let failed = |error| Failure::new(format!("making {}: {error}", path.display()));
+            Box::new(File::create(path).map_err(failed)?)
+        }
+    };
+    let done = engine::inside(&engine, &container, Scope::Own, |inside| {
+        let mut writer = Writer::new(Bytes::new(BufWriter::new(output)));
+        let options = pack::Options { is_live: inside.is_live, ..pack::Options::default() };
+        let root = inside.root().borrow();
+        pack::pack_one(root, b".", b".", options, &mut writer).map_err(told)?;
+        writer.finish().map_err(told)?.into_inner().flush().map_err(told)
+    });
+    if let (Err(_), Some(path)) = (&done, &arguments.output) {
+        let _ = std::fs::remove_file(path);
+    }
+    done?;
+    engine.tell("export", &container.config, &[]);
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! `tare volume`: directories that outlive containers.
+
+mod list;
+mod prune;
+
+use crate::failure::{Failure, Result};
+use crate::output;
+use crate::settings::Global;
+use clap::{Args, Subcommand};
+use engine::Engine;
+use engine::volumes::Volume;
+use template::{Field, Struct, Value};
+
+pub(crate) use prune::{prune_unused, size};
+
+/// Manage volumes
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct Noun {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Create(Create),
+    Exists(Exists),
+    Inspect(Inspect),
+    #[command(visible_alias = "list")]
+    Ls(list::List),
+    Prune(prune::Prune),
+    #[command(visible_alias = "remove")]
+    Rm(Remove),
+}
+
+/// Make a volume, if there is none of the name
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tare volume create --label team=a data")]
+struct Create {
+    /// local, the only one
+    #[arg(short, long, value_name = "DRIVER", default_value = "local", hide_default_value = true)]
+    driver: String,
+    /// Set a label (repeated)
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    label: Vec<String>,
+    /// Refused, but for the empty one: a volume is a directory
+    #[arg(short, long, value_name = "NAME=VALUE", hide_short_help = true)]
+    opt: Vec<String>,
+    /// docker's older way to name it
+    #[arg(long, value_name = "NAME", hide = true, conflicts_with = "volume")]
+    name: Option<String>,
+    /// podman's: a volume that is there is no mistake, as here always
+    #[arg(long, hide = true)]
+    ignore: bool,
+    /// Its name [default: one made of random digits]
+    #[arg(value_name = "VOLUME")]
+    volume: Option<String>,
+}
+
+/// Say by the exit code whether there is a volume of a name
+#[derive(Debug, Args)]
+struct Exists {
+    /// The volume
+    #[arg(value_name = "VOLUME")]
+    volume: String,
+}
+
+/// Show what is known of volumes
+#[derive(Debug, Args)]
+struct Inspect {
+    /// json, or a Go template for each volume
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// The volumes
+    #[arg(required = true, value_name = "VOLUME")]
+    volumes: Vec<String>,
+}
+
+/// Remove volumes that no container has
+#[derive(Debug, Args)]
+struct Remove {
+    /// Volumes that are not there are no mistake
+    #[arg(short, long)]
+    force: bool,
+    /// podman's: all of them
+    #[arg(short, long, hide = true)]
+    all: bool,
+    /// The volumes
+    #[arg(required_unless_present = "all", value_name = "VOLUME")]
+    volumes: Vec<String>,
+}
+
+pub(crate) fn run(global: &Global, noun: &Noun) -> Result<u8> {
+    match &noun.verb {
+        Verb::Create(arguments) => create(global, arguments)?,
+        Verb::Exists(arguments) => {
+            let engine = crate::container::open(global, true)?;
+            return Ok(u8::from(engine.volume(&arguments.volume)?.is_none()));
+        }
+        Verb::Inspect(arguments) => return inspect(global, arguments),
+        Verb::Ls(arguments) => list::run(global, arguments)?,
+        Verb::Prune(arguments) => prune::run(global, arguments)?,
+        Verb::Rm(arguments) => return remove(global, arguments),
+    }
+    Ok(0)
+}
+
+fn create(global: &Global, arguments: &Create) -> Result<()> {
+    if !matches!(arguments.driver.as_str(), "local" | "") {
+        return Err(Failure::new(format!(
+            "--driver {}: there is no such driver",
+            arguments.driver
+        ))
+        .hint("local is the only one; `-v` mounts what the host has mounted from elsewhere"));
+    }
+    if let Some(option) = arguments.opt.first() {
+        return Err(Failure::new(format!("--opt {option}: a volume is a directory of the store"))
+            .hint("mount it on the host, and `-v /DIRECTORY:/TARGET`; --tmpfs is for memory"));
+    }
+    let engine = crate::container::open(global, false)?;
+    let mut volume = Volume {
+        name: arguments.volume.clone().or(arguments.name.clone()).unwrap_or_default(),
+        ..Volume::default()
+    };
+    for text in &arguments.label {
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        volume.labels.insert(key.into(), value.into());
+    }
+    let (made, _) = engine.ensure_volume(volume)?;
+    output::write(format!("{}\n", made.name).as_bytes())
+}
+
+/// docker's document of a volume; nothing where there is none.
+pub(crate) fn value(engine: &Engine, name: &str) -> Result<Option<Value>> {
+    let Some(volume) = engine.volume(name)? else { return Ok(None) };
+    let texts = |map: &oci::Map| match map.is_empty() {
+        true => Value::Nil("map[string]string"),
+        false => Value::text_map(map.iter().map(|(key, value)| (key.clone(), value))),
+    };
+    let path = engine.volume_path(&volume.name).to_string_lossy().into_owned();
+    Ok(Some(Struct::value(
+        "*volume",
+        vec![
+            Field::new("CreatedAt", volume.created.as_str()),
+            Field::new("Driver", volume.driver.as_str()),
+            Field::new("Labels", texts(&volume.labels)),
+            Field::new("Mountpoint", path),
+            Field::new("Name", volume.name.as_str()),
+            Field::new("Options", texts(&volume.options)),
+            Field::new("Scope", "local"),
+            Field::hidden("Anonymous", volume.anonymous),
+        ],
+    )))
+}
+
+fn inspect(global: &Global, arguments: &Inspect) -> Result<u8> {
+    let names: Vec<&str> = arguments.volumes.iter().map(String::as_str).collect();
+    show(global, &names, arguments.format.as_deref())
+}
+
+/// Shows volumes; the exit code.
+pub(crate) fn show(global: &Global, names: &[&str], format: Option<&str>) -> Result<u8> {
+    let engine = crate::container::open(global, true)?;
+    let mut values = Vec::new();
+    let mut code = 0;
+    for name in names {
+        match value(&engine, name)? {
+            Some(value) => values.push(value),
+            None => {
+                Failure::new(format!("get {name}: no such volume")).tell();
+                code = 1;
+            }
+        }
+    }
+    output::inspected(format, &values)?;
+    Ok(code)
+}
+
+fn remove(global: &Global, arguments: &Remove) -> Result<u8> {
+    let engine = crate::container::open(global, false)?;
+    let names: Vec<String> = match arguments.all {
+        true => engine.list_volumes()?.into_iter().map(|volume| volume.name).collect(),
+        false => arguments.volumes.clone(),
+    };
+    let mut code = 0;
+    for name in &names {
+        match engine.remove_volume(name) {
+            Ok(()) => output::write(format!("{name}\n").as_bytes())?,
+            Err(error) if arguments.force && error.kind() == engine::Kind::NotFound => {
+                output::write(format!("{name}\n").as_bytes())?;
+            }
+            Err(error) => {
+                Failure::from(error).tell();
+                code = 1;
+            }
+        }
+    }
+    Ok(code)
+}

@@ -1,0 +1,84 @@
+//! `tare volume prune`.
+
+use super::list::{is_chosen, read_filters, users};
+use crate::failure::Result;
+use crate::image::prune::confirm;
+use crate::output;
+use crate::settings::Global;
+use clap::Args;
+use engine::Engine;
+use std::path::Path;
+use template::units;
+
+/// Remove volumes that no container has
+#[derive(Debug, Args)]
+pub(super) struct Prune {
+    /// Those with a name, too
+    #[arg(short, long)]
+    all: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+    /// Only those for which this holds (repeated): label=NAME[=VALUE], label!=...
+    #[arg(long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+}
+
+pub(super) fn run(global: &Global, arguments: &Prune) -> Result<()> {
+    let filters = read_filters(&arguments.filter, &["all", "label", "label!"])?;
+    let all = arguments.all || filters.iter().any(|(key, value)| key == "all" && value == "true");
+    let what = match all {
+        true => "all volumes that no container has",
+        false => "all volumes without a name that no container has",
+    };
+    if !arguments.force && !confirm(what)? {
+        return Ok(());
+    }
+    let engine = crate::container::open(global, false)?;
+    let (removed, bytes) = prune_unused(&engine, all, &filters)?;
+    let mut text = String::new();
+    if !removed.is_empty() {
+        text = format!("Deleted Volumes:\n{}\n\n", removed.join("\n"));
+    }
+    text.push_str(&format!("Total reclaimed space: {}\n", units::decimal_size(bytes, 4)));
+    output::write(text.as_bytes())
+}
+
+/// Removes volumes that no container has: those without a name, or all. Says which, and what that frees.
+pub(crate) fn prune_unused(
+    engine: &Engine,
+    all: bool,
+    filters: &[(String, String)],
+) -> Result<(Vec<String>, u64)> {
+    let users = users(engine)?;
+    let (mut removed, mut bytes) = (Vec::new(), 0);
+    for volume in engine.list_volumes()? {
+        let is_free = !users.contains_key(&volume.name);
+        if !is_free || !(all || volume.anonymous) || !is_chosen(&volume, &users, filters) {
+            continue;
+        }
+        let size = size(&engine.volume_path(&volume.name));
+        // One that a container has got meanwhile stays.
+        if engine.remove_volume(&volume.name).is_ok() {
+            bytes += size;
+            removed.push(volume.name);
+        }
+    }
+    Ok((removed, bytes))
+}
+
+/// Bytes of a tree, as far as it can be read.
+pub(crate) fn size(top: &Path) -> u64 {
+    let mut dirs = vec![top.to_path_buf()];
+    let mut total = 0;
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            match metadata.is_dir() {
+                true => dirs.push(entry.path()),
+                false => total += metadata.len(),
+            }
+        }
+    }
+    total
+}

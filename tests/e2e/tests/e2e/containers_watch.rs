@@ -1,0 +1,290 @@
+//! `tare events`, `top`, `stats`, `update`, `healthcheck run`, `inspect`, `system df`, `info` and `prune`.
+
+use super::images_scratch::Scratch;
+use super::running::box_with;
+use e2e::stdout;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+/// A scratch store whose containers go with it.
+struct Engine(Scratch);
+
+impl Engine {
+    fn new(test: &str) -> Option<Self> {
+        box_with(test, &["CMD [\"sleep\", \"1000\"]"]).map(Self)
+    }
+
+    fn ok(&self, args: &[&str]) -> String {
+        self.0.ok(args)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let _ = self.0.tare(&["rm", "-af"]);
+    }
+}
+
+#[test]
+fn what_happened_is_told() {
+    let Some(engine) = Engine::new("what_happened_is_told") else { return };
+    let output =
+        engine.0.tare(&["run", "--name", "one", "-l", "k=v", "box:1", "sh", "-c", "exit 3"]);
+    assert_eq!(output.status.code(), Some(3));
+    engine.ok(&["run", "--rm", "--name", "two", "-v", "data:/d", "box:1", "pwd"]);
+    let of = |filters: &[&str]| -> Vec<String> {
+        let mut args = vec![
+            "events",
+            "--since",
+            "1h",
+            "--until",
+            "0s",
+            "--format",
+            "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}",
+        ];
+        args.extend(filters.iter().flat_map(|filter| ["--filter", filter]));
+        engine.ok(&args).lines().map(str::to_owned).collect()
+    };
+    assert_eq!(
+        of(&["container=one"]),
+        ["container create one", "container start one", "container die one"]
+    );
+    assert_eq!(
+        of(&["label=k=v", "event=die", "event=start"]),
+        ["container start one", "container die one"]
+    );
+    assert_eq!(of(&["container=two", "event=destroy"]), ["container destroy two"]);
+    assert_eq!(of(&["type=volume"]).len(), 1);
+    assert_eq!(of(&["image=box", "container=one"]).len(), 3);
+    let line = engine.ok(&[
+        "events",
+        "--since",
+        "1h",
+        "--until",
+        "0s",
+        "--filter",
+        "event=die",
+        "--filter",
+        "container=one",
+    ]);
+    let id = engine.ok(&["inspect", "--format", "{{.Id}}", "one"]);
+    assert!(
+        line.contains(&format!(
+            " container die {id} (execDuration=0, exitCode=3, image=box:1, k=v, name=one)"
+        )),
+        "{line}"
+    );
+    let json = engine.ok(&[
+        "events",
+        "--since",
+        "1h",
+        "--until",
+        "0s",
+        "--format",
+        "json",
+        "--filter",
+        "event=die",
+        "--filter",
+        "container=one",
+    ]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&json["status"], &json["Actor"]["Attributes"]["exitCode"]),
+        (&"die".into(), &"3".into())
+    );
+    engine.0.fails(1, &["events", "--filter", "x=y", "--until", "0s"]);
+    engine.0.fails(1, &["events", "--since", "nonsense"]);
+}
+
+#[test]
+fn what_happens_is_followed() {
+    let Some(engine) = Engine::new("what_happens_is_followed") else { return };
+    engine.ok(&["create", "--name", "one", "box:1", "pwd"]);
+    // Without a beginning it begins now, and goes on.
+    let mut command = engine.0.command(&["events", "--format", "{{.Action}}"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let writer = std::thread::spawn({
+        let mut command = engine.0.command(&["start", "one"]);
+        // The other one may not have begun yet.
+        move || {
+            (0..20).for_each(|_| {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                command.output().unwrap();
+            })
+        }
+    });
+    assert_eq!(lines.next().unwrap().unwrap(), "start");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    writer.join().unwrap();
+}
+
+#[test]
+fn processes_are_shown() {
+    let Some(engine) = Engine::new("processes_are_shown") else { return };
+    engine.ok(&["run", "-d", "--name", "it", "-u", "web", "box:1"]);
+    engine.ok(&["exec", "-d", "it", "sleep", "2000"]);
+    let pid = engine.ok(&["inspect", "--format", "{{.State.Pid}}", "it"]);
+    let said = engine.ok(&["top", "it"]);
+    let lines: Vec<Vec<&str>> =
+        said.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]);
+    let own = lines.iter().find(|line| line.get(1) == Some(&pid.as_str())).unwrap();
+    assert_eq!((own[5], own[6], &own[7..]), ("?", "00:00:00", &["sleep", "1000"][..]));
+    assert!(lines.iter().any(|line| line.ends_with(&["sleep", "2000"])), "{said}");
+    if super::images_scratch::has_program("processes_are_shown", "ps") {
+        let said = engine.ok(&["top", "it", "-eo", "pid,args"]);
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(lines.len(), 3, "{said}");
+        assert!(said.contains(&format!("{pid} sleep 1000")), "{said}");
+        engine.0.fails(1, &["top", "it", "-eo", "args"]);
+    }
+    engine.ok(&["stop", "-t", "0", "it"]);
+    assert!(engine.0.fails(1, &["top", "it"]).contains("is not running"));
+}
+
+#[test]
+fn usage_is_shown_and_limits_change() {
+    let Some(engine) = Engine::new("usage_is_shown_and_limits_change") else { return };
+    engine.ok(&["run", "-d", "--name", "it", "-m", "64m", "box:1"]);
+    engine.ok(&["create", "--name", "off", "box:1"]);
+    let stats = |format: &str| engine.ok(&["stats", "--no-stream", "--format", format, "it"]);
+    let said = stats("{{.Name}} {{.PIDs}} {{.CPUPerc}} {{.MemUsage}}");
+    assert!(said.starts_with("it 1 ") && said.ends_with(" / 64MiB"), "{said}");
+    let table = engine.ok(&["stats", "--no-stream", "-a"]);
+    assert!(table.starts_with("CONTAINER ID   NAME"), "{table}");
+    assert_eq!(table.lines().count(), 3, "{table}");
+    assert_eq!(engine.ok(&["stats", "--no-stream"]).lines().count(), 2);
+    assert_eq!(engine.ok(&["update", "-m", "128m", "--pids-limit", "77", "it", "off"]), "it\noff");
+    assert!(stats("{{.MemUsage}}").ends_with(" / 128MiB"));
+    let field = |name: &str, field: &str| {
+        engine.ok(&["inspect", "--format", &format!("{{{{{field}}}}}"), name])
+    };
+    for name in ["it", "off"] {
+        assert_eq!(field(name, ".HostConfig.Memory"), "134217728");
+        assert_eq!(field(name, ".HostConfig.PidsLimit"), "77");
+    }
+    engine.ok(&["start", "off"]);
+    assert!(
+        engine
+            .ok(&["stats", "--no-stream", "--format", "{{.MemUsage}}", "off"])
+            .ends_with(" / 128MiB")
+    );
+    engine.0.fails(1, &["update", "it"]);
+    engine.0.fails(1, &["update", "-m", "1m", "--memory-reservation", "2m", "it"]);
+    // The supervisor follows another policy.
+    engine.ok(&["update", "--restart", "always", "off"]);
+    let pid = field("off", ".State.Pid");
+    assert!(sys::process::kill(pid.parse().unwrap(), 9).is_ok());
+    let again = (0..500).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let now = field("off", ".State.Pid");
+        now != pid && now != "0"
+    });
+    assert!(again, "it is not started again");
+    engine.ok(&["run", "-d", "--rm", "--name", "gone", "box:1"]);
+    let said = engine.0.fails(1, &["update", "--restart", "always", "gone"]);
+    assert!(said.contains("AutoRemove is enabled"), "{said}");
+}
+
+#[test]
+fn health_is_checked_when_asked() {
+    let Some(engine) = Engine::new("health_is_checked_when_asked") else { return };
+    engine.ok(&[
+        "run",
+        "-d",
+        "--name",
+        "it",
+        "--health-cmd",
+        "cat /ok",
+        "--health-interval",
+        "1h",
+        "box:1",
+    ]);
+    let output = engine.0.tare(&["healthcheck", "run", "it"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).ends_with("unhealthy\n"), "{}", stdout(&output));
+    engine.ok(&["exec", "it", "touch", "/ok"]);
+    assert_eq!(engine.ok(&["healthcheck", "run", "it"]), "");
+    engine.ok(&["run", "-d", "--name", "none", "box:1"]);
+    assert!(
+        engine.0.fails(125, &["healthcheck", "run", "none"]).contains("no defined healthcheck")
+    );
+    engine.ok(&["stop", "-t", "0", "none"]);
+    assert!(engine.0.fails(125, &["healthcheck", "run", "none"]).contains("is not running"));
+}
+
+#[test]
+fn a_name_is_a_container_s_then_an_image_s_then_a_volume_s() {
+    let test = "a_name_is_a_container_s_then_an_image_s_then_a_volume_s";
+    let Some(engine) = Engine::new(test) else { return };
+    engine.ok(&["tag", "box:1", "both:latest"]);
+    engine.ok(&["create", "--name", "both", "-v", "data:/d", "box:1"]);
+    engine.ok(&["volume", "create", "both"]);
+    let kind = |args: &[&str]| -> Vec<String> {
+        let text = engine.ok(&[&["inspect"], args].concat());
+        let all: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        let kind = |value: &serde_json::Value| {
+            let of = |name: &str| !value[name].is_null();
+            if of("State") {
+                "container"
+            } else if of("RepoTags") {
+                "image"
+            } else {
+                "volume"
+            }
+            .to_owned()
+        };
+        all.iter().map(kind).collect()
+    };
+    assert_eq!(kind(&["both", "box:1", "data"]), ["container", "image", "volume"]);
+    assert_eq!(kind(&["--type", "image", "both"]), ["image"]);
+    assert_eq!(kind(&["--type", "container", "both"]), ["container"]);
+    assert_eq!(kind(&["--type", "volume", "both"]), ["volume"]);
+    assert!(engine.ok(&["inspect", "-s", "both"]).contains("\"SizeRw\": 0"));
+    engine.0.fails(1, &["inspect", "--type", "pod", "both"]);
+    assert_eq!(engine.0.tare(&["inspect", "nobody"]).status.code(), Some(1));
+}
+
+#[test]
+fn the_store_counts_containers_and_volumes() {
+    let test = "the_store_counts_containers_and_volumes";
+    let Some(engine) = Engine::new(test) else { return };
+    engine.ok(&["run", "-d", "--name", "on", "-v", "data:/d", "box:1"]);
+    engine.ok(&[
+        "run",
+        "--name",
+        "off",
+        "-v",
+        "/anonymous",
+        "box:1",
+        "sh",
+        "-c",
+        "echo 1234567 > /x",
+    ]);
+    engine.ok(&["volume", "create", "free"]);
+    let usage = engine.ok(&[
+        "system",
+        "df",
+        "--format",
+        "{{.Type}}: {{.TotalCount}} {{.Active}} {{.Size}} {{.Reclaimable}}",
+    ]);
+    let lines: Vec<&str> = usage.lines().collect();
+    assert!(lines[0].starts_with("Images: 1 1 "), "{usage}");
+    assert_eq!(lines[1..3], ["Containers: 2 1 8B 8B (100%)", "Local Volumes: 3 2 0B 0B"]);
+    let format =
+        "{{.Containers}} {{.ContainersRunning}} {{.ContainersPaused}} {{.ContainersStopped}}";
+    assert_eq!(engine.ok(&["info", "--format", format]), "2 1 0 1");
+    let said = engine.0.fails(2, &["rmi", "box:1"]);
+    assert!(said.contains("uses the image"), "{said}");
+    let said = engine.ok(&["system", "prune", "-f", "--volumes"]);
+    assert!(said.starts_with("Deleted Containers:\n"), "{said}");
+    assert_eq!(engine.ok(&["ps", "-a", "--format", "{{.Names}}"]), "on");
+    assert_eq!(engine.ok(&["volume", "ls", "-q"]), "data\nfree");
+    engine.ok(&["image", "prune", "-af"]);
+    assert_eq!(engine.ok(&["images", "-q"]).lines().count(), 1);
+    engine.ok(&["rm", "-f", "on"]);
+    engine.ok(&["image", "prune", "-af"]);
+    assert_eq!(engine.ok(&["images", "-q"]), "");
+}
