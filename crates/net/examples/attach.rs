@@ -2,7 +2,7 @@
 //!
 //! Everything happens on a host of its own; times are of wall clock, in microseconds.
 
-use net::{AttachRequest, NetworkSpec, Networks, Places};
+use net::{AttachRequest, NameConfig, NameService, NetworkSpec, Networks, Places};
 use std::io::Write;
 use std::time::Instant;
 
@@ -44,11 +44,22 @@ fn main() -> Result<(), net::Error> {
         take(0, &mut alone)?;
     }
     (0..count).try_for_each(|number| put(number, &mut attach))?;
+    let mut names = Vec::new();
+    for namespace in &namespaces {
+        let start = Instant::now();
+        drop(NameService::open(namespace, &NameConfig::default())?);
+        names.push(start.elapsed().as_micros());
+    }
     (0..count).rev().try_for_each(|number| take(number, &mut detach))?;
     let (first, last): (Vec<u128>, Vec<u128>) =
         alone.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip();
-    let lines =
-        [("attach, first", first), ("detach, last", last), ("attach", attach), ("detach", detach)];
+    let lines = [
+        ("attach, first", first),
+        ("detach, last", last),
+        ("attach", attach),
+        ("name service", names),
+        ("detach", detach),
+    ];
     for (what, mut times) in lines {
         times.sort_unstable();
         let at = |part: usize| times[(times.len() - 1) * part / 100];

@@ -3,12 +3,13 @@
 use super::expressions::{
     Expressions, FAMILY_V4, META_L4PROTO, NETWORK_HEADER, REGISTER_1, TRANSPORT_HEADER,
 };
-use super::transaction::{Transaction, kind};
+use super::transaction::{DELETE_TABLE, NEW_CHAIN, NEW_TABLE, Transaction, kind};
 use super::unavailable;
 use crate::error::Result;
-use crate::netlink::{APPEND, Batch, CREATE, Socket};
+use crate::netlink::{APPEND, Batch, CREATE, EXCL, Socket};
 use crate::ports::Protocol;
 use std::net::Ipv4Addr;
+use sys::Errno;
 
 /// Not the name of our table on hosts: a container may be one.
 const TABLE: &str = "tare_names";
@@ -21,29 +22,53 @@ const SOURCE: u32 = 12;
 const DESTINATION: u32 = 16;
 const SOURCE_PORT: u32 = 0;
 const DESTINATION_PORT: u32 = 2;
+const CHECKSUM_UDP: u32 = 6;
+const CHECKSUM_TCP: u32 = 16;
 
 /// Exchanges `port` of an address with the ports of two sockets, for datagrams and for streams, in the calling thread's
 /// network namespace. Rules of an earlier name service go.
 pub(crate) fn redirect(address: Ipv4Addr, port: u16, datagrams: u16, streams: u16) -> Result<()> {
     let failed = |errno| unavailable("leading questions to the name service", errno);
     let socket = Socket::netfilter().map_err(failed)?;
-    let mut transaction = Transaction::new(None);
-    table(&mut transaction, super::transaction::NEW_TABLE, CREATE);
-    table(&mut transaction, super::transaction::DELETE_TABLE, 0);
-    table(&mut transaction, super::transaction::NEW_TABLE, CREATE);
-    transaction.message(FAMILY_IPV4, super::transaction::NEW_CHAIN, CREATE);
-    chain(&mut transaction.batch);
-    for (protocol, own, checksum) in [(Protocol::Udp, datagrams, 6), (Protocol::Tcp, streams, 16)] {
-        let mut exchange = |side: u32, place: u32, from: u16, to: u16| {
+    let make = |is_first: bool| {
+        let mut transaction = Transaction::new(None);
+        if !is_first {
+            table(&mut transaction, DELETE_TABLE, 0);
+        }
+        table(&mut transaction, NEW_TABLE, CREATE | EXCL);
+        transaction.message(FAMILY_IPV4, NEW_CHAIN, CREATE);
+        chain(&mut transaction.batch);
+        exchange(
+            &mut transaction,
+            address,
+            port,
+            [(Protocol::Udp, datagrams), (Protocol::Tcp, streams)],
+        );
+        transaction.commit(&socket)
+    };
+    match make(true) {
+        // The kernel waits for readers of what is deleted, so that it is not asked to without need.
+        Err(Errno::EEXIST) => make(false).map_err(failed),
+        result => result.map_err(failed),
+    }
+}
+
+fn exchange(
+    transaction: &mut Transaction,
+    address: Ipv4Addr,
+    port: u16,
+    sockets: [(Protocol, u16); 2],
+) {
+    for (protocol, own) in sockets {
+        let checksum = if protocol == Protocol::Udp { CHECKSUM_UDP } else { CHECKSUM_TCP };
+        let sides = [(DESTINATION, DESTINATION_PORT, port, own), (SOURCE, SOURCE_PORT, own, port)];
+        for (side, place, from, to) in sides {
             transaction.rule_in(FAMILY_IPV4, TABLE, CHAIN, APPEND, None, |rule| {
                 of_service(rule, side, address, protocol, place, from);
                 rule.value(&to.to_be_bytes()).set_port(place, checksum);
             });
-        };
-        exchange(DESTINATION, DESTINATION_PORT, port, own);
-        exchange(SOURCE, SOURCE_PORT, own, port);
+        }
     }
-    transaction.commit(&socket).map_err(failed)
 }
 
 /// Goes on with packets that have the service's address and a port of it at one of their sides.
