@@ -147,17 +147,17 @@ impl Engine {
             config.hostname = config.id[..12].into();
         }
         let pending = self.begin(&config.id)?;
-        let made = self.create_in(&config, layers).inspect_err(|_| {
+        self.create_in(&config, layers).inspect_err(|_| {
             let _ = self.take_away(&config.id, &config.name);
         })?;
         if !config.auto_remove {
             files::remove(&self.dir, &format!("{PENDING}/{}", config.id))?;
         }
         self.tell("create", &config, &[]);
-        Ok(Made { id: config.id, name: config.name, _container: made, _pending: pending })
+        Ok(Made { id: config.id, name: config.name, _pending: pending })
     }
 
-    fn create_in(&self, config: &Config, layers: &[LayerKey]) -> Result<store::Container> {
+    fn create_in(&self, config: &Config, layers: &[LayerKey]) -> Result<()> {
         let record = ContainerRecord {
             id: config.id.clone(),
             image: match config.manifest.as_str() {
@@ -185,7 +185,8 @@ impl Engine {
             false,
         )?;
         files::write(&dir, CONFIG, config, durable)?;
-        Ok(container)
+        drop(container);
+        Ok(())
     }
 
     /// Says that a container is being made: whoever finds that without its lock takes the rest away.
@@ -436,7 +437,6 @@ pub struct Made {
     pub id: String,
     /// Its name.
     pub name: String,
-    _container: store::Container,
     _pending: Fd,
 }
 

@@ -25,7 +25,6 @@ oci::document! {
         rootfs: String,
         /// It is removed with the container.
         owns_rootfs: bool,
-        /// Bound at each start over what the image has there.
         entrypoint: Vec<String>,
         cmd: Vec<String>,
         env: Vec<String>,
@@ -57,7 +56,6 @@ oci::document! {
         /// Made by `run`: whatever killed that before the start may be swept.
         by_run: bool,
         init: bool,
-        systemd: bool,
         log: LogConfig,
         mounts: Vec<Mount>,
         security: Security,
@@ -118,10 +116,6 @@ oci::document! {
         options: Vec<String>,
         /// The seccomp profile that a file held when the container was made.
         seccomp: String,
-        /// Masked and read-only paths are left as they are.
-        unconfined_paths: bool,
-        mask: Vec<String>,
-        unmask: Vec<String>,
     }
 
     /// Limits. Sizes are bytes; 0 or `None` is none.
@@ -129,7 +123,6 @@ oci::document! {
         memory: i64,
         memory_swap: i64,
         memory_reservation: i64,
-        kernel_memory: i64,
         swappiness: Option<i64>,
         oom_kill_disable: bool,
         oom_score_adj: Option<i64>,
@@ -227,7 +220,7 @@ oci::document! {
         /// What it was given on its networks.
         networks: Vec<Attached>,
         ports: Vec<Port>,
-        /// `rotate` of the log, and what could not be written.
+        /// Entries of the log that could not be written.
         log_lost: u64,
     }
 
@@ -258,8 +251,6 @@ oci::document! {
         gateway_v6: String,
         mac: String,
         aliases: Vec<String>,
-        /// The engine of networks' own record.
-        record: String,
     }
 
     /// A published port.

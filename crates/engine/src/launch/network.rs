@@ -366,7 +366,6 @@ fn record(attachment: &Attachment) -> Attached {
         gateway_v6: gateway(true),
         mac: attachment.mac.clone(),
         aliases: attachment.aliases.clone(),
-        ..Attached::default()
     }
 }
 
