@@ -315,7 +315,8 @@ impl Bench {
 
     fn say_much(&self, tool: &Tool) -> Result<f64, String> {
         let script = format!(
-            "yes 'a line of a program that has much to say, as they are' | head -c {SAID_MIB}M"
+            "yes 'a line of a program that has much to say, as they are' | head -c {}",
+            SAID_MIB << 20
         );
         let began = Instant::now();
         tool.output(&[
@@ -338,7 +339,8 @@ impl Bench {
 
     fn pipe(&self) -> Result<f64, String> {
         let script = format!(
-            "busybox yes 'a line of a program that has much to say, as they are' | busybox head -c {SAID_MIB}M | cat > /dev/null"
+            "busybox yes 'a line of a program that has much to say, as they are' | busybox head -c {} | cat > /dev/null",
+            SAID_MIB << 20
         );
         let began = Instant::now();
         let status = Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).status();

@@ -28,7 +28,7 @@ impl Tool {
     pub(super) fn podman(dir: &Path) -> Self {
         let path = |name: &str| dir.join(name).to_string_lossy().into_owned();
         let front = [
-            "podman".into(),
+            found("podman"),
             "--root".into(),
             path("podman"),
             "--runroot".into(),
@@ -40,7 +40,7 @@ impl Tool {
 
     pub(super) fn docker(dir: &Path) -> Self {
         let socket = format!("unix://{}", dir.join("docker.sock").display());
-        let front = ["docker".into(), "--host".into(), socket];
+        let front = [found("docker"), "--host".into(), socket];
         Self {
             name: "docker",
             front: front.to_vec(),
@@ -49,7 +49,15 @@ impl Tool {
     }
 
     pub(super) fn command(&self, verb: &[&str]) -> Vec<String> {
-        self.front.iter().cloned().chain(verb.iter().map(ToString::to_string)).collect()
+        let (name, rest) = verb.split_first().unwrap_or((&"", &[]));
+        // podman wants more open files than root may have where it may not raise its own limit.
+        let more: &[&str] = if self.name == "podman" && *name == "run" {
+            &["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
+        } else {
+            &[]
+        };
+        let words = [name].into_iter().chain(more).chain(rest).map(ToString::to_string);
+        self.front.iter().cloned().chain(words).collect()
     }
 
     /// Runs a verb that has to succeed.
@@ -81,6 +89,12 @@ impl Tool {
             }
         }
     }
+}
+
+/// The stopwatch does not look for programs.
+fn found(name: &str) -> String {
+    let path = crate::bench::runtime::on_path(name);
+    path.map_or_else(|| name.to_owned(), |path| path.to_string_lossy().into_owned())
 }
 
 /// An archive of a root directory with a shell.
