@@ -2,6 +2,7 @@
 
 use crate::bucket::Bucket;
 use crate::error::Error;
+use crate::limits::PASSED_AGE;
 use crate::registry::Registry;
 use crate::storage::{Access, Checked, Collected, Durability, Policy, Storage};
 use crate::uploads::{Uploads, blocking};
@@ -53,6 +54,17 @@ pub(crate) async fn collect_always(registry: Arc<Registry>, keeping: Keeping, in
         });
         if let Err(refusal) = done.await {
             registry.tell(refusal.cause().unwrap_or("the collector has failed"));
+        }
+    }
+}
+
+/// Removes what other servers go on with, and again after a while, until the server ends.
+pub(crate) async fn leave_always(registry: Arc<Registry>) {
+    while registry.storage.directory().is_shared() {
+        tokio::time::sleep(PASSED_AGE).await;
+        let uploads = registry.uploads.clone();
+        if let Err(refusal) = blocking(move || uploads.leave_passed()).await {
+            registry.tell(refusal.cause().unwrap_or("what is left of uploads is not removed"));
         }
     }
 }

@@ -57,6 +57,10 @@ pub(crate) const OBJECT_WAIT: Duration = Duration::from_secs(30);
 pub(crate) const OBJECT_LIST_BYTES: usize = 256 << 20;
 /// A larger file is sent in parts of this size at least. S3 takes none below 5 MiB.
 pub(crate) const PART_BYTES: u64 = 32 << 20;
+/// What is copied within the store of objects by one request: S3 takes no more.
+pub(crate) const COPIED_BYTES: u64 = 5 << 30;
+/// How long an upload that all servers see, and that nobody goes on with, stays on the disk of one.
+pub(crate) const PASSED_AGE: Duration = Duration::from_secs(60);
 /// Most parts of a file: S3 takes 10,000.
 pub(crate) const PARTS: u64 = 9000;
 /// How long an address that clients are sent to is good for: a download that has begun goes on.

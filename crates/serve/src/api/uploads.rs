@@ -30,8 +30,7 @@ pub(super) async fn begin(
         if mount(registry, &name, digest, asked).await? {
             return created(&name, &digest);
         }
-        let session = registry.uploads.begin(&name, digest.algorithm()).await?;
-        return accepted(&name, &session);
+        return accepted(registry, &name, digest.algorithm()).await;
     }
     let digest = asked.query.get("digest").map(parse_digest).transpose()?;
     let algorithm = match (digest, asked.query.get("digest-algorithm")) {
@@ -40,8 +39,8 @@ pub(super) async fn begin(
             .ok_or_else(|| Refusal::bad(Code::DigestInvalid, "unsupported digest algorithm"))?,
         (None, None) => Algorithm::Sha256,
     };
+    let Some(digest) = digest else { return accepted(registry, &name, algorithm).await };
     let session = registry.uploads.begin(&name, algorithm).await?;
-    let Some(digest) = digest else { return accepted(&name, &session) };
     let writer = registry.uploads.write_to(&session).await?;
     let writer = registry.uploads.append(writer, asked.arrival()?, algorithm).await?;
     registry.uploads.finish(writer, digest).await?;
@@ -82,6 +81,7 @@ pub(super) async fn status(
     id: UploadId,
 ) -> Result<Response<Body>, Refusal> {
     let session = registry.uploads.find(&name, id).await?;
+    registry.uploads.look(&session).await?;
     progress(StatusCode::NO_CONTENT, &name, &session)
 }
 
@@ -96,7 +96,8 @@ pub(super) async fn append(
     let writer = registry.uploads.write_to(&session).await?;
     let arrival = ordered(&name, &session, &writer, asked)?;
     let algorithm = writer.algorithm();
-    registry.uploads.append(writer, arrival, algorithm).await?;
+    let writer = registry.uploads.append(writer, arrival, algorithm).await?;
+    registry.uploads.pass(writer).await?;
     progress(StatusCode::ACCEPTED, &name, &session)
 }
 
@@ -165,8 +166,15 @@ fn arrived(session: &Session) -> String {
     format!("0-{}", session.size().saturating_sub(1))
 }
 
-fn accepted(name: &Repository, session: &Session) -> Result<Response<Body>, Refusal> {
-    let mut response = progress(StatusCode::ACCEPTED, name, session)?;
+/// Begins an upload of several requests.
+async fn accepted(
+    registry: &Registry,
+    name: &Repository,
+    algorithm: Algorithm,
+) -> Result<Response<Body>, Refusal> {
+    let session = registry.uploads.begin(name, algorithm).await?;
+    registry.uploads.announce(registry.uploads.write_to(&session).await?).await?;
+    let mut response = progress(StatusCode::ACCEPTED, name, &session)?;
     response.headers_mut().insert(OCI_CHUNK_MIN_LENGTH, HeaderValue::from(CHUNK_MIN_BYTES));
     Ok(response)
 }

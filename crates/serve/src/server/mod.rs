@@ -15,7 +15,7 @@ pub use tls::Tls;
 
 use crate::auth::Gate;
 use crate::error::Error;
-use crate::housekeeping::collect_always;
+use crate::housekeeping::{collect_always, leave_always};
 use crate::limits::{ACCEPT_PAUSE, BLOCKING_THREADS, FAILURES, LOG_LINES};
 use crate::names::Repository;
 use crate::observe::Queue;
@@ -105,6 +105,9 @@ impl Server {
         if let Some(interval) = config.collect.filter(|_| !config.read_only) {
             let registry = shared.registry.clone();
             runtime.spawn(collect_always(registry, config.keeping.clone(), interval));
+        }
+        if !config.read_only {
+            runtime.spawn(leave_always(shared.registry.clone()));
         }
         let drain = config.drain;
         #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use super::error::{Error, Result};
 use super::key::Key;
+use super::medium::Source;
 use super::record::{self, UploadRecord};
-use super::{Content, Hold, Storage};
+use super::{Content, Hold, Piece, Storage};
 use crate::limits::{PLACINGS, REPOSITORIES_SEARCHED};
 use crate::names::{Repository, UploadId};
 use oci::Digest;
@@ -119,19 +120,22 @@ impl Storage {
         &self,
         id: &UploadId,
         content: (&Fd, u64),
+        pieces: &[Piece],
         name: &Repository,
         digest: &Digest,
         hold: &mut Hold,
     ) -> Result<()> {
-        self.place_blob(&Key::upload(id), content, name, digest, hold)?;
+        let (file, size) = content;
+        let passed = Self::passed_whole(id, pieces, size);
+        let source = Source { key: &Key::upload(id), file, size, passed };
+        self.place_blob(&source, name, digest, hold)?;
         self.remove_upload(id)
     }
 
     /// Makes a file, whose digest was compared, a blob, unless there is one already.
     pub(super) fn place_blob(
         &self,
-        from: &Key,
-        (file, size): (&Fd, u64),
+        source: &Source<'_>,
         name: &Repository,
         digest: &Digest,
         hold: &mut Hold,
@@ -141,8 +145,8 @@ impl Storage {
         for _ in 0..PLACINGS {
             let there = self.directory.touch(&content, self.touch_age())?;
             // One of another size is damaged, and replaced.
-            if there.is_none_or(|stat| stat.size != size) {
-                self.directory.place(from, file, size, &content)?;
+            if there.is_none_or(|stat| stat.size != source.size) {
+                self.directory.place(source, &content)?;
             }
             if let Some(new) = self.link_blob(name, digest)? {
                 hold.settle(there.is_none(), new);
@@ -164,6 +168,12 @@ impl Storage {
 
     /// Removes what is left of an upload.
     pub(crate) fn remove_upload(&self, id: &UploadId) -> Result<()> {
+        self.leave_upload(id)?;
+        self.remove_passed(id)
+    }
+
+    /// Removes what this server has of it: others may go on.
+    pub(crate) fn leave_upload(&self, id: &UploadId) -> Result<()> {
         self.directory.remove(&Key::upload(id))?;
         self.directory.remove(&Key::upload_record(id)).map(drop)
     }

@@ -2,6 +2,7 @@
 
 use super::error::{Error, Result};
 use super::key::Key;
+use super::medium::Source;
 use super::record::{self, OriginRecord, TagRecord};
 use super::{Hold, Storage, now_s};
 use crate::names::{Repository, Tag};
@@ -87,7 +88,8 @@ impl Storage {
         digest: &Digest,
         hold: &mut Hold,
     ) -> Result<()> {
-        self.place_blob(&incoming.key, (&incoming.file, size), name, digest, hold)?;
+        let (key, file) = (&incoming.key, &incoming.file);
+        self.place_blob(&Source { key, file, size, passed: None }, name, digest, hold)?;
         self.drop_incoming(incoming)
     }
 

@@ -119,6 +119,25 @@ impl Key {
         Self(format!("uploads/{id}.json"))
     }
 
+    /// Where other servers see uploads, where several servers could go on with one.
+    pub(super) fn passed() -> Self {
+        Self("passed".into())
+    }
+
+    /// What other servers see of an upload.
+    pub(super) fn passed_upload(id: &UploadId) -> Self {
+        Self(format!("passed/{id}"))
+    }
+
+    /// Says to them whose it is; the last that is made of an upload, and the first that goes.
+    pub(super) fn passed_record(id: &UploadId) -> Self {
+        Self::passed_upload(id).join("record")
+    }
+
+    pub(super) fn passed_piece(id: &UploadId, name: &str) -> Self {
+        Self::passed_upload(id).join(name)
+    }
+
     pub(super) fn staging() -> Self {
         Self("staging".into())
     }

@@ -14,7 +14,7 @@ use super::directory::{Access, Directory, Durability, Stat, now_s};
 use super::error::{Error, Result};
 use super::key::Key;
 use crate::bucket::{Bucket, Failure, Meta, Objects, Only};
-use crate::limits::{CONDEMNED_S, VERDICT_PAUSE, VERDICT_TRIES};
+use crate::limits::{CONDEMNED_S, COPIED_BYTES, VERDICT_PAUSE, VERDICT_TRIES};
 use crate::names::file_digest;
 use oci::Digest;
 use std::path::Path;
@@ -27,6 +27,16 @@ use sys::Fd;
 pub(crate) struct Medium {
     local: Directory,
     objects: Option<Arc<Objects>>,
+}
+
+/// Content that is on its way, whose digest was compared.
+pub(crate) struct Source<'a> {
+    /// Its file.
+    pub(super) key: &'a Key,
+    pub(super) file: &'a Fd,
+    pub(super) size: u64,
+    /// An object that has the same bytes, and is never written again.
+    pub(super) passed: Option<Key>,
 }
 
 /// Content that is open.
@@ -268,11 +278,24 @@ impl Medium {
         }
     }
 
-    /// Gives a file that was on its way its name.
-    pub(crate) fn place(&self, from: &Key, file: &Fd, size: u64, to: &Key) -> Result<()> {
+    /// Gives content that was on its way its name.
+    pub(super) fn place(&self, from: &Source<'_>, to: &Key) -> Result<()> {
+        let Some(objects) = self.remote(to) else {
+            return self.local.place(from.key, from.file, to);
+        };
+        let whole = from.passed.as_ref().filter(|_| from.size <= COPIED_BYTES);
+        // A store that does not copy gets it again.
+        if whole.is_some_and(|whole| objects.copy(whole.as_str(), to.as_str()).is_ok()) {
+            return Ok(());
+        }
+        Ok(objects.put_file(to.as_str(), from.file, 0, from.size)?)
+    }
+
+    /// Writes a file's bytes from `begin` to `end` for others to read.
+    pub(super) fn pass(&self, file: &Fd, begin: u64, end: u64, to: &Key) -> Result<()> {
         match self.remote(to) {
-            None => self.local.place(from, file, to),
-            Some(objects) => Ok(objects.put_file(to.as_str(), file, size)?),
+            None => Ok(()),
+            Some(objects) => Ok(objects.put_file(to.as_str(), file, begin, end)?),
         }
     }
 

@@ -13,6 +13,7 @@
 //!     referrers/ALGORITHM-HEX/ALGORITHM-HEX
 //!                              below a subject, a referrer's descriptor
 //! ROOT/uploads/ID, ID.json     an upload in flight and whose it is
+//! ROOT/passed/ID/              in a bucket: what other servers see of it
 //! ROOT/staging/ID              files without a name; the next start removes them
 //! ```
 //!
@@ -38,6 +39,7 @@ mod key;
 mod listing;
 mod manifests;
 mod medium;
+mod passing;
 mod record;
 mod shared;
 mod usage;
@@ -54,7 +56,7 @@ pub(crate) use key::Key;
 pub(crate) use listing::Page;
 pub(crate) use manifests::{Condition, Put, PutDone};
 pub(crate) use medium::{Content, Medium, Object};
-pub(crate) use record::UploadRecord;
+pub(crate) use passing::Piece;
 pub(crate) use usage::Hold;
 pub use usage::Quota;
 use usage::Usage;

@@ -108,8 +108,16 @@ pub(super) fn check(directory: &Medium, path: &Path) -> Result<String> {
 
 fn make(directory: &Medium, path: &Path) -> Result<String> {
     // What a process that was killed here may have left.
-    const OWN: [&str; 7] =
-        ["lock", "blobs", "repositories", "uploads", "staging", "condemned", "collector.json"];
+    const OWN: [&str; 8] = [
+        "lock",
+        "blobs",
+        "repositories",
+        "uploads",
+        "staging",
+        "passed",
+        "condemned",
+        "collector.json",
+    ];
     if let Some(other) = directory.top()?.iter().find(|name| !OWN.contains(&name.as_str())) {
         let text = format!("{}: is not a registry, and not empty: `{other}`", path.display());
         return Err(Error::new(text).with_hint("choose an empty directory with --root"));

@@ -16,7 +16,7 @@ const PROGRAM: &str = "TARE_TEST_MOTO";
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// A store of objects, which ends with the test.
-struct Store {
+pub(super) struct Store {
     child: Child,
     port: u16,
     credentials: Credentials,
@@ -31,12 +31,12 @@ impl Drop for Store {
 
 impl Store {
     /// Starts one with a bucket, and a user who may do everything with it. `None`: it is not installed.
-    fn start(test: &str) -> Option<Self> {
+    pub(super) fn start(test: &str) -> Option<Self> {
         // Signatures are looked at from the fifth request on: those below are the first four.
         Self::start_looking_from(test, 4)
     }
 
-    fn start_looking_from(test: &str, requests: u32) -> Option<Self> {
+    pub(super) fn start_looking_from(test: &str, requests: u32) -> Option<Self> {
         let Some(program) = std::env::var_os(PROGRAM) else {
             skips::skip(test, &format!("{PROGRAM} names no moto_server"));
             return None;
@@ -87,7 +87,7 @@ impl Store {
         answer
     }
 
-    fn bucket(&self) -> Bucket {
+    pub(super) fn bucket(&self) -> Bucket {
         let credentials = self.credentials.clone();
         Bucket {
             endpoint: format!("http://127.0.0.1:{}", self.port),
@@ -102,7 +102,7 @@ impl Store {
     }
 
     /// A server of the registry in the bucket.
-    fn server(&self, change: impl FnOnce(&mut Config)) -> Registry {
+    pub(super) fn server(&self, change: impl FnOnce(&mut Config)) -> Registry {
         Registry::with(|config| {
             config.bucket = Some(self.bucket());
             config.collect = None;

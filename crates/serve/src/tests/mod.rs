@@ -9,6 +9,7 @@ mod http2;
 mod life;
 mod observing;
 mod pages;
+mod passing;
 mod quotas;
 mod requests;
 

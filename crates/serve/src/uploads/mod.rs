@@ -6,8 +6,11 @@
 //!
 //! One request at a time writes to an upload. A client whose connection broke comes back before the
 //! server has noticed: so a new request takes the upload over, and the older one ends.
+//!
+//! Where several servers share a registry, each of them goes on with an upload ([`passing`]).
 
 mod intake;
+mod passing;
 
 use crate::fault;
 use crate::limits::{
@@ -16,7 +19,7 @@ use crate::limits::{
 use crate::names::{Repository, UploadId};
 use crate::observe::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
-use crate::storage::{Error, Hold, Key, Storage, UploadRecord, now_s};
+use crate::storage::{Error, Hold, Key, Piece, Storage, now_s};
 use crate::web::stream::Arrival;
 use hyper::StatusCode;
 use hyper::body::Bytes;
@@ -71,6 +74,14 @@ struct State {
     hasher: Option<Hasher>,
     /// It is finished or cancelled.
     ended: bool,
+    /// What other servers see of it; `None`: it is ours alone.
+    passed: Option<Vec<Piece>>,
+}
+
+impl State {
+    fn new(file: Fd, size: u64, algorithm: Option<Algorithm>) -> Self {
+        Self { file, size, hasher: algorithm.map(Hasher::new), ended: false, passed: None }
+    }
 }
 
 impl Session {
@@ -135,19 +146,14 @@ impl Uploads {
         let (id, file) = blocking(move || {
             let id = UploadId::random()
                 .map_err(|errno| Error::os("asking for a random number", errno))?;
-            let record = UploadRecord { repository: name.to_string(), time_s: now_s() };
-            let directory = storage.directory();
-            let text = directory.create_file(&Key::upload_record(&id))?;
-            let written = sys::fs::write_all(&text, oci::json::write(&record).as_bytes());
-            written.map_err(|errno| Error::os(format!("writing the record of {id}"), errno))?;
-            Ok((id, directory.create_file(&Key::upload(&id))?))
+            let file = storage.begin_upload(&id, &name)?;
+            Ok((id, file))
         })
         .await
         .inspect_err(|_| {
             self.count.fetch_sub(1, Ordering::Relaxed);
         })?;
-        let hasher = Some(Hasher::new(algorithm));
-        let state = State { file, size: 0, hasher, ended: false };
+        let state = State::new(file, 0, Some(algorithm));
         let hold = self.storage.hold(repository);
         let session = Arc::new(Session::new(id, repository.clone(), state, hold));
         self.keep(&session);
@@ -181,11 +187,22 @@ impl Uploads {
     /// Goes on with an upload that is only on disk.
     async fn reopen(&self, id: UploadId) -> Result<Arc<Session>, Refusal> {
         let storage = self.storage.clone();
-        let opened = blocking(move || storage.open_upload(&id)).await?;
+        let opened = blocking(move || {
+            let known = storage.open_upload(&id)?;
+            if known.is_some() || !storage.take_upload(&id)? {
+                return Ok((known, false));
+            }
+            Ok((storage.open_upload(&id)?, true))
+        });
+        let (opened, is_taken) = opened.await?;
         let (repository, file, size) = opened.ok_or_else(unknown)?;
+        if is_taken {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
         // What it has is hashed when somebody writes to it.
-        let hasher = (size == 0).then(|| Hasher::new(Algorithm::Sha256));
-        let state = State { file, size, hasher, ended: false };
+        let mut state = State::new(file, size, (size == 0).then_some(Algorithm::Sha256));
+        // Which of its pieces it has is not known any more.
+        state.passed = self.storage.directory().is_shared().then(Vec::new);
         // Since it was begun the room may have become less.
         let mut hold = self.storage.hold(&repository);
         hold.grow(size)?;
@@ -205,7 +222,7 @@ impl Uploads {
             ids.extend(UploadId::parse(name.strip_suffix(".json").unwrap_or(&name)));
         }
         ids.dedup();
-        let mut count = 0;
+        let mut count = self.storage.purge_passed(cutoff_s)?;
         for id in ids {
             let key = Key::upload(&id);
             // One that is not whole: its other file is all that there is.
@@ -255,10 +272,10 @@ impl Uploads {
             let text = "another request is writing to this upload";
             Refusal::new(StatusCode::CONFLICT, Code::BlobUploadInvalid, text)
         })?;
-        match state.ended {
-            true => Err(unknown()),
-            false => Ok(Writer { session: session.clone(), state, taken_over }),
+        if state.ended {
+            return Err(unknown());
         }
+        self.catch_up(Writer { session: session.clone(), state, taken_over }).await
     }
 
     /// Adds a body, hashed by `algorithm`. What was written stays, however this ends, unless there is no room for
@@ -273,7 +290,10 @@ impl Uploads {
         let announced = arrival.announced().unwrap_or(0);
         let fits = session.hold().check(announced).map_err(Refusal::from);
         let appended = match fits {
-            Ok(()) => self.take(writer, arrival, algorithm).await,
+            Ok(()) => {
+                self.pass_when_left(&writer);
+                self.take(writer, arrival, algorithm).await
+            }
             Err(refusal) => {
                 tokio::spawn(arrival.discard());
                 drop(writer);
@@ -318,7 +338,9 @@ impl Uploads {
             }
             let (session, state) = (writer.session.clone(), &writer.state);
             let (id, name, hold) = (&session.id, &session.repository, &mut *session.hold());
-            uploads.storage.finish_upload(id, (&state.file, state.size), name, &digest, hold)?;
+            let content = (&state.file, state.size);
+            let pieces = state.passed.as_deref().unwrap_or_default();
+            uploads.storage.finish_upload(id, content, pieces, name, &digest, hold)?;
             uploads.end(writer).map(|()| true)
         };
         match owned(writer, finished).await?.1 {
@@ -339,10 +361,14 @@ impl Uploads {
     /// Removes what is left of an upload.
     fn end(&self, writer: &mut Writer) -> Result<(), Error> {
         self.storage.remove_upload(&writer.session.id)?;
+        self.forget(writer);
+        Ok(())
+    }
+
+    fn forget(&self, writer: &mut Writer) {
         writer.state.ended = true;
         self.sessions().remove(&writer.session.id);
         self.count.fetch_sub(1, Ordering::Relaxed);
-        Ok(())
     }
 }
 
