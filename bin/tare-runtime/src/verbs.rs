@@ -280,6 +280,7 @@ impl Call<'_> {
             no_new_keyring: self.args.has("no-new-keyring"),
             init: self.args.has("init") && !self.args.has("no-init"),
             started_late: self.args.has("no-trigger"),
+            delegate: false,
             detach: self.args.has("detach") || self.daemonize,
             keep: self.args.has("keep"),
         })

@@ -111,6 +111,8 @@ pub struct Options {
     /// `start` makes the program's process, with its own descriptors, beside such a first process
     /// (railcar's `--no-trigger`).
     pub started_late: bool,
+    /// The container's cgroup is its own to make others in. On v1 that is so where nothing is limited.
+    pub delegate: bool,
     /// `run` returns when the program runs.
     pub detach: bool,
     /// `run` does not remove the container at its end.

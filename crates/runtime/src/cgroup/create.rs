@@ -160,6 +160,9 @@ impl Plan {
         rules: &Rules,
     ) -> core::result::Result<Made, Failed> {
         let (dir, fresh) = make_directory(directory).map_err(Failed::Making)?;
+        if let Some(owner) = self.owner.filter(|_| directory.is_courtesy(self.version)) {
+            give_away(&dir, owner)?;
+        }
         if directory.is_unified() {
             return Ok(Made::Unified(dir));
         }

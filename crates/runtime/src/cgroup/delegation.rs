@@ -88,11 +88,14 @@ pub(super) fn give_away(dir: &Dir, owner: u32) -> Result<()> {
     let list = fs::read_file(CWD, "/sys/kernel/cgroup/delegate", 1 << 16);
     let list = list.ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let same_group = u32::MAX;
+    // v1's, which no list names.
+    const V1: [&str; 2] = ["cgroup.procs", "tasks"];
     let failed = |file: &str, errno| {
         Error::os(format!("giving {}/{file} to user {owner}", dir.path()), errno)
     };
     fs::chown(dir, "", owner, same_group, fs::AT_EMPTY_PATH).map_err(|errno| failed("", errno))?;
-    for file in list.as_deref().unwrap_or(OLD).lines().filter(|file| !file.contains('/')) {
+    let files = list.as_deref().unwrap_or(OLD).lines().filter(|file| !file.contains('/'));
+    for file in files.chain(V1) {
         match fs::chown(dir, file, owner, same_group, fs::AT_SYMLINK_NOFOLLOW) {
             Err(errno) if !is_gone(errno) => return Err(failed(file, errno)),
             _ => {}

@@ -85,7 +85,7 @@ oci::document! {
         explicit: bool,
         /// Device rules cannot be set from a user namespace.
         user_namespace: bool,
-        /// Host user that owns the directory (v2).
+        /// Host user that owns the directories in which nothing is limited, on v2 the only one.
         owner: Option<u32>,
     }
 }
@@ -108,7 +108,7 @@ impl Directory {
 
     /// runc joins named hierarchies and the unified one beside v1 as a courtesy to systemd and to
     /// `systemd-cgls`: nothing is limited by them, so failing there is no error.
-    pub(super) fn is_courtesy(&self, version: Version) -> bool {
+    pub(crate) fn is_courtesy(&self, version: Version) -> bool {
         match self.is_unified() {
             true => version == Version::Hybrid,
             false => self.controllers.iter().all(|name| name.starts_with("name=")),

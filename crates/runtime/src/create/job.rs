@@ -101,6 +101,7 @@ pub(crate) fn prepare(
         own_users: namespaces.own_users,
         join: cgroup::Join::default(),
         cgroup: cgroup::Plan::default(),
+        delegates: options.delegate,
         console,
         fifo: None,
         no_pivot: options.no_pivot,
@@ -142,7 +143,12 @@ pub(crate) fn plan_cgroup<'a>(
     let linux = job.spec.linux.as_ref().unwrap_or(&none);
     let resources = record.resources.clone().unwrap_or_default();
     let (spec, mounts) = (&job.spec, &job.mounts);
-    let plan = planning::plan_cgroup(host, &record.id, &layout, spec, linux, mounts, &resources)?;
+    let mut plan =
+        planning::plan_cgroup(host, &record.id, &layout, spec, linux, mounts, &resources)?;
+    // Root of the container's users has no rights over what is the host's.
+    plan.owner = (job.delegates && job.wants_mapping)
+        .then(|| nodes::on_host(&linux.uid_mappings, 0))
+        .filter(|owner| *owner != 0);
     record.cgroup = (!host.no_cgroup).then(|| plan.clone());
     job.cgroup = plan;
     Ok(&job.cgroup)

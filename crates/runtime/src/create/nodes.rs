@@ -42,7 +42,7 @@ fn make(dir: &Fd, name: &str, device: &Device, linux: &Linux) -> Result<Option<F
 
 /// What an id of the container's is on the host; one that is not mapped is nobody's there, and
 /// here the caller's.
-fn on_host(mappings: &[IdMapping], id: u32) -> u32 {
+pub(super) fn on_host(mappings: &[IdMapping], id: u32) -> u32 {
     let inside = |m: &&IdMapping| id.checked_sub(m.container_id).is_some_and(|at| at < m.size);
     let found = mappings.iter().find(inside);
     found.map_or(0, |m| m.host_id.saturating_add(id - m.container_id))

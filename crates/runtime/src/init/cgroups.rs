@@ -65,6 +65,8 @@ fn mount_v1(job: &Job, plan: &MountPlan, target: &Fd) -> Result<Option<Fd>> {
     // What is made in a tmpfs that was just mounted is this process's own: no path is looked up.
     for directory in job.cgroup.directories.iter().filter(|directory| directory.used) {
         let name = directory.mount.rsplit('/').next().unwrap_or("cgroup");
+        let is_own = job.delegates && directory.is_courtesy(job.cgroup.version);
+        let attributes = if is_own { attributes & !m::MOUNT_ATTR_RDONLY } else { attributes };
         let point = make_point(&tmpfs, name)?;
         let fresh = match (has_namespace(job), directory.is_unified()) {
             (false, _) => Err(Error::os("no cgroup namespace", Errno::EPERM)),

@@ -62,6 +62,8 @@ pub(crate) struct Job {
     pub join: crate::cgroup::Join,
     /// Where the container's cgroups are, for a mount of type cgroup.
     pub cgroup: crate::cgroup::Plan,
+    /// The container may make cgroups in its own.
+    pub delegates: bool,
     /// Where the terminal goes or comes from; `None`: the program has none.
     pub console: Option<console::Outlet>,
     /// `O_PATH` on the fifo that `start` opens; `None`: the parent says when to go.

@@ -185,3 +185,55 @@ fn v1_statistics_are_read() {
     let error = plan.stats().unwrap_err().to_string();
     assert!(error.contains("pids.current: unreadable \"many\\n\""), "{error}");
 }
+
+#[test]
+fn v1_gives_what_limits_nothing_to_its_owner() {
+    use std::os::unix::fs::MetadataExt;
+    const TEST: &str = "v1_gives_what_limits_nothing_to_its_owner";
+    if sys::ids::euid() != 0 {
+        return skip(TEST, "not root");
+    }
+    let tree = Tree::new("owner-v1");
+    for dir in ["systemd", "unified", "devices", "pids", "memory"] {
+        for file in ["cgroup.procs", "tasks", "pids.max", "memory.limit_in_bytes"] {
+            tree.file(&format!("cg/{dir}/x/{file}"), "");
+        }
+    }
+    let json = r#"{"memory":{"limit":100}}"#;
+    let ask = Ask {
+        path: "/x",
+        resources: resources(json),
+        user_namespace: true,
+        all: true,
+        ..Ask::default()
+    };
+    let mut plan = ask.plan(&tree.layout(v1())).unwrap();
+    for directory in &mut plan.directories {
+        directory.used =
+            ["name=systemd", "pids", "devices", "memory"].iter().any(|name| directory.has(name))
+                || directory.is_unified();
+    }
+    plan.owner = Some(12_345);
+    plan.create(&ask.resources).unwrap();
+    let owner = |path: &str| std::fs::metadata(tree.0.join("cg").join(path)).unwrap().uid();
+    for given in [
+        "systemd/x",
+        "systemd/x/cgroup.procs",
+        "systemd/x/tasks",
+        "unified/x",
+        "unified/x/cgroup.procs",
+    ] {
+        assert_eq!(owner(given), 12_345, "{given}");
+    }
+    for kept in [
+        "systemd",
+        "systemd/x/pids.max",
+        "pids/x",
+        "pids/x/tasks",
+        "devices/x/cgroup.procs",
+        "memory/x",
+        "memory/x/memory.limit_in_bytes",
+    ] {
+        assert_eq!(owner(kept), 0, "{kept}");
+    }
+}
