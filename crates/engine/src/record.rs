@@ -56,6 +56,10 @@ oci::document! {
         /// Made by `run`: whatever killed that before the start may be swept.
         by_run: bool,
         init: bool,
+        /// Whether its program is to be taken for an init: `always`, `false`, or empty for what its files say.
+        systemd: String,
+        /// The init that it is: `systemd`, `openrc` or `s6`. Its first start finds out.
+        system: String,
         log: LogConfig,
         mounts: Vec<Mount>,
         security: Security,

@@ -177,6 +177,9 @@ fn program(arguments: &ContainerArgs, config: &mut Config) -> Result<()> {
             .hint("write a name such as SIGTERM, or a number"));
     }
     config.stop_timeout = arguments.stop_timeout.or(config.stop_timeout);
+    if matches!(arguments.systemd.as_str(), "always" | "false") {
+        config.systemd.clone_from(&arguments.systemd);
+    }
     config.restart = engine::parse_restart(&arguments.restart)?;
     config.healthcheck = health::choose(arguments, config.healthcheck.take())?;
     Ok(())

@@ -48,6 +48,18 @@ pub(crate) struct ContainerArgs {
     /// Run the program under a first process that collects orphans and passes signals on
     #[arg(long, help_heading = "Program")]
     pub(crate) init: bool,
+    /// Whether the program is a full init, which gets a system container: always, false, or auto, which knows systemd,
+    /// OpenRC and s6
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_default_value = true,
+        hide_possible_values = true,
+        value_parser = ["auto", "true", "always", "false"],
+        help_heading = "Program"
+    )]
+    pub(crate) systemd: String,
     /// Signal that stops the container [default: the image's, or SIGTERM]
     #[arg(long, value_name = "SIGNAL", help_heading = "Program")]
     pub(crate) stop_signal: Option<String>,

@@ -11,6 +11,7 @@ mod rootfs;
 pub(crate) mod seccomp;
 mod security;
 mod spec;
+pub(crate) mod system;
 mod userns;
 mod users;
 
@@ -102,14 +103,17 @@ impl Prepared {
             binds,
             users: self.users,
             mapping,
+            delegation: system::delegation(config, self.users, mapping.is_some())?,
         };
         let spec = spec::build(&plan)?;
+        let delegate = plan.delegation != system::Delegation::Nothing;
         drop(root);
         let options = Options {
             bundle: self.rootfs.path().to_string_lossy().into_owned(),
             spec: Some(spec),
             console: console.map_or(Console::Inherit, Console::Passed),
             init: config.init,
+            delegate,
             detach: true,
             ..Options::default()
         };

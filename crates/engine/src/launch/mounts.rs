@@ -2,6 +2,7 @@
 
 use super::Users;
 use super::spec::{Plan, text};
+use super::system::{self, Delegation};
 use crate::error::{Error, Result};
 use crate::record::Mount;
 use serde_json::{Value, json};
@@ -106,8 +107,10 @@ fn own(plan: &Plan<'_>) -> Vec<Value> {
         _ => mount("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", &shm]),
     });
     if plan.users == Users::Host {
+        let access = if plan.delegation == Delegation::Whole { "rw" } else { access };
         mounts.push(mount("/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", access]));
     }
+    mounts.extend(system::mounts(config));
     if !config.security.read_only && !plan.has_own_directories {
         for (to, mode) in [
             ("/tmp", "mode=1777"),

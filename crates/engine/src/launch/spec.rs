@@ -1,10 +1,11 @@
 //! From a record to a runtime configuration.
 
 use super::files::Bind;
-use super::security::{self, Rules};
+use super::security::Rules;
+use super::system::Delegation;
 use super::userns::Mapping;
 use super::users::User;
-use super::{Users, hardware, limits, mounts};
+use super::{Users, hardware, limits, mounts, system};
 use crate::error::{Error, Kind, Result};
 use crate::place::Engine;
 use crate::record::{Config, Namespaces};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What is run, and in what.
 pub(super) struct Plan<'p> {
@@ -29,9 +30,16 @@ pub(super) struct Plan<'p> {
     pub(super) users: Users,
     /// A namespace of users of its own.
     pub(super) mapping: Option<&'p Mapping>,
+    /// Control groups of its own.
+    pub(super) delegation: Delegation,
 }
 
 impl Plan<'_> {
+    /// Its users are others than the host's.
+    fn owns_users(&self) -> bool {
+        self.users != Users::Host || self.mapping.is_some()
+    }
+
     /// Its network namespace belongs to another user namespace than its own.
     pub(super) fn has_foreign_network(&self) -> bool {
         self.netns.is_some() && self.mapping.is_some()
@@ -46,17 +54,16 @@ pub(super) fn text(path: &Path) -> Result<String> {
 
 pub(super) fn build(plan: &Plan<'_>) -> Result<Spec> {
     let config = plan.config;
-    let rules = security::rules(&config.security)?;
+    let rules = system::rules(config, plan.owns_users())?;
     let is_root = plan.users == Users::Host;
-    let words: Vec<&String> = config.entrypoint.iter().chain(&config.cmd).collect();
     let mut spec = json!({
         "ociVersion": oci::runtime::VERSION,
         "process": {
-            "terminal": config.tty,
+            "terminal": system::has_terminal(config),
             "user": {
                 "uid": plan.user.uid, "gid": plan.user.gid, "additionalGids": plan.user.groups
             },
-            "args": words,
+            "args": system::words(config),
             "env": environment(plan),
             "cwd": if config.working_dir.is_empty() { "/" } else { &config.working_dir },
             "capabilities": capabilities(plan, &rules),
@@ -146,6 +153,7 @@ fn environment(plan: &Plan<'_>) -> Vec<String> {
         env.push("TERM=xterm".into());
     }
     env.push(format!("HOME={}", plan.user.home));
+    env.extend(system::environment(config));
     env.extend(config.env.iter().cloned());
     let name = |variable: &String| variable.split('=').next().unwrap_or_default().to_owned();
     let mut seen = BTreeSet::new();

@@ -15,7 +15,7 @@ pub use health::run_once as run_health_check;
 pub use restart::parse as parse_restart;
 
 use crate::error::{During, Error, Kind, Result};
-use crate::launch::enter;
+use crate::launch::{enter, system};
 use crate::place::{Engine, LOCK, Place};
 use crate::wire::{self, kind};
 use run::Supervisor;
@@ -119,8 +119,11 @@ fn supervise(place: &Place, id: &str, attach: Attach, client: &mut Option<Fd>) -
     let lock = crate::files::open_lock(&dir, LOCK)?;
     take(&lock, id)?;
     let container = engine.load_locked(id)?;
-    let container =
+    let mut container =
         container.ok_or_else(|| Error::new(Kind::NotFound, format!("No such container: {id}")))?;
+    if system::settle(&engine, &mut container.config, users)? {
+        engine.save(&container)?;
+    }
     let mut supervisor = Supervisor::new(&engine, container, users, lock)?;
     supervisor.begin(client, attach)?;
     supervisor.run();

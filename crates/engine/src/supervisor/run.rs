@@ -8,7 +8,7 @@ use super::streams::Streams;
 use crate::error::{During, Error, Kind, Result};
 use crate::files;
 use crate::launch::network::{self, Joined};
-use crate::launch::{Prepared, Users};
+use crate::launch::{Prepared, Users, system};
 use crate::log::Writer;
 use crate::place::{self, Container, Engine, PAUSED, SOCKET, STATE};
 use crate::record::{Config, State, status};
@@ -130,7 +130,7 @@ impl<'e> Supervisor<'e> {
         let started = started?;
         self.streams = streams;
         if let Some(socket) = &ours {
-            self.streams.receive(socket)?;
+            self.streams.receive(socket, &self.config)?;
         }
         for warning in &started.warnings {
             self.log.write(true, format!("tare: {warning}\n").as_bytes());
@@ -238,7 +238,7 @@ impl<'e> Supervisor<'e> {
             self.state.restarts += 1;
             if let Err(error) = self.start() {
                 self.state.error = error.to_string();
-                self.decide(126);
+                self.decide(126, false);
             }
         }
         let is_paused = fs::exists(&self.dir, PAUSED);
@@ -373,15 +373,17 @@ impl<'e> Supervisor<'e> {
         if let Ok(Some(now)) = files::read::<Config>(&self.dir, place::CONFIG) {
             (self.config.name, self.config.restart) = (now.name, now.restart);
         }
-        self.decide(exit.shell_code());
+        let (code, reboots) = system::outcome(&self.config, exit);
+        self.decide(code, reboots && !self.state.stopped);
     }
 
-    /// What follows an end with this code.
-    fn decide(&mut self, code: i32) {
+    /// What follows an end with this code, or one that asks for another start.
+    fn decide(&mut self, code: i32, reboots: bool) {
         let state = &mut self.state;
         (state.exit_code, state.pid, state.pid_start) = (code, 0, 0);
         state.finished = place::now();
-        let is_due = restart::is_due(&self.config.restart, code, state.restarts, state.stopped);
+        let is_due =
+            reboots || restart::is_due(&self.config.restart, code, state.restarts, state.stopped);
         state.status = if is_due { status::RESTARTING } else { status::EXITED }.into();
         let run_ms = monotonic_ms().saturating_sub(self.started_ms);
         let duration = (run_ms / 1000).to_string();

@@ -1,6 +1,7 @@
 //! The container's standard streams: pipes, or a terminal.
 
 use crate::error::{During, Error, Result};
+use crate::launch::system;
 use crate::record::Config;
 use sys::wait::{POLLHUP, POLLIN, POLLOUT, PollFd};
 use sys::{Errno, Fd, fs, socket, tty};
@@ -16,6 +17,10 @@ pub(super) struct Streams {
     stdin: Option<Fd>,
     output: [Option<Fd>; 2],
     terminal: Option<Fd>,
+    /// The terminal's other end: an init opens it only now and then, and it must not have ended in between.
+    held: Option<Fd>,
+    /// Nobody looks at the terminal, which begins each line by a carriage return.
+    is_console: bool,
     input: Vec<u8>,
     ends: bool,
 }
@@ -26,7 +31,8 @@ impl Streams {
     pub(super) fn make(config: &Config) -> Result<(Self, Option<(Fd, Fd)>)> {
         const WHAT: &str = "making the container's streams";
         let mut streams = Self::default();
-        if config.tty {
+        if system::has_terminal(config) {
+            streams.is_console = !config.tty;
             let pair = socket::pair(socket::Kind::Stream).during(|| WHAT)?;
             return Ok((streams, Some(pair)));
         }
@@ -55,12 +61,15 @@ impl Streams {
     }
 
     /// Receives the terminal.
-    pub(super) fn receive(&mut self, socket: &Fd) -> Result<()> {
+    pub(super) fn receive(&mut self, socket: &Fd, config: &Config) -> Result<()> {
         const WHAT: &str = "receiving the container's terminal";
         let mut name = [0u8; 64];
         let (_, mut fds) = socket::receive(socket, &mut name).during(|| WHAT)?;
         let master = fds.pop().ok_or_else(|| Error::os(WHAT, Errno::EPIPE))?;
         fs::set_nonblocking(&master, true).during(|| WHAT)?;
+        if system::Init::of(config).is_some() {
+            self.held = Some(tty::peer(&master).during(|| WHAT)?);
+        }
         self.terminal = Some(master);
         Ok(())
     }
@@ -124,6 +133,12 @@ impl Streams {
         let Some(fd) = fd else { return false };
         let mut buffer = [0u8; READ_BYTES];
         match fs::read(fd, &mut buffer) {
+            Ok(count) if count > 0 && self.is_console => {
+                let plain: Vec<u8> =
+                    buffer[..count].iter().copied().filter(|byte| *byte != b'\r').collect();
+                take(index == 1, &plain);
+                true
+            }
             Ok(count) if count > 0 => {
                 take(index == 1, &buffer[..count]);
                 true

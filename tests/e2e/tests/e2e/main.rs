@@ -43,6 +43,7 @@ mod robust;
 mod rootless;
 mod running;
 mod security;
+mod system;
 mod transcript;
 mod update;
 mod userns;

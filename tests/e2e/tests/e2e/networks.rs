@@ -18,7 +18,7 @@ impl Host {
     }
 
     /// Runs a script there; `tare` in it is the program with the store.
-    fn run(&self, script: &str) -> String {
+    pub(super) fn run(&self, script: &str) -> String {
         self.try_run(script).unwrap_or_else(|why| panic!("{why}"))
     }
 

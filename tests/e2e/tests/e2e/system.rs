@@ -1,0 +1,264 @@
+//! System containers: a full init as the first process.
+//!
+//! Real ones are of a Debian root that mmdebstrap makes from where the machine itself has its packages. It is kept
+//! beside the programs, so that only the first run pays for it.
+
+use super::images_scratch::Scratch;
+use super::networks::Host;
+use super::running::box_with;
+use e2e::{program, skip, stderr, stdout};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use sys::fs::{self, Lock};
+
+const PACKAGES: &str = "systemd-sysv,dbus,openrc,s6";
+/// An emulated machine takes a minute for what takes a second here.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The Debian root; nothing where it cannot be made, which is said by SKIP.
+fn debian(test: &str) -> Option<PathBuf> {
+    let root = program("tare").with_file_name("debian-root.tar");
+    let flags = fs::O_RDWR | fs::O_CREAT;
+    let lock = root.with_extension("lock");
+    let lock = fs::open_at(sys::CWD, lock.to_str().unwrap(), flags, 0o644).unwrap();
+    fs::lock(&lock, Lock::Exclusive).unwrap();
+    if root.is_file() {
+        return Some(root);
+    }
+    let part = root.with_extension("part.tar");
+    let mut command = Command::new("mmdebstrap");
+    command.args(["--quiet", "--variant=essential", &format!("--include={PACKAGES}")]);
+    command.args(
+        ["doc", "man", "locale"].map(|dir| format!("--dpkgopt=path-exclude=/usr/share/{dir}/*")),
+    );
+    command.arg("bookworm").arg(&part);
+    // The machine's own sources, where it has them in the usual place.
+    let sources = "/etc/apt/sources.list.d/debian.sources";
+    if std::path::Path::new(sources).is_file() {
+        command.arg(sources);
+    }
+    match command.output() {
+        Ok(output) if output.status.success() => {
+            std::fs::rename(&part, &root).unwrap();
+            return Some(root);
+        }
+        Ok(output) => {
+            let why = stderr(&output);
+            let line = why.lines().find(|line| line.starts_with("E:")).unwrap_or("it failed");
+            skip(test, &format!("mmdebstrap cannot make a Debian root: {line}"));
+        }
+        Err(_) => skip(test, "needs mmdebstrap, or the Debian root that it has made before"),
+    }
+    let _ = std::fs::remove_file(&part);
+    None
+}
+
+/// A store with the Debian root, on a host of its own.
+fn host(test: &str) -> Option<Host> {
+    let host = Host::new(test)?;
+    let root = debian(test)?;
+    host.0.ok(&["import", "-q", "--change", "CMD [\"/sbin/init\"]", root.to_str()?, "deb:1"]);
+    Some(host)
+}
+
+/// A service that says so when it begins, and writes so to the disk when it ends.
+const NOTE: &str = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/echo the note begins\n\
+                    ExecStop=/bin/sh -c 'echo stopped >> /var/stopped'\n[Install]\nWantedBy=multi-user.target\n";
+/// Waits until all services are there; a failed one is shown.
+const UP: &str = "up() { for i in $(seq 300); do tare exec $1 test -S /run/systemd/private 2> /dev/null && break; sleep 0.2; done
+                  tare exec $1 systemctl is-system-running --wait || tare exec $1 systemctl --failed --no-legend --plain; };";
+
+#[test]
+fn a_debian_system_runs_and_stops_in_order() {
+    let Some(host) = host("a_debian_system_runs_and_stops_in_order") else { return };
+    std::fs::write(host.0.path("note.service"), NOTE).unwrap();
+    let said = host.run(&format!(
+        "{UP}
+         tare network create --subnet 10.78.0.0/24 lan > /dev/null
+         id=$(tare create --name sys -h guest --network lan --ip 10.78.0.5 --memory 400m --cpus 0.5 deb:1)
+         tare cp note.service sys:/etc/systemd/system/note.service
+         tare start sys
+         up sys
+         tare exec sys systemctl -q enable --now note 2>&1
+         tare exec sys sh -c 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2> /dev/null; hostname; hostname -I'
+         tare exec sys sh -c 'cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max 2> /dev/null' | cut -d ' ' -f 1
+         busybox ping -c 1 -W 5 10.78.0.5 | grep -c '1 packets received'
+         tare exec sys systemd-run -q --wait --pipe -p DynamicUser=yes -p PrivateTmp=yes sh -c 'test $(id -u) -gt 60000 && ls /tmp | wc -l'
+         test $(tare exec sys cat /etc/machine-id) = $(echo $id | cut -c -32) && echo own
+         tare stop sys
+         tare inspect --format '{{{{.State.ExitCode}}}} {{{{.Config.StopSignal}}}} {{{{.HostConfig.UsernsMode}}}}' sys
+         tare start sys
+         up sys
+         tare exec sys cat /var/stopped
+         test $(tare exec sys cat /etc/machine-id) = $(echo $id | cut -c -32) && echo own
+         tare exec sys systemctl reboot
+         until test $(tare inspect --format '{{{{.RestartCount}}}} {{{{.State.Status}}}}' sys | tr ' ' -) = 1-running; do sleep 0.2; done
+         up sys
+         tare exec sys systemctl is-active note
+         tare exec sys wc -l /var/stopped
+         tare exec sys systemctl poweroff
+         tare wait sys
+         tare logs sys > log"
+    ));
+    let expected = "sys\nrunning\n419430400\nguest\n10.78.0.5 \n50000\n1\n0\nown\nsys\n0 SIGRTMIN+3 auto\n\
+                    sys\nrunning\nstopped\nown\nrunning\nactive\n2 /var/stopped\n0\n";
+    assert_eq!(said, expected);
+    let log = std::fs::read_to_string(host.0.path("log")).unwrap();
+    for text in ["the note begins\n", "Reached target multi-user.target", "System Halt"] {
+        assert!(log.contains(text), "{text}: {log}");
+    }
+    assert!(!log.contains(['\r', '\x1b']), "{log:?}");
+}
+
+#[test]
+fn openrc_and_s6_are_stopped_in_order() {
+    let Some(host) = host("openrc_and_s6_are_stopped_in_order") else { return };
+    let scratch = &host.0;
+    scratch.sh(
+        "mkdir -p svc/one; printf '#!/bin/sh\\ntrap \"echo s6 ends; exit\" TERM\\necho s6 begins\\nsleep 1000 & wait\\n' > svc/one/run
+         printf '#!/sbin/openrc-run\\nstart() { echo note begins; }\\nstop() { echo note ends; }\\n' > note; chmod +x svc/one/run note",
+    );
+    scratch.ok(&["create", "--name", "s6", "deb:1", "s6-svscan", "/etc/svc"]);
+    scratch.ok(&["cp", &scratch.path("svc"), "s6:/etc/svc"]);
+    scratch.ok(&["create", "--name", "rc", "deb:1", "/sbin/openrc-init"]);
+    scratch.ok(&["cp", &scratch.path("note"), "rc:/etc/init.d/note"]);
+    scratch.sh("mkdir default; ln -s /etc/init.d/note default/note");
+    scratch.ok(&["cp", &format!("{}/.", scratch.path("default")), "rc:/etc/runlevels/default"]);
+    for (name, begins, ends) in [("s6", "s6 begins", "s6 ends"), ("rc", "note begins", "note ends")]
+    {
+        scratch.ok(&["start", name]);
+        wait_for(scratch, name, begins);
+        scratch.ok(&["stop", name]);
+        let state = scratch.ok(&[
+            "inspect",
+            "--format",
+            "{{.State.ExitCode}} {{.Config.StopSignal}}",
+            name,
+        ]);
+        assert_eq!(state, "0 SIGTERM", "{name}");
+        wait_for(scratch, name, ends);
+    }
+}
+
+/// Waits until a container's log has a line.
+fn wait_for(scratch: &Scratch, name: &str, line: &str) {
+    let begun = Instant::now();
+    loop {
+        let said = stdout(&scratch.tare(&["logs", name]));
+        if said.contains(line) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{name} does not say {line:?}: {said}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// An image in which a shell script is systemd; it says what it was given.
+fn with_init(test: &str) -> Option<Scratch> {
+    let scratch = box_with(test, &["CMD [\"sh\"]"])?;
+    scratch.sh(
+        "mkdir -p i/sbin i/lib/systemd i/run i/var/log i/opt; ln -s ../lib/systemd/systemd i/sbin/init
+         touch i/run/of-image; echo of-image > i/machine-id
+         printf '#!/bin/sh\\nexec 2>&1\\necho \"args $*\"\\necho \"container $container $container_uuid\"
+         test -t 1 && echo terminal\\nread a b c < /proc/self/uid_map; echo users $b\\ncat /etc/machine-id
+         while read a b c; do case $b in /run*|/tmp|/var*) echo mount $b; esac; done < /proc/mounts
+         echo /run/*\\nwhile read a b; do case $a in NoNew*|CapEff*) echo $a $b; esac; done < /proc/self/status\\n' > i/lib/systemd/systemd
+         chmod +x i/lib/systemd/systemd; cp i/lib/systemd/systemd i/opt/start; cp -a box/. i/; mkdir -p i/etc; mv i/machine-id i/etc/
+         tar -C i -cf i.tar .",
+    );
+    scratch.ok(&[
+        "import",
+        "-q",
+        "--change",
+        "CMD [\"/sbin/init\"]",
+        &scratch.path("i.tar"),
+        "init:1",
+    ]);
+    Some(scratch)
+}
+
+#[test]
+fn an_init_gets_what_it_needs() {
+    let Some(scratch) = with_init("an_init_gets_what_it_needs") else { return };
+    let run = |args: &[&str]| scratch.ok(&[&["run", "--name", "one"], args].concat());
+    let id = || scratch.ok(&["inspect", "--format", "{{.Id}}", "one"])[..32].to_owned();
+    let said = run(&["init:1"]);
+    let lines: Vec<&str> = said.lines().collect();
+    let uuid = id();
+    assert_eq!(lines[0], "args systemd.journald.forward_to_console=1 systemd.show_status=auto");
+    assert_eq!(lines[1..3], [&format!("container tare {uuid}"), "terminal"]);
+    assert!(lines[3].strip_prefix("users ").is_some_and(|it| it != "0"), "{said}");
+    let mounts = ["mount /run", "mount /run/lock", "mount /tmp", "mount /var/log/journal"];
+    assert_eq!(lines[4..9], [&[uuid.as_str()], &mounts[..]].concat());
+    assert_eq!(lines[9], "/run/lock /run/of-image");
+    assert!(lines[10].starts_with("CapEff: 00000000b5ec"), "{said}");
+    assert_eq!(lines[11], "NoNewPrivs: 0");
+    // Another start is no other machine.
+    assert_eq!(scratch.ok(&["start", "-a", "one"]), said);
+    scratch.ok(&["rm", "one"]);
+    // A program that is called so by somebody gets its own arguments only.
+    let said = run(&["--systemd", "always", "init:1", "/opt/start", "x"]);
+    assert!(said.starts_with(&format!("args x\ncontainer tare {}\n", id())), "{said}");
+    scratch.ok(&["rm", "one"]);
+    let said = run(&["--systemd=false", "init:1"]);
+    assert_eq!(
+        said.lines().take(4).collect::<Vec<_>>(),
+        ["args ", "container  ", "users 0", "of-image"]
+    );
+    assert!(!said.contains("mount") && said.ends_with("NoNewPrivs: 1"), "{said}");
+    scratch.ok(&["rm", "one"]);
+    // What is said by options counts more.
+    let options = [
+        "--userns",
+        "host",
+        "--stop-signal",
+        "INT",
+        "--tmpfs",
+        "/run:size=1m",
+        "-e",
+        "container=x",
+    ];
+    let said = run(&[&options[..], &["init:1"]].concat());
+    assert!(said.contains("\ncontainer x ") && said.contains("\nusers 0\n"), "{said}");
+    assert!(!said.contains("of-image"), "{said}");
+    assert_eq!(scratch.ok(&["inspect", "--format", "{{.Config.StopSignal}}", "one"]), "INT");
+    scratch.ok(&["rm", "one"]);
+    for option in [&["--init"][..], &["--pid", "host"]] {
+        let text = scratch.fails(125, &[&["run", "--rm"], option, &["init:1"]].concat());
+        assert!(text.contains("systemd has to be the container's first process\nhint: "), "{text}");
+    }
+    scratch.ok(&["fsck"]);
+}
+
+/// What a container's root would do to its own limits and the host. Every success is said, and would change nothing.
+const RAISE: &str = "#!/bin/sh
+    try() { \"$@\" > /dev/null 2>&1 && echo done $*; }
+    raise() { for file in /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max; do test -e $file && echo 200000000 > $file && return; done; false; }
+    try raise\n";
+const ATTACK: &str = "
+    put() { cat $1 > /tmp/value && cat /tmp/value > $1; }
+    remount() { for dir in /sys/fs/cgroup /sys/fs/cgroup/memory /sys/fs/cgroup/devices /proc/sys; do busybox mount -o remount,rw,bind $dir; done; }
+    allow() { echo a > /sys/fs/cgroup/devices/devices.allow; }
+    clock() { busybox date -s \"$(busybox date)\"; }
+    remount > /dev/null 2>&1; try raise; try allow; try clock; try put /proc/sys/kernel/sysrq; try put /proc/sys/vm/overcommit_memory
+    try busybox mknod /dev/mem0 c 1 1; try cat /proc/kcore; try busybox dmesg; echo end\n";
+
+#[test]
+fn s5_a_system_container_reaches_nothing_outside() {
+    let Some(scratch) = with_init("s5_a_system_container_reaches_nothing_outside") else { return };
+    let run = |options: &[&str], script: &str| {
+        std::fs::write(scratch.path("attack"), script).unwrap();
+        scratch.sh("chmod +x attack");
+        let volume = format!("{}:/lib/systemd/systemd", scratch.path("attack"));
+        let args = ["run", "--rm", "--memory", "100m", "-v", &volume];
+        let output = scratch.tare(&[&args[..], options, &["init:1"]].concat());
+        assert!(output.status.success(), "{output:?}");
+        stdout(&output).trim_end().to_owned()
+    };
+    let all = format!("{RAISE}{ATTACK}");
+    assert_eq!(run(&[], &all), "end");
+    assert_eq!(run(&["--userns", "host"], &all), "end");
+    // Whoever is given all rights has them.
+    assert_eq!(run(&["--privileged"], RAISE), "done raise");
+}
