@@ -13,7 +13,9 @@ mod manifest;
 mod mutate;
 mod network;
 mod output;
+mod pattern;
 mod progress;
+mod refused;
 mod registry;
 mod remote;
 mod settings;
@@ -36,7 +38,10 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are data, anything else is a mistake.
-            let _ = error.print();
+            match refused::explain(&words(), &error) {
+                Some(failure) => failure.tell(),
+                None => drop(error.print()),
+            }
             let runs = std::env::args_os().nth(1).is_some_and(|verb| verb == "run");
             let mistake = if runs { RUN_FAILED } else { USAGE };
             return ExitCode::from(if error.use_stderr() { mistake } else { 0 });
@@ -66,7 +71,8 @@ fn words() -> Vec<std::ffi::OsString> {
 }
 
 fn verb(arguments: cli::Tare) -> failure::Result<u8> {
-    let global = arguments.front.global;
+    let mut global = arguments.front.global;
+    global.debug |= matches!(global.log_level.as_deref(), Some("debug" | "trace"));
     limit(&global, &arguments.verb)?;
     run(&global, arguments.verb)
 }

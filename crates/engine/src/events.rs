@@ -4,8 +4,11 @@
 //! one is kept.
 
 use crate::error::{During, Result};
+use crate::files;
 use serde_json::{Map, Value, json};
-use sys::fs::{self, O_CREAT, O_NOFOLLOW, O_RDONLY, O_WRONLY};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use sys::fs::{self, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, O_WRONLY};
 use sys::{Errno, Fd};
 
 const FILE: &str = "events";
@@ -30,6 +33,16 @@ pub fn append(engine: &Fd, kind: &str, action: &str, id: &str, attributes: &[(&s
     let line = format!("{event}\n");
     if line.len() <= LINE_LIMIT_BYTES {
         let _ = write(engine, line.as_bytes());
+    }
+}
+
+/// Records what happened to something of a store whose containers nobody has opened.
+pub fn note(root: &Path, kind: &str, action: &str, id: &str, attributes: &[(&str, &str)]) {
+    let opened = fs::open_at(sys::CWD, root.as_os_str().as_bytes(), O_PATH | O_DIRECTORY, 0);
+    let Ok(root) = opened else { return };
+    let engine = files::make_dir(&root, "engine").and_then(|()| files::open_dir(&root, "engine"));
+    if let Ok(engine) = engine {
+        append(&engine, kind, action, id, attributes);
     }
 }
 

@@ -82,9 +82,16 @@ pub fn exec(engine: &Engine, container: &Container, request: &Exec) -> Result<i3
         (1..3).try_for_each(|standard| null(standard, fs::O_WRONLY))?;
     }
     let options = ExecOptions { process, detach: request.detach, ..ExecOptions::default() };
+    let words = request.args.join(" ");
+    engine.tell(&format!("exec_create: {words}"), config, &[]);
+    engine.tell(&format!("exec_start: {words}"), config, &[]);
     match runtime::exec(&host, &id, options, &mut Vec::new())? {
         Executed::Running(_) => Ok(0),
-        Executed::Ended(exit) => Ok(exit.shell_code()),
+        Executed::Ended(exit) => {
+            let code = exit.shell_code();
+            engine.tell("exec_die", config, &[("exitCode", &code.to_string())]);
+            Ok(code)
+        }
     }
 }
 

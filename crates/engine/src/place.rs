@@ -19,7 +19,7 @@
 //! Locks are taken in this order: `pending/ID`, the store's, `lock`.
 
 use crate::error::{During, Error, Kind, Result};
-use crate::record::{Config, State, status};
+use crate::record::{Attached, Config, State, status};
 use crate::{events, files, launch, names};
 use oci::{AnyDigest, Digest};
 use runtime::Host;
@@ -427,6 +427,19 @@ impl Engine {
         attributes.extend([("image", config.image.as_str()), ("name", config.name.as_str())]);
         attributes.extend(more);
         events::append(&self.dir, "container", action, &config.id, &attributes);
+    }
+
+    /// Records that something happened to something else than a container.
+    pub fn tell_of(&self, kind: &str, action: &str, id: &str, attributes: &[(&str, &str)]) {
+        events::append(&self.dir, kind, action, id, attributes);
+    }
+
+    /// Records that a container has come into its networks, or has left them.
+    pub(crate) fn tell_networks(&self, action: &str, id: &str, networks: &[Attached]) {
+        for network in networks {
+            let attributes = [("container", id), ("name", network.network.as_str())];
+            self.tell_of("network", action, &network.network_id, &attributes);
+        }
     }
 }
 

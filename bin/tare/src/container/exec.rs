@@ -52,6 +52,12 @@ pub(crate) struct Exec {
 
 pub(crate) fn run(global: &Global, arguments: &Exec) -> Result<u8> {
     let has_terminal = sys::tty::is_terminal(sys::BorrowedFd::from_raw(0));
+    if arguments.detach_keys.is_some() && arguments.tty {
+        return Err(Failure::new(
+            "--detach-keys: the terminal is the caller's own, and ends with it",
+        )
+        .hint("`exec -d` runs a program that is left alone"));
+    }
     if arguments.tty && arguments.interactive && !arguments.detach && !has_terminal {
         return Err(Failure::new("the input device is not a TTY").hint("leave -t out"));
     }

@@ -61,7 +61,10 @@ pub(crate) fn run(global: &Global, arguments: &List) -> Result<()> {
         return output::write(ids.collect::<String>().as_bytes());
     }
     let clock = Clock::new(now());
-    let size = |container: &Container| engine.writable_bytes(&container.config.id);
+    let size = |container: &Container| {
+        let image = super::image_bytes(&engine, container);
+        (engine.writable_bytes(&container.config.id), Some(image))
+    };
     let wants_size =
         arguments.size || arguments.format.as_ref().is_some_and(|format| format.contains(".Size"));
     let maker = Maker {
@@ -86,6 +89,11 @@ pub(crate) fn run(global: &Global, arguments: &List) -> Result<()> {
     output::list(arguments.format.as_deref(), &listing, || rows.clone())
 }
 
+/// What `status` and `health` can be.
+const STATES: [&str; 8] =
+    ["created", "restarting", "running", "removing", "paused", "exited", "dead", "stopped"];
+const HEALTH: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
+
 const KEYS: [&str; 14] = [
     "ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name",
     "network", "publish", "since", "status", "volume",
@@ -109,6 +117,20 @@ impl Filters {
             };
             let (key, value) = text.split_once('=').ok_or_else(bad)?;
             let plain = key.trim_end_matches('!');
+            let is_known = match key {
+                "status" => STATES.contains(&value),
+                "health" => HEALTH.contains(&value),
+                "is-task" => matches!(value, "true" | "false" | "1" | "0"),
+                "isolation" => {
+                    return Err(Failure::new(format!(
+                        "--filter {text}: it is for containers of Windows"
+                    )));
+                }
+                _ => true,
+            };
+            if !is_known {
+                return Err(Failure::new(format!("invalid filter '{key}={value}'")));
+            }
             if !keys.contains(&plain) || (plain != key && plain != "label") {
                 return Err(Failure::new(format!("invalid filter '{key}'"))
                     .hint(format!("known are {}", keys.join(", "))));
@@ -168,14 +190,21 @@ fn is(container: &Container, key: &str, value: &str) -> bool {
                     && plain.bytes().all(|it| it.is_ascii_hexdigit()))
         }
         "exited" => container.status() == "exited" && value.parse() == Ok(state.exit_code),
-        "expose" => config.exposed_ports.iter().any(|port| is_port(port, value)),
-        "publish" => state
-            .ports
-            .iter()
-            .any(|port| is_port(&format!("{}/{}", port.container, port.protocol), value)),
+        // docker's meaning: of a published port the one inside, or the one of the host.
+        "expose" => {
+            let published = state.ports.iter();
+            config.exposed_ports.iter().any(|port| is_port(port, value))
+                || published
+                    .map(|it| format!("{}/{}", it.container, it.protocol))
+                    .any(|it| is_port(&it, value))
+        }
+        "publish" => {
+            let mut published = state.ports.iter();
+            published.any(|port| is_port(&format!("{}/{}", port.host, port.protocol), value))
+        }
         "health" => state.health.as_ref().map_or("none", |health| &health.status) == value,
         "id" => config.id.starts_with(value),
-        "is-task" => value == "false",
+        "is-task" => matches!(value, "false" | "0"),
         "label" => has_label(value),
         "label!" => !has_label(value),
         "name" => config.name.contains(value.trim_start_matches(['/', '^']).trim_end_matches('$')),
@@ -192,8 +221,30 @@ fn is(container: &Container, key: &str, value: &str) -> bool {
     }
 }
 
+/// Whether a port is the one that is wanted, or one of a range: `80`, `80/tcp`, `80-90/tcp`.
 fn is_port(port: &str, wanted: &str) -> bool {
-    let full =
-        |text: &str| if text.contains('/') { text.to_owned() } else { format!("{text}/tcp") };
-    full(port) == full(wanted)
+    let read = |text: &str| {
+        let (numbers, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
+        Some((first.parse::<u16>().ok()?, last.parse::<u16>().ok()?, protocol.to_owned()))
+    };
+    let (Some((from, to, of)), Some((first, last, protocol))) = (read(port), read(wanted)) else {
+        return false;
+    };
+    of == protocol && from <= last && to >= first
+}
+
+#[test]
+fn ports_are_found_in_ranges() {
+    for (port, wanted, expected) in [
+        ("80/tcp", "80", true),
+        ("80", "80/tcp", true),
+        ("80/udp", "80", false),
+        ("85", "80-90/tcp", true),
+        ("91", "80-90", false),
+        ("80-90", "85", true),
+        ("80", "x", false),
+    ] {
+        assert_eq!(is_port(port, wanted), expected, "{port} {wanted}");
+    }
 }

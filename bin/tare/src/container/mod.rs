@@ -18,7 +18,7 @@ pub(crate) mod options;
 mod parse;
 pub(crate) mod remove;
 mod rootfs;
-mod rows;
+pub(crate) mod rows;
 pub(crate) mod run;
 pub(crate) mod start;
 pub(crate) mod state;
@@ -166,6 +166,14 @@ pub(crate) fn each(
         }
     }
     Ok(code)
+}
+
+/// Bytes of a container's layers, which it shares with its image.
+pub(crate) fn image_bytes(engine: &Engine, container: &Container) -> u64 {
+    let store = engine.store();
+    let keys = store.container(&container.config.id).and_then(|it| it.record.keys());
+    let layers = keys.unwrap_or_default().into_iter().filter_map(|key| store.layer(&key).ok()?);
+    layers.map(|layer| layer.meta.disk_bytes).sum()
 }
 
 /// The program's own file is out of the reach of containers from here on.

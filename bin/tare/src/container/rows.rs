@@ -10,7 +10,7 @@ const COMMAND_LIMIT: usize = 20;
 const SIZE_DIGITS: usize = 3;
 
 /// Headings of the table, by the names of fields.
-pub(super) const HEADINGS: [(&str, &str); 20] = [
+pub(crate) const HEADINGS: [(&str, &str); 22] = [
     ("Command", "COMMAND"),
     ("CreatedAt", "CREATED AT"),
     ("Created", "CREATED"),
@@ -18,6 +18,7 @@ pub(super) const HEADINGS: [(&str, &str); 20] = [
     ("CreatedHuman", "CREATED"),
     ("ExitCode", "EXIT CODE"),
     ("Exited", "EXITED"),
+    ("HealthStatus", "HEALTH STATUS"),
     ("ID", "CONTAINER ID"),
     ("Image", "IMAGE"),
     ("ImageID", "IMAGE ID"),
@@ -27,22 +28,26 @@ pub(super) const HEADINGS: [(&str, &str); 20] = [
     ("Names", "NAMES"),
     ("Networks", "NETWORKS"),
     ("Pid", "PID"),
+    ("Platform", "PLATFORM"),
     ("Ports", "PORTS"),
     ("Size", "SIZE"),
     ("State", "STATE"),
     ("Status", "STATUS"),
 ];
 
+/// Bytes that a container has written, and those of its image, where they are shown.
+pub(crate) type Sizes<'s> = &'s dyn Fn(&Container) -> (u64, Option<u64>);
+
 /// What rows are made with.
-pub(super) struct Maker<'m> {
-    pub(super) clock: &'m Clock,
-    pub(super) no_trunc: bool,
-    /// Bytes that a container has written; they are counted for this.
-    pub(super) size: Option<&'m dyn Fn(&Container) -> u64>,
+pub(crate) struct Maker<'m> {
+    pub(crate) clock: &'m Clock,
+    pub(crate) no_trunc: bool,
+    /// They are counted for this.
+    pub(crate) size: Option<Sizes<'m>>,
 }
 
 impl Maker<'_> {
-    pub(super) fn row(&self, container: &Container) -> Value {
+    pub(crate) fn row(&self, container: &Container) -> Value {
         let (config, state) = (&container.config, &container.state);
         let created = Time::parse_rfc3339(&config.created);
         let words: Vec<&str> =
@@ -62,8 +67,13 @@ impl Maker<'_> {
             config.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let volumes = config.mounts.iter().filter(|mount| mount.kind == "volume").count();
         let size = self.size.map(|size| size(container));
-        let size =
-            size.map_or_else(|| "0B".into(), |bytes| units::decimal_size(bytes, SIZE_DIGITS));
+        let bytes = |bytes: u64| units::decimal_size(bytes, SIZE_DIGITS);
+        let size = match size {
+            None => "0B".into(),
+            Some((own, None)) => bytes(own),
+            Some((own, Some(image))) => format!("{} (virtual {})", bytes(own), bytes(own + image)),
+        };
+        let health = state.health.as_ref().map_or("", |health| health.status.as_str());
         let lookup = config.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         Struct::value(
             "container",
@@ -75,6 +85,7 @@ impl Maker<'_> {
                 Field::new("ID", shown(&config.id, self.no_trunc)),
                 Field::new("Image", config.image.as_str()),
                 Field::hidden("ImageID", config.image_id.as_str()),
+                Field::new("HealthStatus", if container.is_running() { health } else { "" }),
                 Field::new("Labels", labels.join(",")),
                 Field::hidden("Label", Value::Lookup(std::sync::Arc::new(lookup))),
                 Field::new("LocalVolumes", volumes.to_string()),
@@ -84,6 +95,7 @@ impl Maker<'_> {
                 Field::hidden("Pid", i64::from(state.pid)),
                 Field::hidden("ExitCode", i64::from(state.exit_code)),
                 Field::hidden("Exited", !container.is_running()),
+                Field::hidden("Platform", config.platform.as_str()),
                 Field::new("Ports", ports(container)),
                 Field::new("RunningFor", self.clock.age(created.as_ref())),
                 Field::new("Size", size),

@@ -66,7 +66,9 @@ fn import(global: &Global, arguments: &Import) -> Result<()> {
     let names: Vec<String> =
         arguments.name.as_deref().map(full_name).transpose()?.into_iter().collect();
     let made = draft.finish(&Naming { names: &names, origin: "", time_s: now() })?;
-    print(&made.id.to_string())
+    let id = made.id.to_string();
+    settings.tell_image("import", &id, names.first().map_or("", String::as_str));
+    print(&id)
 }
 
 /// Now, or the time that everything of a build is to have.

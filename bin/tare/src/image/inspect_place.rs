@@ -14,9 +14,9 @@ use transport::place::Place;
 use transport::registry::RegistrySource;
 use transport::{ErrorKind, Source};
 
-/// Show what is known of containers, images and volumes
+/// Show what is known of containers, images, networks and volumes
 ///
-/// A name is that of a container, or else of an image of the store, or else of a volume. Or it is the place of an image
+/// A name is that of a container, or else of an image of the store, a network or a volume. Or it is the place of an image
 /// anywhere: docker://NAME, oci:DIRECTORY:NAME, dir:DIRECTORY, ... Nothing of its layers is fetched.
 #[derive(Debug, Args)]
 #[command(
@@ -44,7 +44,7 @@ pub(crate) struct Inspect {
     place: PlaceArgs,
     #[command(flatten)]
     retry: RetryArgs,
-    /// Kind of what is named: container, image or volume
+    /// Kind of what is named: container, image, network or volume
     #[arg(short = 't', long = "type", value_name = "KIND", hide_short_help = true)]
     kind: Option<String>,
     /// Count what each container has written
@@ -95,10 +95,11 @@ pub(crate) fn run(global: &Global, arguments: &Inspect) -> Result<u8> {
             return crate::container::inspect::show(global, &names, format, arguments.size);
         }
         Some("volume") => return crate::volume::show(global, &names, format),
+        Some("network") => return crate::network::inspect::show(global, &names, format),
         None | Some("image" | "all" | "") => {}
         Some(kind) => {
             return Err(Failure::new(format!("--type {kind}: there is nothing of this kind"))
-                .hint("there are containers, images and volumes"));
+                .hint("there are containers, images, networks and volumes"));
         }
     }
     let settings = Settings::load(global)?;
@@ -122,10 +123,13 @@ fn show_names(settings: &Settings<'_>, arguments: &Inspect, names: &[&str]) -> R
         if let Some(value) = crate::container::inspect::value(engine, name, arguments.size)? {
             return Ok(Some(value));
         }
-        match crate::volume::value(engine, name)? {
-            // An image comes first.
-            Some(value) if images::find(&settings.store(true)?, name).is_err() => Ok(Some(value)),
-            _ => Ok(None),
+        // An image comes first.
+        if images::find(&settings.store(true)?, name).is_ok() {
+            return Ok(None);
+        }
+        match crate::network::inspect::value(settings.global, name)? {
+            Some(value) => Ok(Some(value)),
+            None => crate::volume::value(engine, name),
         }
     };
     super::inspect::show_any(settings, names, arguments.format.as_deref(), &other)

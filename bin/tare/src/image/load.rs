@@ -205,6 +205,7 @@ impl Loading<'_> {
         };
         // An archive is soon somewhere else, or gone: nobody looks there for layers.
         let pulled = images::pull(self.store, source, &given, "", now(), &options)?;
+        self.settings.tell_image("load", &id_of(&pulled), &given[0]);
         match names {
             [] => print(&format!("Loaded image ID: {}", id_of(&pulled))),
             names => names.iter().try_for_each(|name| print(&format!("Loaded image: {name}"))),

@@ -175,7 +175,10 @@ impl Pulling<'_> {
 
     fn pull(&self, source: &dyn Source, names: &[String], place: &Place) -> Result<Pulled> {
         let origin = origin(place);
-        Ok(images::pull(self.store, source, names, &origin, now(), self.options)?)
+        let pulled = images::pull(self.store, source, names, &origin, now(), self.options)?;
+        let name = names.first().map_or("", String::as_str);
+        self.settings.tell_image("pull", &pulled.root.digest().to_string(), name);
+        Ok(pulled)
     }
 
     fn all_tags(&self, candidates: &[oci::Reference]) -> Result<()> {

@@ -129,8 +129,8 @@ fn tags_of(store: &Store, text: &str) -> Result<Vec<String>> {
     }
 }
 
-fn push(settings: &Settings<'_>, store: &Store, image: &str, arguments: &Push) -> Result<()> {
-    let image = FromStore::open(settings, store, image)?;
+fn push(settings: &Settings<'_>, store: &Store, name: &str, arguments: &Push) -> Result<()> {
+    let image = FromStore::open(settings, store, name)?;
     let place = destination(arguments.destination.as_deref(), &image.found)?;
     let access = arguments.registry.access()?;
     let shown = Shown::new(arguments.quiet);
@@ -160,6 +160,7 @@ fn push(settings: &Settings<'_>, store: &Store, image: &str, arguments: &Push) -
     };
     let copied = images::copy(&image.source, &*sink, &options)?;
     let digest = copied.root.digest();
+    settings.tell_image("push", &image.found.digest.to_string(), name);
     if let Some(path) = &arguments.digestfile {
         write_digest(path, digest)?;
     }

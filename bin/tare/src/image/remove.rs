@@ -162,6 +162,7 @@ impl<'r> Removal<'r> {
             Err(error) if error.kind() == store::Kind::NotFound => {}
             result => drop(result?),
         }
+        self.settings.tell_image("untag", &digest.to_string(), &name.reference);
         match Reference::parse(&name.reference) {
             Ok(reference) => output::write(format!("Untagged: {reference}\n").as_bytes()),
             // Nobody gave it this one.
@@ -227,6 +228,7 @@ impl<'r> Removal<'r> {
     }
 
     fn tell(&self) -> Result<()> {
+        self.removed.iter().for_each(|id| self.settings.tell_image("delete", &id.to_string(), ""));
         let lines = self.removed.iter().map(|id| format!("Deleted: {id}\n"));
         output::write(lines.collect::<String>().as_bytes())
     }

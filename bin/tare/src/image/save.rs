@@ -148,6 +148,7 @@ impl Saving<'_> {
             ..CopyOptions::new(Instances::One(wanted), self.gate, self.shown)
         };
         images::copy(&image.source, &*sink, &options)?;
+        self.settings.tell_image("save", &image.found.digest.to_string(), name);
         Ok(())
     }
 }

@@ -51,10 +51,13 @@ pub(crate) fn tag(global: &Global, arguments: &Tag) -> Result<()> {
     let found = images::find(&store, &arguments.image)?;
     let known = found.names.first().cloned().unwrap_or_default();
     let mut work = store.begin()?;
-    for reference in names {
+    for reference in &names {
+        let reference = reference.clone();
         work.tag(&NameRecord { reference, time_s: now(), ..known.clone() })?;
     }
     work.finish()?;
+    let id = found.digest.to_string();
+    names.iter().for_each(|name| settings.tell_image("tag", &id, name));
     // It has names now: the one that kept it is nobody's.
     forget(&store, &anonymous_name(&found.digest))
 }
@@ -92,6 +95,7 @@ pub(crate) fn untag(global: &Global, arguments: &Untag) -> Result<()> {
     }
     for name in &taken {
         store.untag(&name.reference, Some(&found.digest))?;
+        settings.tell_image("untag", &found.digest.to_string(), &name.reference);
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use crate::failure::{Failure, Result};
 use crate::mutate::name_and_value;
 use crate::output;
+use crate::settings::Global;
 use clap::Args;
 use net::{Cidr, Driver, Kind, NetworkSpec, Networks};
 use oci::Map;
@@ -79,12 +80,16 @@ pub(crate) struct Create {
     name: String,
 }
 
-pub(super) fn run(networks: &Networks, arguments: &Create) -> Result<()> {
+pub(super) fn run(global: &Global, networks: &Networks, arguments: &Create) -> Result<()> {
     let id = match networks.create(&spec(arguments)?) {
         Err(error) if error.kind() == Kind::Exists && arguments.ignore => {
             networks.get(&arguments.name)?.id
         }
-        result => result?.id,
+        result => {
+            let made = result?;
+            super::tell(global, "create", &made);
+            made.id
+        }
     };
     output::write(format!("{id}\n").as_bytes())
 }

@@ -3,14 +3,16 @@
 use super::Shown;
 use crate::failure::{Failure, Result};
 use crate::image::filter::{point_in_time, truth};
+use crate::pattern;
+use regex_lite::Regex;
 
 /// What a network has to be. Filters of one kind are alternatives, but for labels; those of several kinds have to hold
 /// together.
 #[derive(Debug, Default)]
 pub(super) struct Filters {
     drivers: Vec<String>,
-    ids: Vec<String>,
-    names: Vec<String>,
+    ids: Vec<Regex>,
+    names: Vec<Regex>,
     scopes: Vec<String>,
     labels: Vec<(String, Option<String>, bool)>,
     built_in: Option<bool>,
@@ -37,8 +39,8 @@ impl Filters {
         };
         match key {
             "driver" => self.drivers.push(value.into()),
-            "id" => self.ids.push(value.into()),
-            "name" => self.names.push(value.into()),
+            "id" => self.ids.push(pattern::read(key, value)?),
+            "name" => self.names.push(pattern::read(key, value)?),
             "scope" => self.scopes.push(value.into()),
             "label" => self.labels.push(label(true)),
             "label!" => self.labels.push(label(false)),
@@ -71,9 +73,11 @@ impl Filters {
                 found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found));
             holds == *wanted
         };
+        let matches =
+            |all: &[Regex], text: &str| all.is_empty() || all.iter().any(|it| it.is_match(text));
         any(&self.drivers, &|driver| driver == shown.driver)
-            && any(&self.ids, &|id| network.id.contains(id))
-            && any(&self.names, &|name| network.name.contains(name))
+            && matches(&self.ids, &network.id)
+            && matches(&self.names, &network.name)
             && any(&self.scopes, &|scope| scope == "local")
             && self.labels.iter().all(label)
             && self.built_in.is_none_or(|wanted| wanted == shown.is_built_in())

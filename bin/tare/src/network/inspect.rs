@@ -3,6 +3,7 @@
 use super::{Shown, find};
 use crate::failure::Result;
 use crate::output;
+use crate::settings::Global;
 use clap::Args;
 use net::{Attachment, Networks, Subnet};
 use std::collections::BTreeMap;
@@ -38,9 +39,14 @@ pub(crate) struct Exists {
 pub(crate) struct Reload {}
 
 pub(super) fn run(networks: &Networks, arguments: &Inspect) -> Result<u8> {
+    let names: Vec<&str> = arguments.networks.iter().map(String::as_str).collect();
+    show_all(networks, &names, arguments.format.as_deref())
+}
+
+fn show_all(networks: &Networks, names: &[&str], format: Option<&str>) -> Result<u8> {
     let mut values = Vec::new();
     let mut failed = false;
-    for name in &arguments.networks {
+    for name in names {
         match inspect(networks, name) {
             Ok(value) => values.push(value),
             Err(failure) => {
@@ -49,7 +55,7 @@ pub(super) fn run(networks: &Networks, arguments: &Inspect) -> Result<u8> {
             }
         }
     }
-    output::inspected(arguments.format.as_deref(), &values)?;
+    output::inspected(format, &values)?;
     Ok(u8::from(failed))
 }
 
@@ -64,6 +70,20 @@ pub(super) fn exists(networks: &Networks, arguments: &Exists) -> Result<u8> {
 pub(super) fn reload(networks: &Networks) -> Result<()> {
     networks.reload()?.iter().for_each(|warning| crate::settings::warn(warning));
     Ok(())
+}
+
+/// Shows networks; the exit code.
+pub(crate) fn show(global: &Global, names: &[&str], format: Option<&str>) -> Result<u8> {
+    show_all(&super::open(global)?, names, format)
+}
+
+/// docker's document of a network; nothing where there is none.
+pub(crate) fn value(global: &Global, name: &str) -> Result<Option<Value>> {
+    match inspect(&super::open(global)?, name) {
+        Ok(value) => Ok(Some(value)),
+        Err(failure) if failure.is_missing() => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }
 
 fn inspect(networks: &Networks, name: &str) -> Result<Value> {

@@ -82,6 +82,8 @@ fn row(shown: &Shown, whole: bool, clock: &Clock) -> Value {
     let network = &shown.network;
     let labels = network.labels.iter().map(|(name, value)| format!("{name}={value}"));
     let labels: Vec<String> = labels.collect();
+    let lookup: std::collections::BTreeMap<_, _> =
+        network.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     Struct::value(
         "network",
         vec![
@@ -91,6 +93,7 @@ fn row(shown: &Shown, whole: bool, clock: &Clock) -> Value {
             Field::new("IPv4", shown.has(false).to_string()),
             Field::new("IPv6", shown.has(true).to_string()),
             Field::new("Internal", network.internal.to_string()),
+            Field::hidden("Label", Value::Lookup(lookup.into())),
             Field::new("Labels", labels.join(",")),
             Field::new("Name", network.name.as_str()),
             Field::new("Scope", "local"),

@@ -2,9 +2,9 @@
 
 mod create;
 mod filter;
-mod inspect;
+pub(crate) mod inspect;
 mod ls;
-mod prune;
+pub(crate) mod prune;
 mod rm;
 
 use crate::caller::Caller;
@@ -42,13 +42,13 @@ enum Verb {
 pub(crate) fn run(global: &Global, arguments: &NetworkVerb) -> Result<u8> {
     let networks = open(global)?;
     match &arguments.verb {
-        Verb::Create(arguments) => create::run(&networks, arguments).map(|()| 0),
+        Verb::Create(arguments) => create::run(global, &networks, arguments).map(|()| 0),
         Verb::Exists(arguments) => inspect::exists(&networks, arguments),
         Verb::Inspect(arguments) => inspect::run(&networks, arguments),
         Verb::Ls(arguments) => ls::run(&networks, arguments).map(|()| 0),
-        Verb::Prune(arguments) => prune::run(&networks, arguments).map(|()| 0),
+        Verb::Prune(arguments) => prune::run(global, &networks, arguments).map(|()| 0),
         Verb::Reload(_) => inspect::reload(&networks).map(|()| 0),
-        Verb::Rm(arguments) => rm::run(&networks, arguments),
+        Verb::Rm(arguments) => rm::run(global, &networks, arguments),
     }
 }
 
@@ -57,6 +57,13 @@ pub(crate) fn open(global: &Global) -> Result<Networks> {
     let (root, runroot) = store_paths(global, &Caller::new());
     let places = Places { records: root.join("networks"), run: runroot.join("networks") };
     Ok(Networks::open(&places)?)
+}
+
+/// Records that something happened to a network.
+fn tell(global: &Global, action: &str, network: &Network) {
+    let (root, _) = store_paths(global, &Caller::new());
+    let attributes = [("name", network.name.as_str()), ("type", network.driver.name())];
+    engine::events::note(&root, "network", action, &network.id, &attributes);
 }
 
 /// What has no record: the host's own network, and none.

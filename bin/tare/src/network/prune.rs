@@ -1,11 +1,12 @@
 //! `tare network prune`.
 
-use super::all;
+use super::Shown;
 use super::filter::Filters;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::image::now;
 use crate::image::prune::confirm;
 use crate::output;
+use crate::settings::Global;
 use clap::Args;
 use net::Networks;
 
@@ -20,27 +21,61 @@ pub(crate) struct Prune {
     force: bool,
 }
 
-pub(super) fn run(networks: &Networks, arguments: &Prune) -> Result<()> {
-    let filters = Filters::read(&arguments.filter, now())?;
+pub(super) fn run(global: &Global, networks: &Networks, arguments: &Prune) -> Result<()> {
+    check(&arguments.filter)?;
     if !arguments.force && !confirm("all networks that no container is in")? {
         return Ok(());
     }
+    output::write(told(&prune_unused(global, networks, &arguments.filter)?).as_bytes())
+}
+
+/// The filters that docker has for this.
+fn check(filters: &[String]) -> Result<()> {
+    let is_known =
+        |text: &&String| ["label=", "label!=", "until="].iter().any(|key| text.starts_with(key));
+    match filters.iter().find(|text| !is_known(text)) {
+        Some(text) => {
+            let key = text.split('=').next().unwrap_or(text);
+            Err(Failure::new(format!("invalid filter '{key}'")).hint("known are label, until"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Removes networks that no container is in; says which.
+pub(crate) fn prune_unused(
+    global: &Global,
+    networks: &Networks,
+    filters: &[String],
+) -> Result<Vec<String>> {
+    let filters = Filters::read(filters, now())?;
+    let (list, errors) = networks.list()?;
+    errors.iter().for_each(|error| crate::settings::warn(&error.to_string()));
     let mut removed = Vec::new();
-    for shown in all(networks)? {
+    for shown in list.into_iter().map(Shown::from) {
         let network = &shown.network;
         let used = !networks.attachments(network)?.is_empty();
         if shown.is_built_in() || used || !filters.choose(&shown, || used) {
             continue;
         }
         match networks.remove(&network.id) {
-            Ok(gone) => removed.push(gone.name),
+            Ok(gone) => {
+                super::tell(global, "destroy", &gone);
+                removed.push(gone.name);
+            }
             // A container has come, or somebody else has removed it.
             Err(error) if matches!(error.kind(), net::Kind::InUse | net::Kind::NotFound) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    if removed.is_empty() {
-        return Ok(());
+    removed.sort();
+    Ok(removed)
+}
+
+/// docker's words for what was removed.
+pub(crate) fn told(removed: &[String]) -> String {
+    match removed.is_empty() {
+        true => String::new(),
+        false => format!("Deleted Networks:\n{}\n\n", removed.join("\n")),
     }
-    output::write(format!("Deleted Networks:\n{}\n\n", removed.join("\n")).as_bytes())
 }

@@ -2,6 +2,7 @@
 
 use crate::failure::{Failure, Result};
 use crate::output;
+use crate::settings::Global;
 use clap::Args;
 use net::Networks;
 
@@ -16,10 +17,10 @@ pub(crate) struct Rm {
     networks: Vec<String>,
 }
 
-pub(super) fn run(networks: &Networks, arguments: &Rm) -> Result<u8> {
+pub(super) fn run(global: &Global, networks: &Networks, arguments: &Rm) -> Result<u8> {
     let mut failed = false;
     for name in &arguments.networks {
-        match remove(networks, name) {
+        match remove(global, networks, name) {
             // The name as it was given.
             Ok(()) => output::write(format!("{name}\n").as_bytes())?,
             Err(failure) if failure.is_missing() && arguments.force => {}
@@ -32,10 +33,11 @@ pub(super) fn run(networks: &Networks, arguments: &Rm) -> Result<u8> {
     Ok(u8::from(failed))
 }
 
-fn remove(networks: &Networks, name: &str) -> Result<()> {
+fn remove(global: &Global, networks: &Networks, name: &str) -> Result<()> {
     if super::built_in().any(|shown| shown.network.name == name || shown.network.id == name) {
         return Err(Failure::new(format!("network {name} is pre-defined and cannot be removed")));
     }
-    networks.remove(name)?;
+    let gone = networks.remove(name)?;
+    super::tell(global, "destroy", &gone);
     Ok(())
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use transport::auth::Credentials;
 
 const STORE: &str = "Store";
+/// docker's and podman's.
+const LEVELS: [&str; 8] = ["trace", "debug", "info", "warn", "warning", "error", "fatal", "panic"];
 
 /// Options of every verb: the store's anywhere, skopeo's before the verb, as it has them.
 #[derive(Debug, Args)]
@@ -50,8 +52,14 @@ pub(crate) struct Global {
     #[arg(long, value_name = "TIME", value_parser = parse_seconds, hide_short_help = true)]
     pub(crate) command_timeout: Option<Duration>,
     /// Tell of every request to a registry, and its answer
-    #[arg(long, hide_short_help = true)]
+    #[arg(short = 'D', long, hide_short_help = true)]
     pub(crate) debug: bool,
+    /// debug is --debug; all others say what is said anyway
+    #[arg(short, long, value_name = "LEVEL", value_parser = LEVELS, hide = true)]
+    pub(crate) log_level: Option<String>,
+    /// Where docker's settings are, with credentials for registries [default: ~/.docker]
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
+    pub(crate) config: Option<PathBuf>,
     /// Fetch layers that manifests say to be at other addresses, by HTTPS and anonymously
     #[arg(long, hide_short_help = true)]
     pub(crate) foreign_layers: bool,

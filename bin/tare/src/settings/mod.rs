@@ -96,10 +96,17 @@ impl<'g> Settings<'g> {
             named: named.cloned().or_else(|| variable("REGISTRY_AUTH_FILE")),
             runtime_dir: self.caller.runtime_dir.clone(),
             config_home: self.caller.config.clone(),
-            docker_config: variable("DOCKER_CONFIG"),
+            docker_config: self.global.config.clone().or_else(|| variable("DOCKER_CONFIG")),
             home: self.caller.home.clone().unwrap_or_else(|| "/".into()),
             uid: self.caller.uid,
         }
+    }
+
+    /// Records that something happened to an image of the store: with the name that was used for it, if it had one.
+    pub(crate) fn tell_image(&self, action: &str, id: &str, name: &str) {
+        let (root, _) = store_paths(self.global, &self.caller);
+        let name = if name.is_empty() { id } else { name };
+        engine::events::note(&root, "image", action, id, &[("name", name)]);
     }
 
     /// Directories with the certificates of registries, the user's first.

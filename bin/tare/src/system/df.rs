@@ -1,5 +1,6 @@
 //! `tare system df`: what takes how much space.
 
+use crate::container::rows::{HEADINGS as HEADINGS_OF_CONTAINERS, Maker};
 use crate::failure::{Failure, Result};
 use crate::image::now;
 use crate::image::rows::{Row, created, shown_id, shown_size};
@@ -7,6 +8,7 @@ use crate::image::users::Users;
 use crate::output::{self, Clock};
 use crate::settings::{Global, Settings};
 use clap::Args;
+use engine::Container;
 use images::{Listed, View};
 use std::collections::{HashMap, HashSet};
 use store::{LayerKey, Store};
@@ -36,13 +38,16 @@ const VERBOSE_HEADINGS: [(&str, &str); 8] = [
 ];
 const VERBOSE_TABLE: &str = "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}";
 
+const CONTAINERS_TABLE: &str = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}";
+const VOLUMES_TABLE: &str = "{{.Name}}\t{{.Links}}\t{{.Size}}";
+
 /// Show what takes how much space
 #[derive(Debug, Args)]
 pub(crate) struct Usage {
-    /// json, table TEMPLATE, or a Go template for each row
-    #[arg(long, value_name = "FORMAT", conflicts_with = "verbose")]
+    /// json, table TEMPLATE, or a Go template for each row; with --verbose one for all: .Images, .Containers, .Volumes
+    #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
-    /// Show each image
+    /// Show each image, container and volume
     #[arg(short, long)]
     verbose: bool,
 }
@@ -60,7 +65,7 @@ pub(crate) fn run(global: &Global, arguments: &Usage) -> Result<()> {
         images.push((image, layers.unwrap_or_default()));
     }
     match arguments.verbose {
-        true => verbose(&store, &images, &users),
+        true => verbose(global, arguments, &store, &images, &users),
         false => summary(arguments, &store, &images, &users, &Kept::of(global)?),
     }
 }
@@ -148,6 +153,8 @@ fn summary(
         row("Images", images.len() as u64, used as u64, all, all.saturating_sub(kept)),
         of("Containers", others.containers),
         of("Local Volumes", others.volumes),
+        // Layers of builds are images' or nobody's.
+        of("Build Cache", [0; 4]),
         row(
             "Leftovers",
             usage.staging.count + usage.trash.count,
@@ -166,12 +173,16 @@ fn summary(
     output::list(arguments.format.as_deref(), &listing, || rows.to_vec())
 }
 
-fn verbose(store: &Store, images: &[Layered], users: &Users) -> Result<()> {
+fn image_rows(
+    clock: &Clock,
+    store: &Store,
+    images: &[Layered],
+    users: &Users,
+) -> Result<Vec<Value>> {
     let mut shared: HashMap<LayerKey, usize> = HashMap::new();
     for key in images.iter().flat_map(|(_, layers)| layers.iter().collect::<HashSet<_>>()) {
         *shared.entry(*key).or_default() += 1;
     }
-    let clock = Clock::new(now());
     let mut rows: Vec<Value> = Vec::new();
     for (image, layers) in images {
         let is_shared = |key: &LayerKey| shared.get(key).is_some_and(|count| *count > 1);
@@ -196,14 +207,49 @@ fn verbose(store: &Store, images: &[Layered], users: &Users) -> Result<()> {
             ));
         }
     }
-    output::write(b"Images space usage:\n\n")?;
-    let listing = Listing {
-        headings: &VERBOSE_HEADINGS,
-        table: VERBOSE_TABLE,
-        rows: &rows,
-        with_headings: true,
-        columns: Columns::DOCKER,
-    };
-    let table = listing.table().map_err(Failure::from)?;
-    output::write(&table)
+    Ok(rows)
+}
+
+fn verbose(
+    global: &Global,
+    arguments: &Usage,
+    store: &Store,
+    images: &[Layered],
+    users: &Users,
+) -> Result<()> {
+    let clock = Clock::new(now());
+    let images = image_rows(&clock, store, images, users)?;
+    let engine = crate::container::open(global, true)?;
+    let size = |container: &Container| (engine.writable_bytes(&container.config.id), None);
+    let maker = Maker { clock: &clock, no_trunc: false, size: Some(&size) };
+    let containers: Vec<Value> = engine.list()?.iter().map(|it| maker.row(it)).collect();
+    let volumes = crate::volume::rows_with_sizes(&engine)?;
+    if let Some(format) = arguments.format.as_deref() {
+        let value = Struct::value(
+            "usage",
+            vec![
+                Field::new("Images", Value::list(images)),
+                Field::new("Containers", Value::list(containers)),
+                Field::new("Volumes", Value::list(volumes)),
+                Field::new("BuildCache", Value::list([])),
+            ],
+        );
+        let text = match format {
+            "json" => output::pretty(&value),
+            format => template::listing::inspect(format, &value).map_err(Failure::from)?,
+        };
+        return output::write(&text);
+    }
+    let sections = [
+        ("Images", &VERBOSE_HEADINGS[..], VERBOSE_TABLE, images),
+        ("\nContainers", &HEADINGS_OF_CONTAINERS[..], CONTAINERS_TABLE, containers),
+        ("\nLocal Volumes", &crate::volume::HEADINGS[..], VOLUMES_TABLE, volumes),
+    ];
+    for (title, headings, table, rows) in &sections {
+        output::write(format!("{title} space usage:\n\n").as_bytes())?;
+        let listing =
+            Listing { headings, table, rows, with_headings: true, columns: Columns::DOCKER };
+        output::write(&listing.table().map_err(Failure::from)?)?;
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! `tare version` and `tare info`.
 
+use super::docker;
 use crate::caller::Caller;
 use crate::failure::Result;
 use crate::output;
@@ -7,7 +8,7 @@ use crate::settings::{Global, Settings, open_store, store_paths};
 use clap::Args;
 use template::{Field, Struct, Value, units};
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 const KIB: u64 = 1024;
 
 /// Print the version
@@ -26,12 +27,12 @@ pub(crate) fn version(global: &Global, arguments: &Version) -> Result<()> {
     let wanted = settings.wanted();
     let format = if arguments.json { Some("json") } else { arguments.format.as_deref() };
     if format.is_some() {
-        let client = client(&wanted.os, &wanted.architecture);
+        let (client, server) = docker::version(&wanted.os, &wanted.architecture);
         let fields = vec![
             Field::new("Version", VERSION),
-            Field::new("Client", client.clone()),
+            Field::new("Client", client),
             // There is none; scripts of docker's users ask for it.
-            Field::hidden("Server", client),
+            Field::new("Server", server),
         ];
         return print_one(format, Struct::value("version", fields));
     }
@@ -70,13 +71,13 @@ pub(crate) struct Info {
 }
 
 /// What is known of the machine.
-struct Machine {
-    os: String,
-    architecture: String,
-    kernel: String,
-    name: String,
-    processors: u64,
-    memory_bytes: u64,
+pub(super) struct Machine {
+    pub(super) os: String,
+    pub(super) architecture: String,
+    pub(super) kernel: String,
+    pub(super) name: String,
+    pub(super) processors: u64,
+    pub(super) memory_bytes: u64,
 }
 
 impl Machine {
@@ -113,10 +114,10 @@ impl Machine {
 }
 
 /// How many containers there are.
-struct Containers {
-    all: u64,
-    running: u64,
-    paused: u64,
+pub(super) struct Containers {
+    pub(super) all: u64,
+    pub(super) running: u64,
+    pub(super) paused: u64,
 }
 
 impl Containers {
@@ -126,7 +127,7 @@ impl Containers {
         Ok(Self { all: all.len() as u64, running: is("running"), paused: is("paused") })
     }
 
-    fn stopped(&self) -> u64 {
+    pub(super) fn stopped(&self) -> u64 {
         self.all - self.running - self.paused
     }
 
@@ -165,25 +166,13 @@ pub(crate) fn info(global: &Global, arguments: &Info) -> Result<()> {
             Field::renamed("ContainerStore", "containerStore", containers.podmans()),
         ];
         let registries = vec![Field::renamed("Search", "search", Value::texts(search))];
-        let fields = vec![
+        let mut fields = vec![
             Field::renamed("Host", "host", machine.podmans()),
             Field::renamed("Store", "store", Struct::value("store", store)),
             Field::renamed("Registries", "registries", Struct::value("registries", registries)),
             Field::renamed("Version", "version", client(&machine.os, &machine.architecture)),
-            Field::hidden("ServerVersion", VERSION),
-            Field::hidden("DockerRootDir", &*root),
-            Field::hidden("Images", images as u64),
-            Field::hidden("Containers", containers.all),
-            Field::hidden("ContainersRunning", containers.running),
-            Field::hidden("ContainersPaused", containers.paused),
-            Field::hidden("ContainersStopped", containers.stopped()),
-            Field::hidden("Name", &*machine.name),
-            Field::hidden("OSType", &*machine.os),
-            Field::hidden("Architecture", &*machine.architecture),
-            Field::hidden("KernelVersion", &*machine.kernel),
-            Field::hidden("NCPU", machine.processors),
-            Field::hidden("MemTotal", machine.memory_bytes),
         ];
+        fields.extend(docker::info(&machine, &containers, images as u64, &root, &caller));
         return print_one(arguments.format.as_deref(), Struct::value("info", fields));
     }
     let search = match search {

@@ -2,6 +2,7 @@
 
 mod boot;
 pub(crate) mod df;
+mod docker;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod fsck;
@@ -27,6 +28,9 @@ enum Verb {
     Boot(boot::Boot),
     EnableBoot(boot::EnableBoot),
     Df(df::Usage),
+    /// docker's way to its daemon, which there is none of
+    #[command(hide = true)]
+    DialStdio,
     Events(events::Events),
     #[command(alias = "check")]
     Fsck(fsck::Check),
@@ -44,6 +48,9 @@ pub(crate) fn run(global: &Global, arguments: &System) -> Result<u8> {
     match &arguments.verb {
         Verb::Boot(arguments) => boot::boot(global, arguments),
         Verb::EnableBoot(arguments) => boot::enable(global, arguments).map(|()| 0),
+        Verb::DialStdio => Err(Failure::new("system dial-stdio: there is no daemon").hint(
+            "commands work on the store of the machine that they run on: `ssh HOST tare ...`",
+        )),
         Verb::Df(arguments) => df::run(global, arguments).map(|()| 0),
         Verb::Events(arguments) => events::run(global, arguments).map(|()| 0),
         Verb::Fsck(arguments) => fsck::run(global, arguments),

@@ -4,11 +4,12 @@ use crate::failure::Result;
 use crate::image::prune::{confirm, remove, tell_reclaimed};
 use crate::image::remove::Removal;
 use crate::image::users::Users;
+use crate::network;
 use crate::output;
 use crate::settings::{Global, Settings};
 use clap::Args;
 
-/// Remove what nobody needs: containers that do not run, images without a name, and what killed commands have left
+/// Remove what nobody needs: containers that do not run, networks without one, images without a name, and leftovers
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  tare system prune\n  tare system prune --all --force --filter until=240h"
@@ -36,8 +37,12 @@ pub(crate) struct Prune {
 
 pub(super) fn prune(global: &Global, arguments: &Prune) -> Result<()> {
     let what = match arguments.all {
-        true => "all stopped containers, all images that no container is of, and all leftovers",
-        false => "all stopped containers, all images without a name, and all leftovers",
+        true => {
+            "all stopped containers, networks without a container, images that no container is of, and leftovers"
+        }
+        false => {
+            "all stopped containers, networks without a container, images without a name, and leftovers"
+        }
     };
     if !arguments.force && !confirm(what)? {
         return Ok(());
@@ -51,9 +56,15 @@ pub(super) fn prune(global: &Global, arguments: &Prune) -> Result<()> {
         let (removed, bytes) = crate::container::remove::prune_stopped(&engine, &filter)?;
         output::write(removed.as_bytes())?;
         freed += bytes;
+        let networks = crate::network::open(global)?;
+        let removed = network::prune::prune_unused(global, &networks, &filter)?;
+        output::write(network::prune::told(&removed).as_bytes())?;
     }
     if arguments.volumes {
-        let (removed, bytes) = crate::volume::prune_unused(&engine, false, &[])?;
+        let labels = filter.iter().filter(|text| text.starts_with("label"));
+        let labels: Vec<String> = labels.cloned().collect();
+        let filters = crate::volume::read_filters(&labels, &["label", "label!"])?;
+        let (removed, bytes) = crate::volume::prune_unused(&engine, false, &filters)?;
         if !removed.is_empty() {
             let text = format!("Deleted Volumes:\n{}\n\n", removed.join("\n"));
             output::write(text.as_bytes())?;

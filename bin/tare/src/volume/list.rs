@@ -2,6 +2,7 @@
 
 use crate::failure::{Failure, Result};
 use crate::output;
+use crate::pattern;
 use crate::settings::Global;
 use clap::Args;
 use engine::Engine;
@@ -10,23 +11,28 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use template::listing::Listing;
 use template::table::Columns;
-use template::{Field, Struct, Value};
+use template::{Field, Struct, Value, units};
 
-const HEADINGS: [(&str, &str); 8] = [
+pub(crate) const HEADINGS: [(&str, &str); 10] = [
     ("Availability", "AVAILABILITY"),
     ("Driver", "DRIVER"),
+    ("Group", "GROUP"),
     ("Labels", "LABELS"),
     ("Links", "LINKS"),
     ("Mountpoint", "MOUNTPOINT"),
     ("Name", "VOLUME NAME"),
     ("Scope", "SCOPE"),
     ("Size", "SIZE"),
+    ("Status", "STATUS"),
 ];
 
 /// List volumes
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  tare volume ls -q --filter dangling=true")]
 pub(super) struct List {
+    /// docker's list of another kind of volumes, which there are none of
+    #[arg(long, hide = true)]
+    cluster: bool,
     /// Show only volumes for which this holds (repeated): dangling=true|false, driver, label, name
     #[arg(short, long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
@@ -62,12 +68,14 @@ pub(super) fn is_chosen(
         Some((name, wanted)) => volume.labels.get(name).is_some_and(|it| it == wanted),
         None => volume.labels.contains_key(value),
     };
+    let matches =
+        |value: &str| pattern::read("name", value).is_ok_and(|it| it.is_match(&volume.name));
     let is = |key: &str, value: &str| match key {
         "dangling" => matches!(value, "true" | "1") != users.contains_key(&volume.name),
         "driver" => volume.driver == value,
         "label" => has_label(value),
         "label!" => !has_label(value),
-        _ => volume.name.contains(value),
+        _ => matches(value),
     };
     let of = |key: &'static str| filters.iter().filter(move |(known, _)| known == key);
     let any = |key| of(key).next().is_none() || of(key).any(|(_, value)| is(key, value));
@@ -75,7 +83,7 @@ pub(super) fn is_chosen(
     any("dangling") && any("driver") && any("name") && all("label") && all("label!")
 }
 
-pub(super) fn read_filters(texts: &[String], keys: &[&str]) -> Result<Vec<(String, String)>> {
+pub(crate) fn read_filters(texts: &[String], keys: &[&str]) -> Result<Vec<(String, String)>> {
     let mut filters = Vec::new();
     for text in texts {
         let Some((key, value)) = text.split_once('=') else {
@@ -87,6 +95,9 @@ pub(super) fn read_filters(texts: &[String], keys: &[&str]) -> Result<Vec<(Strin
             return Err(Failure::new(format!("invalid filter '{key}'"))
                 .hint(format!("known are {}", keys.join(", "))));
         }
+        if key == "name" {
+            pattern::read(key, value)?;
+        }
         if key == "dangling" && !matches!(value, "true" | "false" | "1" | "0") {
             return Err(Failure::new(format!("--filter {text}: must be true or false")));
         }
@@ -96,6 +107,9 @@ pub(super) fn read_filters(texts: &[String], keys: &[&str]) -> Result<Vec<(Strin
 }
 
 pub(super) fn run(global: &Global, arguments: &List) -> Result<()> {
+    if arguments.cluster {
+        return Err(super::cluster::refusal("--cluster"));
+    }
     let engine = crate::container::open(global, true)?;
     let filters =
         read_filters(&arguments.filter, &["dangling", "driver", "label", "label!", "name"])?;
@@ -106,7 +120,8 @@ pub(super) fn run(global: &Global, arguments: &List) -> Result<()> {
         let names: String = volumes.iter().map(|volume| format!("{}\n", volume.name)).collect();
         return output::write(names.as_bytes());
     }
-    let rows: Vec<Value> = volumes.iter().map(|volume| row(&engine, volume, &users)).collect();
+    let rows: Vec<Value> =
+        volumes.iter().map(|volume| row(&engine, volume, &users, None)).collect();
     let listing = Listing {
         headings: &HEADINGS,
         table: "{{.Driver}}\t{{.Name}}",
@@ -117,7 +132,22 @@ pub(super) fn run(global: &Global, arguments: &List) -> Result<()> {
     output::list(arguments.format.as_deref(), &listing, || rows.clone())
 }
 
-fn row(engine: &Engine, volume: &Volume, users: &HashMap<String, usize>) -> Value {
+/// The volumes with their sizes.
+pub(crate) fn rows_with_sizes(engine: &Engine) -> Result<Vec<Value>> {
+    let users = users(engine)?;
+    let row = |volume: &Volume| {
+        let bytes = super::size(&engine.volume_path(&volume.name));
+        row(engine, volume, &users, Some(bytes))
+    };
+    Ok(engine.list_volumes()?.iter().map(row).collect())
+}
+
+fn row(
+    engine: &Engine,
+    volume: &Volume,
+    users: &HashMap<String, usize>,
+    bytes: Option<u64>,
+) -> Value {
     let labels: Vec<String> =
         volume.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let lookup = volume.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
@@ -137,7 +167,7 @@ fn row(engine: &Engine, volume: &Volume, users: &HashMap<String, usize>) -> Valu
             ),
             Field::new("Name", volume.name.as_str()),
             Field::new("Scope", "local"),
-            Field::new("Size", "N/A"),
+            Field::new("Size", bytes.map_or_else(|| "N/A".into(), |it| units::decimal_size(it, 4))),
             Field::new("Status", "N/A"),
         ],
     )

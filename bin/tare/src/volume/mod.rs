@@ -1,5 +1,6 @@
 //! `tare volume`: directories that outlive containers.
 
+mod cluster;
 mod list;
 mod prune;
 
@@ -11,6 +12,7 @@ use engine::Engine;
 use engine::volumes::Volume;
 use template::{Field, Struct, Value};
 
+pub(crate) use list::{HEADINGS, read_filters, rows_with_sizes};
 pub(crate) use prune::{prune_unused, size};
 
 /// Manage volumes
@@ -23,7 +25,7 @@ pub(crate) struct Noun {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Create(Create),
+    Create(Box<Create>),
     Exists(Exists),
     Inspect(Inspect),
     #[command(visible_alias = "list")]
@@ -31,6 +33,8 @@ enum Verb {
     Prune(prune::Prune),
     #[command(visible_alias = "remove")]
     Rm(Remove),
+    #[command(hide = true)]
+    Update(cluster::Update),
 }
 
 /// Make a volume, if there is none of the name
@@ -52,6 +56,8 @@ struct Create {
     /// podman's: a volume that is there is no mistake, as here always
     #[arg(long, hide = true)]
     ignore: bool,
+    #[command(flatten)]
+    cluster: cluster::Cluster,
     /// Its name [default: one made of random digits]
     #[arg(value_name = "VOLUME")]
     volume: Option<String>,
@@ -101,11 +107,13 @@ pub(crate) fn run(global: &Global, noun: &Noun) -> Result<u8> {
         Verb::Ls(arguments) => list::run(global, arguments)?,
         Verb::Prune(arguments) => prune::run(global, arguments)?,
         Verb::Rm(arguments) => return remove(global, arguments),
+        Verb::Update(arguments) => return Err(arguments.refuse()),
     }
     Ok(0)
 }
 
 fn create(global: &Global, arguments: &Create) -> Result<()> {
+    arguments.cluster.check()?;
     if !matches!(arguments.driver.as_str(), "local" | "") {
         return Err(Failure::new(format!(
             "--driver {}: there is no such driver",

@@ -139,6 +139,7 @@ impl<'e> Supervisor<'e> {
         if let Some(joined) = &started.joined {
             self.state.networks.clone_from(&joined.attached);
             self.state.ports.clone_from(&joined.ports);
+            self.engine.tell_networks("connect", &self.config.id, &joined.attached);
         }
         self.joined = started.joined;
         self.state.status = status::RUNNING.into();
@@ -361,6 +362,7 @@ impl<'e> Supervisor<'e> {
         }
         if self.joined.take().is_some() {
             network::leave(&self.engine.place, &self.config);
+            self.engine.tell_networks("disconnect", &self.config.id, &self.state.networks);
             self.state.networks.clear();
             self.state.ports.clear();
         }

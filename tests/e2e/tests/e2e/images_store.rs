@@ -541,7 +541,7 @@ fn space_is_counted_and_freed() {
     assert_eq!(rows[0]["TotalCount"], json!("3"));
     assert_eq!(
         yard.ok(&["system", "df", "--format", "{{.Type}}"]),
-        "Images\nContainers\nLocal Volumes\nLeftovers"
+        "Images\nContainers\nLocal Volumes\nBuild Cache\nLeftovers"
     );
     let verbose = yard.ok(&["system", "df", "-v"]);
     assert!(verbose.contains("SHARED SIZE   UNIQUE SIZE   CONTAINERS"), "{verbose}");
