@@ -1,5 +1,5 @@
-//! Every option of docker's verbs about containers: of `run` what it does, of the others that it is taken. The table of
-//! `run` is docs/docker-run.md, which the test holds.
+//! Every option of docker's `run` and `create`: what it does. The table is docs/docker-run.md, which the test holds. And
+//! that the options of the other verbs are taken in their long and short forms; what they do is in `docker_verbs`.
 
 use super::networks::Host;
 use e2e::stderr;
@@ -254,28 +254,50 @@ fn every_option_of_dockers_run_works_or_is_refused_with_a_reason() {
         std::fs::read_to_string(PAGE).unwrap() == page,
         "{PAGE}: TARE_WRITE_DOCS=1 writes it anew"
     );
+    try_all(test, "tare run --rm");
+}
+
+#[test]
+fn every_option_of_dockers_create_does_the_same() {
+    let of_create = options_of("create");
+    for (option, ..) in options_of("run") {
+        // What the others say is about the client of a running container.
+        let is_of_run = ["--detach", "--detach-keys", "--sig-proxy"].contains(&option.as_str());
+        assert_eq!(of_create.iter().all(|(known, ..)| *known != option), is_of_run, "{option}");
+    }
+    try_all(
+        "every_option_of_dockers_create_does_the_same",
+        "made() { tare start -ai $(tare create \"$@\"); }; made",
+    );
+}
+
+/// Tries every row with a command that runs a container.
+fn try_all(test: &str, run: &str) {
     let Some(host) = Host::new(test) else { return };
     host.0.sh("echo FROM_FILE=yes > variables");
+    let of_create = options_of("create");
+    let is_of_verb =
+        |option: &str| run.starts_with("tare run") || of_create.iter().any(|it| it.0 == option);
     let mut wrong = String::new();
-    for (option, given, effect) in ROWS {
+    for (option, given, effect) in ROWS.iter().filter(|(option, ..)| is_of_verb(option)) {
         let script = match effect {
             Inside(command, _) if *option == "--entrypoint" => {
-                format!("tare run --rm {given} box:1 {command} < /dev/null")
+                format!("{run} {given} box:1 {command} < /dev/null")
             }
             Inside(command, _) => {
-                format!("tare run --rm {given} box:1 busybox sh -c '{command}; exit 0' < /dev/null")
+                format!("{run} {given} box:1 busybox sh -c '{command}; exit 0' < /dev/null")
             }
             Shown(template, _) => format!(
                 "id=$(tare create {given} box:1); tare container inspect --format '{template}' $id"
             ),
-            Refused(_) => format!("tare run --rm {given} box:1 pwd 2>&1 && echo TAKEN || true"),
-            Taken => format!("tare run {given} box:1 pwd"),
+            Refused(_) => format!("{run} {given} box:1 pwd 2>&1 && echo TAKEN || true"),
+            Taken => format!("{} {given} box:1 pwd", run.trim_end_matches(" --rm")),
         };
         let said = host.try_run(&script);
         let is_right = match (effect, &said) {
             (Inside(_, expected) | Shown(_, expected), Ok(said)) => said.contains(expected),
             (Refused(reason), Ok(said)) => {
-                said.starts_with("tare: ") && said.contains(reason) && !said.contains("TAKEN")
+                said.contains("tare: ") && said.contains(reason) && !said.contains("TAKEN")
             }
             (Taken, Ok(_)) => true,
             (_, Err(_)) => false,
@@ -316,7 +338,7 @@ fn every_option_of_dockers_other_verbs_is_taken() {
     let test = "every_option_of_dockers_other_verbs_is_taken";
     let Some(host) = Host::new(test) else { return };
     let all: BTreeMap<String, Value> = serde_json::from_str(TABLE).unwrap();
-    for verb in all.keys() {
+    for verb in all.keys().filter(|verb| *verb != "(global)") {
         for (long, short, takes_value) in options_of(verb) {
             let value = match long.as_str() {
                 _ if !takes_value => None,
@@ -327,7 +349,8 @@ fn every_option_of_dockers_other_verbs_is_taken() {
             let long = value.map_or_else(|| long.clone(), |value| format!("{long}={value}"));
             let short = short.map(|short| format!("{short}{}", value.unwrap_or_default()));
             for form in [Some(long), short].into_iter().flatten() {
-                let output = host.0.tare(&[verb, &form, "nosuch", "nosuch"]);
+                let words: Vec<&str> = verb.split(' ').collect();
+                let output = host.0.tare(&[&words[..], &[&form, "nosuch", "nosuch"]].concat());
                 let text = stderr(&output);
                 for complaint in ["unexpected argument", "unexpected value", "a value is required"]
                 {

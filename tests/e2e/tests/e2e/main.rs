@@ -13,6 +13,7 @@ mod criu;
 mod crun;
 mod devices;
 mod docker_options;
+mod docker_verbs;
 mod events;
 mod flags;
 mod host;
