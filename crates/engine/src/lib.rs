@@ -15,6 +15,7 @@ mod inside;
 mod launch;
 pub mod log;
 pub mod names;
+mod networks;
 mod place;
 pub mod record;
 mod supervisor;

@@ -385,6 +385,7 @@ impl Engine {
         for id in files::list(&self.dir, PENDING).into_iter().flatten() {
             let _ = self.sweep_one(&id);
         }
+        self.sweep_joined();
     }
 
     fn sweep_one(&self, id: &str) -> Result<()> {

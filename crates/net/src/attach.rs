@@ -4,6 +4,7 @@ use crate::attachment::{self, AttachRequest, Attachment};
 use crate::error::{During, Error, Kind, Result};
 use crate::firewall::{self, Firewall, Target};
 use crate::lease::Leases;
+use crate::limits::RACES;
 use crate::netlink::Socket;
 use crate::networks::{Entered, Networks};
 use crate::options::Options;
@@ -53,33 +54,19 @@ impl Networks {
                     format!("container {} is in network {} already", request.name, network.name);
                 return Err(Error::new(Kind::Exists, text));
             }
-            let (failed, forgotten) =
-                detach_entered(&entered, &socket, &known, Some(request.netns), None);
-            failed.and(forgotten)?;
+            detach_entered(&entered, &socket, &known, Devices::Removed(Some(request.netns)))?;
         }
         let mut attachment = plan(&entered, request, interface)?;
-        let (mut bridge_index, mut warnings) = (0, Vec::new());
-        if network.driver == Driver::Bridge {
-            let all = entered.attachments()?;
-            (bridge_index, warnings) = bridge::ensure(&socket, network, options, &all)?;
-        }
-        // From here on the container's own record keeps the bridge.
-        drop(entered);
-        match network.driver {
+        let warnings = match network.driver {
             Driver::Bridge => {
-                device::make_pair(
-                    &socket,
-                    network,
-                    &attachment,
-                    request.netns,
-                    bridge_index,
-                    options,
-                )?;
+                self.attach_to_bridge(&socket, entered, &attachment, request.netns, options)?
             }
             Driver::Macvlan | Driver::Ipvlan => {
+                drop(entered);
                 device::make_on_parent(&socket, network, &attachment, request.netns, options)?;
+                Vec::new()
             }
-        }
+        };
         device::configure(network, &attachment, request.netns, options, request.default_route)?;
         if network.driver == Driver::Bridge {
             device::settle_pair(&socket, network, &attachment)?;
@@ -94,13 +81,42 @@ impl Networks {
         Ok(Attached { attachment, warnings })
     }
 
+    /// Makes bridge, rules and the pair of devices. The container's own record keeps the bridge from here on, as far as this
+    /// store goes; that of another store, whose network has a bridge of the same name, may take an unused one away.
+    fn attach_to_bridge<'n>(
+        &self,
+        socket: &Socket,
+        entered: Entered<'n>,
+        attachment: &Attachment,
+        netns: &Fd,
+        options: &Options,
+    ) -> Result<Vec<String>> {
+        let network = entered.network;
+        let mut warnings = Vec::new();
+        let mut entered = Some(entered);
+        for _ in 0..RACES {
+            let locked = entered.take().map_or_else(|| self.enter(network), Ok)?;
+            let (index, more) = bridge::ensure(socket, options, &locked, &attachment.container)?;
+            warnings.extend(more);
+            drop(locked);
+            match device::make_pair(socket, network, attachment, netns, index, options) {
+                Err(_) if !bridge::is_there(socket, network, index)? => {}
+                made => return made.map(|()| warnings),
+            }
+        }
+        let text = format!("network {}: others take its bridge away again and again", network.name);
+        Err(Error::new(Kind::Busy, text))
+    }
+
     /// Takes a container out of a network: everything that [`Networks::attach`] has made goes, whether the container
-    /// still exists or not; its network namespace is needed only if it goes on without the network. What fails does
-    /// not keep the rest from going; the first failure is returned, and another attempt is possible. A container
-    /// that is not in the network is no failure.
+    /// still exists or not. Its network namespace is needed only if it goes on without the network; otherwise the
+    /// devices go with it, when the kernel gets round to that. What fails does not keep the rest from going; the first
+    /// failure is returned, and another attempt is possible. A container that is not in the network is no failure.
     pub fn detach(&self, network: &Network, container: &str, netns: Option<&Fd>) -> Result<()> {
         attachment::check_container(container)?;
-        let options = Options::of(network)?;
+        if !self.may_have(network, container) {
+            return Ok(());
+        }
         let socket = Socket::route().during(|| "opening rtnetlink".into())?;
         let entered = self.enter(network)?;
         let found = match entered.find(container) {
@@ -108,37 +124,38 @@ impl Networks {
             Err(error) if error.kind() == Kind::Invalid => Some(nameless(network, container)),
             found => found?,
         };
-        match found {
-            None => remove_if_unused(&entered, &socket, &options),
-            Some(found) => {
-                let is_last = entered.is_only(container)?;
-                let last = (is_last && network.driver == Driver::Bridge).then_some(&options);
-                let (failed, forgotten) = detach_entered(&entered, &socket, &found, netns, last);
-                failed.and(forgotten)
-            }
-        }
+        let devices = netns.map_or(Devices::Abandoned, |netns| Devices::Removed(Some(netns)));
+        found.map_or(Ok(()), |found| detach_entered(&entered, &socket, &found, devices))
     }
 
-    /// Takes those out of a network that `is_live` does not know by their ids: what killed processes have left.
-    /// Returns how many there were.
+    /// Takes those out of a network that `is_live` does not know by their ids: what killed processes have left. Without any
+    /// container, bridge and rules go, too. Returns how many there were.
     pub fn sweep(&self, network: &Network, is_live: &dyn Fn(&str) -> bool) -> Result<usize> {
-        let options = Options::of(network)?;
+        if !self.was_used(network) {
+            return Ok(0);
+        }
         let socket = Socket::route().during(|| "opening rtnetlink".into())?;
         let entered = self.enter(network)?;
         let (mut count, mut first) = (0, Ok(()));
         for attachment in entered.attachments()? {
             if !is_live(&attachment.container) {
                 count += 1;
-                let (failed, forgotten) =
-                    detach_entered(&entered, &socket, &attachment, None, None);
-                first = first.and(failed).and(forgotten);
+                let gone = detach_entered(&entered, &socket, &attachment, Devices::Removed(None));
+                first = first.and(gone);
             }
         }
         let known = entered.attachments()?;
         let live = |id: &str| is_live(id) || known.iter().any(|one| one.container == id);
         first = first.and(Leases::open(&entered.run, network)?.sweep(&live));
         first = first.and(entered.forget_unfinished(&live));
-        first.and(remove_if_unused(&entered, &socket, &options)).map(|()| count)
+        if network.driver == Driver::Bridge {
+            let kernel = match entered.is_used()? {
+                true => bridge::remove_strays(&socket, network, &known),
+                false => bridge::remove(&socket, network),
+            };
+            first = first.and(kernel);
+        }
+        first.map(|()| count)
     }
 
     /// Leads what a container has no other way for through a network that it is in: after it has left the one through
@@ -210,11 +227,11 @@ impl Networks {
                     return Ok(Vec::new());
                 }
                 let options = Options::of(network)?;
-                bridge::ensure(&socket, network, &options, &attachments)?;
+                bridge::ensure(&socket, &options, &entered, "")?;
                 // Networks whose own rules are there may still miss their ports'.
                 Firewall::open()?
                     .add(&[bridge::rules(network, &options)], &bridge::targets(&attachments))?;
-                crate::firewall::admit(&network.interface)
+                firewall::admit_everywhere(&network.interface)
             });
             match reloaded {
                 Ok(mut more) => warnings.append(&mut more),
@@ -270,52 +287,47 @@ fn nameless(network: &Network, container: &str) -> Attachment {
     }
 }
 
-/// Takes back what the kernel has, and then what the books say; the last container takes the bridge along, whose options
-/// are `last` then. The second is done only if the first has succeeded,
+/// What becomes of a container's devices.
+#[derive(Clone, Copy)]
+enum Devices<'a> {
+    /// They go with their namespace, which nobody needs any more. Until then they are silent: somebody else may get
+    /// the addresses.
+    Abandoned,
+    /// They go now. The namespace is needed where there is no pair.
+    Removed(Option<&'a Fd>),
+}
+
+/// Takes back what the kernel has, and then what the books say. The second is done only if the first has succeeded,
 /// so that another attempt finds what is left.
 fn detach_entered(
     entered: &Entered<'_>,
     socket: &Socket,
     attachment: &Attachment,
-    netns: Option<&Fd>,
-    last: Option<&Options>,
-) -> (Result<()>, Result<()>) {
+    devices: Devices<'_>,
+) -> Result<()> {
     let network = entered.network;
     let targets = bridge::targets(std::slice::from_ref(attachment));
     let ports = match targets.is_empty() {
         true => Ok(()),
         false => Firewall::open().and_then(|firewall| firewall.remove_ports(&targets)),
     };
-    let device = match (network.driver, netns) {
-        (Driver::Bridge, _) if last.is_some() => {
-            last.map_or(Ok(()), |options| bridge::remove(socket, network, options))
+    let device = match (network.driver, devices) {
+        // The kernel waits for its readers when a device goes: tens of milliseconds, for which nobody has to wait.
+        (Driver::Bridge, Devices::Abandoned) => device::silence(socket, &attachment.host_interface),
+        (Driver::Bridge, Devices::Removed(_)) => {
+            device::remove_pair(socket, &attachment.host_interface)
         }
-        (Driver::Bridge, _) => device::remove_pair(socket, &attachment.host_interface),
-        (driver, Some(netns)) => device::remove_inside(netns, &attachment.interface, driver),
-        // It goes with its namespace.
-        (_, None) => Ok(()),
+        (driver, Devices::Removed(Some(netns))) => {
+            device::remove_inside(netns, &attachment.interface, driver)
+        }
+        (_, Devices::Abandoned | Devices::Removed(None)) => Ok(()),
     };
     firewall::forget(&attachment.ports);
-    let kernel = ports.and(device);
-    if kernel.is_err() {
-        return (kernel, Ok(()));
-    }
-    (kernel, forget(entered, attachment))
-}
-
-fn forget(entered: &Entered<'_>, attachment: &Attachment) -> Result<()> {
-    let leases = Leases::open(&entered.run, entered.network)?;
+    ports.and(device)?;
+    let leases = Leases::open(&entered.run, network)?;
     let mut first = Ok(());
     for address in &attachment.addresses {
         first = first.and(leases.release(address.address(), &attachment.container));
     }
     first.and(entered.forget(attachment))
-}
-
-/// The last one takes the bridge along.
-fn remove_if_unused(entered: &Entered<'_>, socket: &Socket, options: &Options) -> Result<()> {
-    if entered.network.driver != Driver::Bridge || entered.is_used()? {
-        return Ok(());
-    }
-    bridge::remove(socket, entered.network, options)
 }

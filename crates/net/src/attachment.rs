@@ -20,6 +20,8 @@ pub struct AttachRequest<'a> {
     pub netns: &'a Fd,
     /// The name of the device in it; `None`: the first free of `eth0`, `eth1`...
     pub interface: Option<&'a str>,
+    /// The devices that the namespace has, where that is known; otherwise it is looked at.
+    pub devices: Option<&'a [String]>,
     /// Addresses that it has to have, at most one of each kind.
     pub addresses: &'a [IpAddr],
     /// The hardware address that it has to have.

@@ -2,13 +2,15 @@
 
 use crate::address::{Cidr, Mac};
 use crate::attachment::Attachment;
+use crate::device;
 use crate::error::{During, Error, Kind, Result};
 use crate::firewall::{self, Firewall, NetworkRules, Target};
 use crate::namespace::{has_v6, set_sysctl, sysctl};
-use crate::netlink::route::{IFLA_ADDRESS, IFLA_GROUP, IFLA_MTU};
+use crate::netlink::route::{IFLA_ADDRESS, IFLA_GROUP, IFLA_MTU, Link};
 use crate::netlink::{Batch, Socket};
+use crate::networks::Entered;
 use crate::options::{GatewayMode, Options};
-use crate::record::Network;
+use crate::record::{GROUP_BIT, Network};
 use std::net::IpAddr;
 use sys::Errno;
 
@@ -45,17 +47,25 @@ pub(crate) fn targets(attachments: &[Attachment]) -> Vec<Target<'_>> {
         .collect()
 }
 
-/// Makes sure that the bridge and the rules of a network are there. The network's lock is held. Returns the
-/// bridge's index and warnings.
+/// Makes sure that the bridge and the rules of a network are there, which they are as long as the network is, from its
+/// first container on. Others' rules are looked at when there was no container but this one. Returns the bridge's index
+/// and warnings.
 pub(crate) fn ensure(
     socket: &Socket,
-    network: &Network,
     options: &Options,
-    attachments: &[Attachment],
+    entered: &Entered<'_>,
+    container: &str,
 ) -> Result<(u32, Vec<String>)> {
+    let network = entered.network;
     let name = &network.interface;
     let about = |error: Error| error.about(format_args!("network {}", network.name));
-    let found = socket.link(name).during(|| format!("looking for {name}")).map_err(about)?;
+    let mut found = find(socket, name).map_err(about)?;
+    let other = |link: &mut Link| is_of_other(network, link) && options.interface.is_none();
+    if let Some(link) = found.take_if(other)
+        && !take_over(socket, name, &link).map_err(about)?
+    {
+        found = Some(link);
+    }
     let rules = rules(network, options);
     let firewall = Firewall::open()?;
     let index = match found {
@@ -66,7 +76,9 @@ pub(crate) fn ensure(
             ));
         }
         Some(link) if link.group == network.group() && firewall.has(name)? => {
-            return Ok((link.index, Vec::new()));
+            let warnings =
+                if entered.is_only(container)? { firewall::admit(name)? } else { Vec::new() };
+            return Ok((link.index, warnings));
         }
         // Ours, made by somebody who was killed, or whose rules were taken away; or one that was asked for by name
         // and is somebody else's, to which nothing but the address is added.
@@ -87,8 +99,46 @@ pub(crate) fn ensure(
         }
     };
     forwarding(socket, network)?;
-    firewall.add(&[rules], &targets(attachments))?;
-    Ok((index, firewall::admit(name)?))
+    firewall.add(&[rules], &targets(&entered.attachments()?))?;
+    Ok((index, firewall::admit_everywhere(name)?))
+}
+
+fn find(socket: &Socket, name: &str) -> Result<Option<Link>> {
+    socket.link(name).during(|| format!("looking for {name}"))
+}
+
+/// Whether the bridge with this index is the one that a network has.
+pub(crate) fn is_there(socket: &Socket, network: &Network, index: u32) -> Result<bool> {
+    Ok(find(socket, &network.interface)?.is_some_and(|link| link.index == index))
+}
+
+/// Whether a device is the bridge of another store's network.
+fn is_of_other(network: &Network, link: &Link) -> bool {
+    link.kind == KIND && link.group & GROUP_BIT != 0 && link.group != network.group()
+}
+
+/// The rules of a network of which nothing else is known.
+fn all_rules(bridge: &str, subnets: Vec<Cidr>) -> NetworkRules {
+    NetworkRules {
+        bridge: bridge.into(),
+        subnets,
+        internal: true,
+        masquerade: [true; 2],
+        open: [true; 2],
+    }
+}
+
+/// Removes the bridge of another store's network and its rules, if no container is in it. Says whether it did.
+fn take_over(socket: &Socket, name: &str, link: &Link) -> Result<bool> {
+    let attempt = || format!("looking at {name}");
+    if socket.links().during(attempt)?.iter().any(|port| port.master == link.index) {
+        return Ok(false);
+    }
+    let all = socket.addresses().during(attempt)?;
+    let subnets = all.into_iter().filter(|(index, _)| *index == link.index);
+    let rules = all_rules(name, subnets.map(|(_, cidr)| cidr.network()).collect());
+    Firewall::open()?.remove_network(&rules)?;
+    device::remove_pair(socket, name).map(|()| true)
 }
 
 fn create(socket: &Socket, network: &Network, options: &Options) -> Result<u32> {
@@ -182,13 +232,22 @@ fn forwarding(socket: &Socket, network: &Network) -> Result<()> {
     Ok(())
 }
 
-/// Removes rules, bridge and pairs of a network that its last container leaves. Goes on after a failure; the first one is
+/// Removes rules, bridge and pairs of a network that no container is in. Goes on after a failure; the first one is
 /// returned.
-pub(crate) fn remove(socket: &Socket, network: &Network, options: &Options) -> Result<()> {
+pub(crate) fn remove(socket: &Socket, network: &Network) -> Result<()> {
     let name = &network.interface;
-    let rules =
-        Firewall::open().and_then(|firewall| firewall.remove_network(&rules(network, options)));
-    let foreign = firewall::dismiss(name);
+    let found = find(socket, name)?;
+    let is_foreign = found.as_ref().is_some_and(|link| is_of_other(network, link));
+    let (mut rules, mut foreign) = (Ok(()), Ok(()));
+    if !is_foreign {
+        let wanted = match Options::of(network) {
+            Ok(options) => self::rules(network, &options),
+            // Another version of the program made it.
+            Err(_) => all_rules(name, network.subnets.iter().map(|it| it.subnet).collect()),
+        };
+        rules = Firewall::open().and_then(|firewall| firewall.remove_network(&wanted));
+        foreign = firewall::dismiss(name);
+    }
     let mut batch = Batch::new();
     batch.delete_group(network.group());
     let links = match socket.ask(&batch) {
@@ -198,5 +257,26 @@ pub(crate) fn remove(socket: &Socket, network: &Network, options: &Options) -> R
             Err(Error::os(format!("removing the devices of network {}", network.name), errno))
         }
     };
-    rules.map(drop).and(foreign).and(links)
+    match found {
+        Some(_) => rules.and(foreign).and(links),
+        // Who may not look whether there are rules has made none.
+        None => Ok(()),
+    }
+}
+
+/// Removes pairs of a network that belong to none of its containers: namespaces that somebody keeps have kept them.
+pub(crate) fn remove_strays(
+    socket: &Socket,
+    network: &Network,
+    attachments: &[Attachment],
+) -> Result<()> {
+    let links = socket.links().during(|| "looking at the host's devices".into())?;
+    let is_known = |link: &Link| attachments.iter().any(|one| one.host_interface == link.name);
+    let of_network = |link: &&Link| link.group == network.group() && link.kind != KIND;
+    let strays = links.iter().filter(of_network).filter(|link| !is_known(link));
+    let mut first = Ok(());
+    for link in strays {
+        first = first.and(device::remove_pair(socket, &link.name));
+    }
+    first
 }

@@ -50,11 +50,15 @@ pub(crate) fn name(request: &AttachRequest<'_>, options: &Options) -> Result<Str
         return Ok(name.into());
     }
     let attempt = || "looking at the container's devices".to_owned();
-    let taken = inside(request.netns, || {
-        Socket::route().and_then(|socket| socket.links()).during(attempt)
-    })?;
+    let taken: Vec<String> = match request.devices {
+        Some(known) => known.to_vec(),
+        None => inside(request.netns, || {
+            let links = Socket::route().and_then(|socket| socket.links()).during(attempt)?;
+            Ok(links.into_iter().map(|link| link.name).collect())
+        })?,
+    };
     let names = (0..DEVICES).map(|number| format!("{}{number}", options.prefix));
-    let free = names.into_iter().find(|name| !taken.iter().any(|link| link.name == *name));
+    let free = names.into_iter().find(|name| !taken.contains(name));
     free.ok_or_else(|| Error::new(Kind::Limit, format!("the container has {DEVICES} devices")))
 }
 
@@ -66,6 +70,18 @@ pub(crate) fn make_pair(
     netns: &Fd,
     bridge: u32,
     options: &Options,
+) -> Result<()> {
+    make_pair_once(socket, network, attachment, netns, bridge, options, true)
+}
+
+fn make_pair_once(
+    socket: &Socket,
+    network: &Network,
+    attachment: &Attachment,
+    netns: &Fd,
+    bridge: u32,
+    options: &Options,
+    is_first: bool,
 ) -> Result<()> {
     let host = &attachment.host_interface;
     let attempt = || format!("making the device {}", attachment.interface);
@@ -84,19 +100,30 @@ pub(crate) fn make_pair(
             batch.number(IFLA_MTU, mtu);
         }
     });
-    run(socket, &batch, attempt)?;
-    // It is a port, and has no addresses of its own: without this the kernel would give it one of IPv6.
-    if sysctl(&format!("ipv6/conf/{host}/disable_ipv6")).is_some_and(|value| value == "0") {
-        set_sysctl(&format!("ipv6/conf/{host}/disable_ipv6"), "1")?;
+    // It is a port, and has no addresses of its own: without this the kernel would give it one of IPv6, where it has that.
+    let own = batch.without_own_address(host);
+    // Where iptables sees packets within the bridge, it also sends some back to where they came from.
+    let hairpin = sysctl("bridge/bridge-nf-call-iptables").as_deref() == Some("1");
+    let is_special = hairpin || !options.between_containers;
+    if !is_special {
+        batch.set_up_named(host, true);
+    }
+    let answers = socket.exchange(&batch).during(attempt)?;
+    match answers.failure(0) {
+        // Of an earlier start of the container, whose namespace the kernel has not taken away yet.
+        Some(Errno::EEXIST) if is_first => {
+            remove_pair(socket, host)?;
+            return make_pair_once(socket, network, attachment, netns, bridge, options, false);
+        }
+        _ => check(&answers.forgiving(|number, _| number == own), attempt)?,
+    }
+    if !is_special {
+        return Ok(());
     }
     let link = socket.link(host).during(attempt)?;
     let index = link.ok_or_else(|| Error::os(attempt(), Errno::ENODEV))?.index;
-    // Where iptables sees packets within the bridge, it also sends some back to where they came from.
-    let hairpin = sysctl("bridge/bridge-nf-call-iptables").as_deref() == Some("1");
     let mut batch = Batch::new();
-    if hairpin || !options.between_containers {
-        batch.bridge_port(index, hairpin, !options.between_containers);
-    }
+    batch.bridge_port(index, hairpin, !options.between_containers);
     batch.set_up(index);
     run(socket, &batch, attempt)
 }
@@ -312,6 +339,16 @@ pub(crate) fn remove_pair(socket: &Socket, name: &str) -> Result<()> {
     match socket.link(name).during(attempt)? {
         None => Ok(()),
         Some(link) => remove(socket, link.index, attempt),
+    }
+}
+
+/// Keeps a pair from being heard until it goes with its namespace. One that is gone is no failure.
+pub(crate) fn silence(socket: &Socket, name: &str) -> Result<()> {
+    let mut batch = Batch::new();
+    batch.set_up_named(name, false);
+    match socket.ask(&batch) {
+        Ok(_) | Err(Errno::ENODEV) => Ok(()),
+        Err(errno) => Err(Error::os(format!("silencing the device {name}"), errno)),
     }
 }
 

@@ -117,7 +117,7 @@ pub(crate) fn sync(file: impl AsFd, name: &str) -> Result<()> {
 }
 
 /// What a record is called until it is whole.
-fn unfinished(name: &str) -> String {
+pub(crate) fn unfinished(name: &str) -> String {
     format!(".{name}.new")
 }
 

@@ -1,7 +1,7 @@
 //! Containers' networks, without a daemon.
 //!
-//! A network is a record on disk ([`Networks`]); its bridge, addresses, rules and names exist while containers are in
-//! it, and are made and removed by the processes that start and stop them. Nothing else runs: names are answered
+//! A network is a record on disk ([`Networks`]); its bridge and rules exist from its first container on, addresses, names
+//! and devices while containers are in it, and all of it is made and removed by the processes that start and stop them. Nothing else runs: names are answered
 //! by whoever looks after a container ([`NameService`]).
 //!
 //! What happens to a container:

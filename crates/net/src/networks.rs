@@ -17,9 +17,11 @@
 //! process leaves is found by [`Networks::sweep`], and given back.
 
 use crate::attachment::Attachment;
-use crate::error::{Error, Kind, Result};
+use crate::bridge;
+use crate::error::{During, Error, Kind, Result};
 use crate::files::{self, Durable, Guard};
-use crate::record::{DEFAULT, DEFAULT_ALIASES, Network};
+use crate::netlink::Socket;
+use crate::record::{DEFAULT, DEFAULT_ALIASES, Driver, Network};
 use std::path::PathBuf;
 use sys::Fd;
 
@@ -141,6 +143,11 @@ impl Networks {
             return Err(Error::new(Kind::InUse, text)
                 .with_hint("remove them, or take them out with `tare network disconnect`"));
         }
+        // What containers of this boot have had.
+        if network.driver == Driver::Bridge && self.was_used(&network) {
+            let socket = Socket::route().during(|| "opening rtnetlink".into())?;
+            bridge::remove(&socket, &network)?;
+        }
         files::remove(&self.records, &format!("{}{RECORD}", network.name))?;
         files::sync(&self.records, "the networks")?;
         files::remove_tree(&self.run, &network.id)?;
@@ -166,6 +173,20 @@ impl Networks {
             let text = format!("container {container} is not in network {}", network.name);
             Error::new(Kind::NotFound, text)
         })
+    }
+
+    /// Whether a container of this boot may have had anything of a network.
+    pub(crate) fn was_used(&self, network: &Network) -> bool {
+        sys::fs::stat_at(&self.run, format!("{}/{ATTACHMENTS}", network.id), 0).is_ok()
+    }
+
+    /// Whether a container may be in a network, as far as one sees without its lock: whoever asks knows of nobody who puts
+    /// it there at the same time.
+    pub(crate) fn may_have(&self, network: &Network, container: &str) -> bool {
+        let path = format!("{}/{ATTACHMENTS}/{container}", network.id);
+        let exists = |path: &str| sys::fs::stat_at(&self.run, path, 0).is_ok();
+        exists(&path)
+            || exists(&format!("{}/{ATTACHMENTS}/{}", network.id, files::unfinished(container)))
     }
 
     /// Writes down that an attachment is whole. Nobody else writes a container's record at the same time.
@@ -239,6 +260,9 @@ impl Entered<'_> {
 
     /// Lets others find a container by its names.
     pub(crate) fn announce(&self, attachment: &Attachment) -> Result<()> {
+        if !self.network.dns {
+            return Ok(());
+        }
         let names = files::make_open_dir(&self.run, NAMES)?;
         let text: Vec<String> =
             attachment.addresses.iter().map(|cidr| cidr.address().to_string()).collect();
@@ -257,7 +281,7 @@ impl Entered<'_> {
         match files::open_dir(&self.run, ATTACHMENTS) {
             Ok(dir) => {
                 files::remove(&dir, &attachment.container)?;
-                files::remove_unfinished(&dir, &|container| container != attachment.container)
+                files::remove(&dir, &files::unfinished(&attachment.container))
             }
             Err(error) if error.kind() == Kind::NotFound => Ok(()),
             Err(error) => Err(error),
@@ -315,7 +339,6 @@ fn is_of_this_boot(run: &Fd) -> Result<bool> {
 }
 
 fn boot_id() -> Result<Vec<u8>> {
-    use crate::error::During;
     sys::fs::read_file(sys::CWD, "/proc/sys/kernel/random/boot_id", 64)
         .during(|| "reading the boot's id".into())
 }

@@ -118,6 +118,8 @@ oci::document! {
     }
 }
 
+/// What numbers of groups of devices have in common.
+pub(crate) const GROUP_BIT: u32 = 0x4000_0000;
 /// The format of records.
 pub(crate) const VERSION: u32 = 1;
 
@@ -136,7 +138,7 @@ impl Network {
     /// and the containers' pairs. Random, and so large that nobody has chosen it by hand.
     pub(crate) fn group(&self) -> u32 {
         let digits = self.id.get(..8).unwrap_or("0");
-        u32::from_str_radix(digits, 16).unwrap_or(0) | 0x4000_0000
+        u32::from_str_radix(digits, 16).unwrap_or(0) | GROUP_BIT
     }
 
     /// The subnet that an address is in.

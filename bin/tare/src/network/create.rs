@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 /// Make a network
 ///
-/// Its bridge, its rules and everything else that the kernel has of it are there while containers are in it.
+/// Its bridge and its rules are there from its first container on until it is removed.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  tare network create web\n  tare network create --ipv6 --internal backend\n  \

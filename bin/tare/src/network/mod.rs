@@ -55,6 +55,10 @@ pub(crate) fn run(global: &Global, arguments: &NetworkVerb) -> Result<u8> {
 /// The networks of the store that the options name.
 pub(crate) fn open(global: &Global) -> Result<Networks> {
     let (root, runroot) = store_paths(global, &Caller::new());
+    if !root.join("engine").exists() {
+        // Networks alone make no store.
+        crate::container::open(global, false)?;
+    }
     let places = Places { records: root.join("networks"), run: runroot.join("networks") };
     Ok(Networks::open(&places)?)
 }

@@ -11,6 +11,8 @@ use clap::Args;
 use net::Networks;
 
 /// Remove all networks that no container is in
+///
+/// Of the default network the bridge and the rules go, which its next container makes again.
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
     /// Remove only networks for which this holds (repeated): label, until
@@ -49,6 +51,8 @@ pub(crate) fn prune_unused(
     filters: &[String],
 ) -> Result<Vec<String>> {
     let filters = Filters::read(filters, now())?;
+    // What was killed is in none; and those that stay have neither bridge nor rules until they are used again.
+    crate::container::open(global, false)?.sweep_networks()?;
     let (list, errors) = networks.list()?;
     errors.iter().for_each(|error| crate::settings::warn(&error.to_string()));
     let mut removed = Vec::new();

@@ -1,6 +1,7 @@
 //! A container's networks: joined between the making of its namespaces and the start of its program.
 
 use crate::error::{During, Error, Result};
+use crate::networks::Mark;
 use crate::place::{Engine, Place};
 use crate::record::{Attached, Config, Endpoint, Port};
 use net::{
@@ -29,6 +30,8 @@ pub(crate) struct Joined {
     pub(super) resolv: String,
     /// Nobody else gets the ports.
     _ports: PortHolder,
+    /// If this process is killed, somebody else cleans up.
+    mark: Option<Mark>,
     /// What connects a container of a user without rights.
     pasta: Option<Pasta>,
 }
@@ -88,9 +91,13 @@ pub(super) fn join(
         return join_by_pasta(engine, config, pinned, &options);
     }
     let networks = open(&engine.place)?;
+    let mark = Mark::new(&engine.place, &config.id)?;
     // What a killed supervisor has left.
     leave_all(&networks, config);
-    join_all(&networks, engine, config, pid).inspect_err(|_| leave_all(&networks, config))
+    let joined = join_all(&networks, engine, config, pid);
+    let mut joined = joined.inspect_err(|_| leave_all(&networks, config))?;
+    joined.mark = Some(mark);
+    Ok(joined)
 }
 
 fn join_all(networks: &Networks, engine: &Engine, config: &Config, pid: i32) -> Result<Joined> {
@@ -113,6 +120,9 @@ fn join_all(networks: &Networks, engine: &Engine, config: &Config, pid: i32) -> 
         let request = Request::of(config, endpoint)?;
         // Ports go by the first network, as the way out does.
         let ports: &[PortMapping] = if index == 0 { &mappings } else { &[] };
+        // The namespace is new.
+        let devices: Vec<String> =
+            joined.iter().map(|it: &Attachment| it.interface.clone()).collect();
         let done = networks.attach(
             network,
             &AttachRequest {
@@ -121,6 +131,7 @@ fn join_all(networks: &Networks, engine: &Engine, config: &Config, pid: i32) -> 
                 aliases: &endpoint.aliases,
                 netns: &netns,
                 interface: None,
+                devices: Some(&devices),
                 addresses: &request.addresses,
                 mac: request.mac,
                 ports,
@@ -144,6 +155,7 @@ fn join_all(networks: &Networks, engine: &Engine, config: &Config, pid: i32) -> 
         hosts: hosts(engine, config, &joined)?,
         resolv: resolution.text,
         _ports: holder,
+        mark: None,
         pasta: None,
     })
 }
@@ -234,6 +246,7 @@ fn join_by_pasta(
         hosts: hosts(engine, config, &[])?,
         resolv: resolution.text,
         _ports: PortHolder::default(),
+        mark: None,
         pasta: Some(pasta),
     })
 }
@@ -385,6 +398,14 @@ pub(crate) fn leave(place: &Place, config: &Config) {
         && let Ok(networks) = open(place)
     {
         leave_all(&networks, config);
+    }
+}
+
+/// The same of a container of which nothing else is known.
+pub(crate) fn leave_everything(place: &Place, id: &str) {
+    let Ok(networks) = open(place) else { return };
+    for network in networks.list().map(|(list, _)| list).unwrap_or_default() {
+        let _ = networks.detach(&network, id, None);
     }
 }
 

@@ -360,8 +360,9 @@ impl<'e> Supervisor<'e> {
                 self.state.error = error.to_string();
             }
         }
-        if self.joined.take().is_some() {
+        if let Some(joined) = self.joined.take() {
             network::leave(&self.engine.place, &self.config);
+            drop(joined);
             self.engine.tell_networks("disconnect", &self.config.id, &self.state.networks);
             self.state.networks.clear();
             self.state.ports.clear();

@@ -40,6 +40,7 @@ impl Setting {
                 aliases: &aliases,
                 netns: &netns,
                 interface: None,
+                devices: None,
                 addresses: &[],
                 mac: None,
                 ports: &[],

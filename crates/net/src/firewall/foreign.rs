@@ -83,8 +83,14 @@ pub(crate) fn admit(bridge: &str) -> Result<Vec<String>> {
             ));
         }
     }
-    warnings.extend(legacy::admit(bridge));
     Ok(warnings.into_iter().collect())
+}
+
+/// The same, and by the program of rules of the old kind.
+pub(crate) fn admit_everywhere(bridge: &str) -> Result<Vec<String>> {
+    let mut warnings = admit(bridge)?;
+    warnings.extend(legacy::admit(bridge));
+    Ok(warnings)
 }
 
 /// Takes the rules of [`admit`] back.

@@ -33,7 +33,7 @@ mod redirection;
 mod tracking;
 mod transaction;
 
-pub(crate) use foreign::{admit, dismiss};
+pub(crate) use foreign::{admit, admit_everywhere, dismiss};
 pub(crate) use redirection::redirect;
 pub(crate) use tracking::forget;
 
@@ -111,50 +111,58 @@ impl Firewall {
         self.remove_elements(&targets.iter().filter_map(port_element).collect::<Vec<_>>())
     }
 
-    /// Removes a network, and the table if it was the last one; says whether it was.
-    pub(crate) fn remove_network(&self, rules: &NetworkRules) -> Result<bool> {
+    /// Removes a network, and the table if it was the last one. What is not there is gone already.
+    pub(crate) fn remove_network(&self, rules: &NetworkRules) -> Result<()> {
+        let failed = |errno| unavailable("removing the table", errno);
+        if !transaction::has_table(&self.0).map_err(failed)? {
+            return Ok(());
+        }
         self.remove_elements(&network_elements(rules))?;
         for _ in 0..RACES {
             match self.remove_table_if_unused() {
-                Err(Errno::ENOENT) => return Ok(true),
+                Err(Errno::ENOENT) => return Ok(()),
                 // Somebody has changed something since we looked.
                 Err(Errno(ERESTART) | Errno::EBUSY) => {}
-                result => return result.map_err(|errno| unavailable("removing the table", errno)),
-            }
-        }
-        Ok(false)
-    }
-
-    fn remove_table_if_unused(&self) -> sys::Result<bool> {
-        let generation = transaction::generation(&self.0)?;
-        if transaction::count_elements(&self.0, "bridges")? > 0 {
-            return Ok(false);
-        }
-        let mut transaction = Transaction::new(Some(generation));
-        transaction.delete_table();
-        transaction.commit(&self.0)?;
-        Ok(true)
-    }
-
-    /// All at once, or, if some are not there, one by one.
-    fn remove_elements(&self, elements: &[Element]) -> Result<()> {
-        let failed = |errno| unavailable("removing rules", errno);
-        let remove = |elements: &[Element]| {
-            let mut transaction = Transaction::new(None);
-            transaction.delete_elements(elements);
-            transaction.commit(&self.0)
-        };
-        match remove(elements) {
-            Err(Errno::ENOENT) => {}
-            result => return result.map_err(failed),
-        }
-        for element in elements {
-            match remove(std::slice::from_ref(element)) {
-                Ok(()) | Err(Errno::ENOENT) => {}
-                Err(errno) => return Err(failed(errno)),
+                result => return result.map_err(failed),
             }
         }
         Ok(())
+    }
+
+    fn remove_table_if_unused(&self) -> sys::Result<()> {
+        let generation = transaction::generation(&self.0)?;
+        if transaction::count_elements(&self.0, "bridges")? > 0 {
+            return Ok(());
+        }
+        let mut transaction = Transaction::new(Some(generation));
+        transaction.delete_table();
+        transaction.commit(&self.0)
+    }
+
+    /// All at once, or, if some are not there, those that are: taking a transaction back costs the kernel more than
+    /// looking.
+    fn remove_elements(&self, elements: &[Element]) -> Result<()> {
+        let failed = |errno| unavailable("removing rules", errno);
+        let mut elements = elements.to_vec();
+        for _ in 0..RACES {
+            let mut transaction = Transaction::new(None);
+            transaction.delete_elements(&elements);
+            match transaction.commit(&self.0) {
+                Err(Errno::ENOENT) => {}
+                result => return result.map_err(failed),
+            }
+            let mut there = Vec::new();
+            for element in elements {
+                if transaction::has_element(&self.0, &element).map_err(failed)? {
+                    there.push(element);
+                }
+            }
+            if there.is_empty() {
+                return Ok(());
+            }
+            elements = there;
+        }
+        Err(Error::new(Kind::Busy, "removing rules: others change the table without end"))
     }
 }
 

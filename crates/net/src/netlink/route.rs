@@ -24,6 +24,7 @@ pub(crate) const IFLA_LINKINFO: u16 = 18;
 pub(crate) const IFLA_NET_NS_FD: u16 = 28;
 /// Devices of one group are removed together.
 pub(crate) const IFLA_GROUP: u16 = 27;
+const IFLA_AF_SPEC: u16 = 26;
 const IFLA_EXT_MASK: u16 = 29;
 const IFLA_PROTINFO: u16 = 12;
 const IFLA_CARRIER: u16 = 33;
@@ -63,6 +64,8 @@ pub(crate) struct Link {
     pub(crate) index: u32,
     pub(crate) name: String,
     pub(crate) group: u32,
+    /// The bridge that it is a port of; 0: none.
+    pub(crate) master: u32,
     /// `bridge`, `veth`; empty for hardware.
     pub(crate) kind: String,
     pub(crate) is_up: bool,
@@ -110,6 +113,29 @@ impl Batch {
     /// Brings a device up.
     pub(crate) fn set_up(&mut self, index: u32) -> u32 {
         self.message(RTM_NEWLINK, ACK, &link_header(0, index, IFF_UP))
+    }
+
+    /// The same of the device with a name.
+    pub(crate) fn set_up_named(&mut self, name: &str, is_up: bool) -> u32 {
+        let mut header = link_header(0, 0, IFF_UP);
+        header[8..12].copy_from_slice(&if is_up { IFF_UP } else { 0 }.to_ne_bytes());
+        let number = self.message(RTM_NEWLINK, ACK, &header);
+        self.text(IFLA_IFNAME, name);
+        number
+    }
+
+    /// The device with a name gets no address of IPv6 by itself.
+    pub(crate) fn without_own_address(&mut self, name: &str) -> u32 {
+        const ADDRESS_MODE: u16 = 8;
+        const ADDRESS_MODE_NONE: u8 = 1;
+        let number = self.message(RTM_NEWLINK, ACK, &link_header(0, 0, 0));
+        self.text(IFLA_IFNAME, name);
+        self.nest(IFLA_AF_SPEC, |batch| {
+            batch.nest(u16::from(AF_INET6), |batch| {
+                batch.attribute(ADDRESS_MODE, &[ADDRESS_MODE_NONE]);
+            });
+        });
+        number
     }
 
     /// What a port of a bridge does: send packets back where they came from, keep them from other such ports.
@@ -273,6 +299,7 @@ fn read_link(body: &[u8]) -> Option<Link> {
             IFLA_OPERSTATE => works = value.first().is_some_and(|state| WORKING.contains(state)),
             IFLA_IFNAME => link.name = text(value),
             IFLA_GROUP => link.group = word(value, 0).unwrap_or(0),
+            IFLA_MASTER => link.master = word(value, 0).unwrap_or(0),
             IFLA_MTU => link.mtu = word(value, 0).unwrap_or(0),
             IFLA_ADDRESS => link.mac = value.try_into().ok().map(Mac),
             IFLA_LINKINFO => {

@@ -33,10 +33,9 @@ fn containers_reach_each_other_and_the_world() {
 }
 
 #[test]
-fn nothing_is_left_when_the_last_container_has_gone() {
-    let Some(setting) = Setting::new("nothing_is_left_when_the_last_container_has_gone") else {
-        return;
-    };
+fn nothing_is_left_when_a_network_is_removed_after_its_last_container() {
+    let test = "nothing_is_left_when_a_network_is_removed_after_its_last_container";
+    let Some(setting) = Setting::new(test) else { return };
     let before = setting.left();
     let network = setting.network("web", |_| {});
     let (a, b) = (setting.container("a"), setting.container("b"));
@@ -56,10 +55,108 @@ fn nothing_is_left_when_the_last_container_has_gone() {
     drop(b);
     setting.networks.detach(&network, &id, None).unwrap();
     setting.networks.detach(&network, &id, None).unwrap();
-    assert_eq!(setting.left(), before);
+    // The pair goes with the namespace, the bridge stays for the next container.
+    setting.await_left(|left| !left.contains("veth"));
+    assert!(setting.left().contains(&network.interface) && !setting.left().contains("leases/"));
     setting.networks.remove("web").unwrap();
+    assert_eq!(setting.left(), before);
     let entries = std::fs::read_dir(setting.dir().join("run")).unwrap().count();
     assert_eq!(entries, 0);
+}
+
+#[test]
+fn a_network_is_removed_right_after_its_last_container() {
+    let test = "a_network_is_removed_right_after_its_last_container";
+    let Some(setting) = Setting::new(test) else { return };
+    let before = setting.left();
+    for _ in 0..5 {
+        let network = setting.network("web", |spec| spec.ipv6 = true);
+        let a = setting.container("a");
+        setting.attach(&network, &a);
+        // The namespace lives on, as somebody else's may.
+        setting.networks.detach(&network, "a", None).unwrap();
+        setting.networks.remove("web").unwrap();
+        assert_eq!(setting.left(), before);
+    }
+}
+
+#[test]
+fn the_next_container_finds_the_bridge_of_the_last() {
+    let Some(setting) = Setting::new("the_next_container_finds_the_bridge_of_the_last") else {
+        return;
+    };
+    let network = setting.network("web", |_| {});
+    let index = || sh(&format!("ip -o link show {} | cut -d: -f1", network.interface));
+    let a = setting.container("a");
+    setting.attach(&network, &a);
+    let first = index();
+    setting.networks.detach(&network, "a", None).unwrap();
+    // The same container again, whose old namespace has not gone: its pair has the name of the new one.
+    let again = setting.container("a");
+    setting.attach(&network, &again);
+    assert_eq!(index(), first);
+    setting.serve(&again.netns, "0.0.0.0:80");
+    let there = setting.networks.attachment(&network, "a").unwrap().addresses[0].address();
+    assert!(setting.ask(setting.host.own(), &format!("{there}:80"), PATIENCE).is_some());
+}
+
+#[test]
+fn an_address_is_the_next_owners_at_once() {
+    let Some(setting) = Setting::new("an_address_is_the_next_owners_at_once") else { return };
+    let network = setting.network("web", |_| {});
+    let mut held = Vec::new();
+    for round in 0..10 {
+        let a = setting.container(&format!("c{round}"));
+        let attached = setting.attach(&network, &a);
+        assert_eq!(address(&attached, false), network.subnets[0].subnet.at(2));
+        setting.serve(&a.netns, "0.0.0.0:80");
+        let to = format!("{}:80", address(&attached, false));
+        // The host has asked for the address when nobody had it, and asks again after a second.
+        assert!(setting.ask(setting.host.own(), &to, PATIENCE).is_some(), "round {round}");
+        setting.networks.detach(&network, &a.id, None).unwrap();
+        assert_eq!(setting.ask(setting.host.own(), &to, SHORT), None, "round {round}");
+        // Its device has the address as long as somebody has the namespace.
+        held.push(a);
+    }
+    assert_eq!(setting.networks.sweep(&network, &|_| false).unwrap(), 0);
+    assert!(!setting.left().contains("veth"));
+}
+
+#[test]
+fn a_bridge_that_another_store_has_left_is_taken_over() {
+    let Some(setting) = Setting::new("a_bridge_that_another_store_has_left_is_taken_over") else {
+        return;
+    };
+    let dir = setting.dir().join("other");
+    let places = net::Places { records: dir.join("records"), run: dir.join("run") };
+    let other = net::Networks::open(&places).unwrap();
+    let (ours, theirs) = (setting.networks.get("bridge").unwrap(), other.get("bridge").unwrap());
+    assert_eq!(ours.interface, theirs.interface);
+    let (a, b) = (setting.container("a"), setting.container("b"));
+    setting.attach(&ours, &a);
+    let request = |container: &'static str, netns| net::AttachRequest {
+        container,
+        name: container,
+        aliases: &[],
+        netns,
+        interface: None,
+        devices: None,
+        addresses: &[],
+        mac: None,
+        ports: &[],
+        default_route: true,
+    };
+    let error = other.attach(&theirs, &request("b", &b.netns)).unwrap_err();
+    assert!(error.to_string().contains("is not its own"), "{error}");
+    setting.detach(&ours, &a);
+    other.attach(&theirs, &request("b", &b.netns)).unwrap();
+    let shown = sh(&format!("ip -o addr show {}", theirs.interface));
+    assert!(shown.contains(&theirs.subnets[0].gateway.unwrap().to_string()), "{shown}");
+    // What is left of ours does not touch it.
+    assert_eq!(setting.networks.sweep(&ours, &|_| false).unwrap(), 0);
+    setting.serve(&b.netns, "0.0.0.0:80");
+    let there = other.attachment(&theirs, "b").unwrap().addresses[0].address();
+    assert!(setting.ask(setting.host.own(), &format!("{there}:80"), PATIENCE).is_some());
 }
 
 #[test]

@@ -130,7 +130,7 @@ fn a_thousand_ports_are_published_at_once() {
     setting.serve(&a.netns, "0.0.0.0:22999");
     assert!(setting.ask(setting.host.outside(), &format!("{HOST}:22999"), PATIENCE).is_some());
     setting.detach(&network, &a);
-    assert!(!setting.left().contains("table inet tare"));
+    assert!(!setting.left().contains("22999"));
 }
 
 /// docker and ufw let `FORWARD` drop what they do not know.
@@ -171,8 +171,28 @@ fn told_about_the_bridge(test: &str, program: &str) {
             "iptables understands it: {rules}"
         );
         setting.detach(&network, &a);
+        setting.networks.remove(&network.name).unwrap();
         assert_eq!(sh(&format!("{program} -S")), before);
     }
+}
+
+/// The network was there before the firewall.
+#[test]
+fn a_firewall_that_came_later_is_told_about_the_bridge() {
+    let test = "a_firewall_that_came_later_is_told_about_the_bridge";
+    let Some(setting) = Setting::new(test) else { return };
+    if !private_net::has(test, "iptables-nft") {
+        return;
+    }
+    setting.serve(setting.host.outside(), "0.0.0.0:80");
+    let network = setting.network("web", |_| {});
+    let a = setting.container("a");
+    setting.attach(&network, &a);
+    setting.detach(&network, &a);
+    sh("iptables-nft -P FORWARD DROP");
+    let a = setting.container("a");
+    setting.attach(&network, &a);
+    assert!(setting.ask(&a.netns, &format!("{OUTSIDE}:80"), PATIENCE).is_some());
 }
 
 #[test]

@@ -29,6 +29,9 @@ fn many_containers_come_and_go_at_once() {
             scope.spawn(|| setting.host.inside(setting.host.own(), || work(container)));
         }
     });
+    for network in &networks {
+        setting.networks.remove(&network.name).unwrap();
+    }
     assert_eq!(setting.left(), before);
 }
 
@@ -90,7 +93,7 @@ fn a_kill_at_any_moment_leaves_nothing_behind_a_sweep() {
         sys::process::signal_pidfd(&child.pidfd, SIGKILL).unwrap();
         let (_, exit) = sys::wait::child(child.pid, true).unwrap().unwrap();
         assert_eq!(exit, sys::wait::Exit::Signal(SIGKILL), "it ended by itself");
-        interrupted += usize::from(setting.left() != before);
+        interrupted += usize::from(setting.left().contains("attachments/"));
         setting.networks.sweep(&network, &|_| false).unwrap();
         assert_eq!(setting.left(), before, "round {round}");
     }

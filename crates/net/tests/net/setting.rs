@@ -70,6 +70,7 @@ impl Setting {
             aliases: &[],
             netns: &container.netns,
             interface: None,
+            devices: None,
             addresses: &[],
             mac: None,
             ports: &[],
@@ -146,6 +147,15 @@ impl Setting {
             let length = socket.recv(&mut buffer).ok()?;
             Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
         })
+    }
+
+    /// Waits until what is left is as it should be: what a namespace had goes when the kernel gets round to it.
+    pub(crate) fn await_left(&self, is_fine: impl Fn(&str) -> bool) {
+        let start = std::time::Instant::now();
+        while !is_fine(&self.left()) {
+            assert!(start.elapsed() < PATIENCE, "{}", self.left());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Everything of ours that the host has: devices, rules, leases.

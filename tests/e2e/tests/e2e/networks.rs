@@ -33,7 +33,7 @@ impl Host {
         // What is left at the end is shown: nothing may be.
         let script = format!(
             "{tare}; unset TARE_NETWORK; ip link set lo up; {script}\n\
-             tare rm -af > /dev/null; ip -br link | grep -v '^lo ' || true"
+             tare rm -af > /dev/null; tare network prune -f > /dev/null; ip -br link | grep -v '^lo ' || true"
         );
         let mut command = Command::new("unshare");
         command.args(["-n", "sh", "-ec", &script]).current_dir(self.0.path(""));
@@ -116,10 +116,19 @@ fn nothing_of_a_network_is_left_whoever_is_killed() {
            id=$(tare container inspect --format '{{.Id}}' it)
            kill -9 $(sed -n 's/.*\"supervisor\":\\([0-9]*\\).*/\\1/p' STORE/containers/$id/state.json)
            [ $i = 2 ] && kill -9 $(tare container inspect --format '{{.State.Pid}}' it)
+           # The next command, whichever it is.
+           tare ps -a > /dev/null; tare rename it that; tare rename that it
+           if [ $i = 2 ]; then
+             find RUN/networks -path '*leases/*' -o -path '*attachments/*'
+           fi
            tare rm -f it > /dev/null
+           tare network prune -f
            ip -br link | grep -c -v '^lo ' || true
+           nft list tables 2> /dev/null
+           find RUN/networks RUN/joined -path '*leases/*' -o -path '*attachments/*' -o -path 'RUN/joined/*'
          done"
             .replace("STORE", &host.0.path("store"))
+            .replace("RUN", &host.0.path("run"))
             .as_str(),
     );
     assert_eq!(said, "0\n0\n0\n");
