@@ -100,6 +100,10 @@ verbs! {
     "logout" Logout(remote::logout::Logout),
     "registry" Registry(crate::registry::Registry),
     "network" Network(network::NetworkVerb),
+    "secret" Secret(crate::secret::Noun),
+    "unshare" Unshare(crate::unshare::Unshare),
+    #[command(hide = true)]
+    "config" Configs(crate::swarm::Configs),
     "system" System(system::System),
     "info" Info(system::info::Info),
     "doctor" Doctor(system::doctor::Doctor),

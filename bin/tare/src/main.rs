@@ -18,9 +18,12 @@ mod progress;
 mod refused;
 mod registry;
 mod remote;
+mod secret;
 mod settings;
+mod swarm;
 mod system;
 mod terminal;
+mod unshare;
 mod volume;
 
 use std::io::Write;
@@ -130,9 +133,6 @@ fn run(global: &settings::Global, verb: cli::Verb) -> failure::Result<u8> {
         Verb::Tag(arguments) => image::tag::tag(global, &arguments)?,
         Verb::Unmount(arguments) => image::mount::unmount(global, &arguments)?,
         Verb::Untag(arguments) => image::tag::untag(global, &arguments)?,
-        Verb::StandaloneSign(_) => image::signing::refuse_verb("standalone-sign")?,
-        Verb::StandaloneVerify(_) => image::signing::refuse_verb("standalone-verify")?,
-        Verb::GenerateSigstoreKey(_) => image::signing::refuse_verb("generate-sigstore-key")?,
         Verb::Login(arguments) => remote::login::run(global, &arguments)?,
         Verb::Logout(arguments) => remote::logout::run(global, &arguments)?,
         Verb::Search(arguments) => remote::search::run(global, &arguments)?,
@@ -141,11 +141,25 @@ fn run(global: &settings::Global, verb: cli::Verb) -> failure::Result<u8> {
         Verb::Save(arguments) => image::save::run(global, &arguments)?,
         Verb::Diff(arguments) => image::diff::of_either(global, &arguments)?,
         Verb::Artifact(arguments) => artifact::run(global, &arguments)?,
+        Verb::Secret(arguments) => return secret::run(global, &arguments),
+        Verb::Unshare(arguments) => return unshare::run(global, &arguments),
         Verb::Network(arguments) => return network::run(global, &arguments),
         Verb::Manifest(arguments) => return manifest::run(global, &arguments),
         Verb::Mutate(arguments) => mutate::run(global, &arguments)?,
+        other => refuse(&other)?,
     }
     Ok(0)
+}
+
+/// Verbs that are known so that it can be said why they are not there.
+fn refuse(verb: &cli::Verb) -> failure::Result<()> {
+    use cli::Verb;
+    match verb {
+        Verb::Configs(arguments) => swarm::refuse_configs(arguments),
+        Verb::StandaloneVerify(_) => image::signing::refuse_verb("standalone-verify"),
+        Verb::GenerateSigstoreKey(_) => image::signing::refuse_verb("generate-sigstore-key"),
+        _ => image::signing::refuse_verb("standalone-sign"),
+    }
 }
 
 /// Sees to `--command-timeout`.

@@ -10,7 +10,7 @@
 
 use crate::control::enter_users;
 use crate::error::{During, Error, Kind, Result};
-use crate::launch::{self, Rootfs, enter};
+use crate::launch::{self, Rootfs, Staged, enter};
 use crate::place::{Container, Engine, LOCK};
 use crate::record::{Config, Mount};
 use crate::{files, place};
@@ -45,6 +45,7 @@ pub struct Inside {
     /// Ids of a user namespace that this process is not in.
     users: Vec<[u32; 3]>,
     groups: Vec<[u32; 3]>,
+    _staged: Option<Staged>,
     _rootfs: Option<Rootfs>,
     _lock: Option<Fd>,
 }
@@ -204,6 +205,7 @@ fn running(container: &Container) -> Result<Inside> {
             is_live: true,
             users: ids(pid, "uid_map"),
             groups: ids(pid, "gid_map"),
+            _staged: None,
             _rootfs: None,
             _lock: None,
         }),
@@ -226,7 +228,7 @@ fn own_of_running(container: &Container) -> Result<Inside> {
     let root = root.during(|| "opening the container's root directory")?;
     read_only(&root, false)?;
     let (users, groups) = (Vec::new(), Vec::new());
-    Ok(Inside { root, is_live: true, users, groups, _rootfs: None, _lock: None })
+    Ok(Inside { root, is_live: true, users, groups, _staged: None, _rootfs: None, _lock: None })
 }
 
 fn read_only(mount: &Fd, recursive: bool) -> Result<()> {
@@ -254,41 +256,36 @@ fn stacked(
         mount::attach(&root, rootfs.open()?).during(|| "opening the container's root directory")?;
         root
     };
-    let mounts = if scope == Scope::Mounts { sorted(config) } else { Vec::new() };
+    let (mounts, staged) = match scope {
+        Scope::Mounts => (sorted(config), Some(Staged::of_mounts(&engine, config, None, None)?)),
+        Scope::Own => (Vec::new(), None),
+    };
     let mut bound = Vec::new();
     for it in mounts {
-        bound.extend(bind(&engine, &root, it, rootfs.is_writable())?);
+        let source = staged.as_ref().and_then(|staged| staged.source(it));
+        let source = source.unwrap_or(Path::new(&it.source));
+        bound.extend(bind(&root, it, source, rootfs.is_writable())?);
     }
     if scope == Scope::Own || config.security.read_only || !rootfs.is_writable() {
         read_only(&root, false)?;
     }
     let (users, groups) = (Vec::new(), Vec::new());
     let is_live = lock.is_none();
-    Ok(Inside { root, is_live, users, groups, _rootfs: Some(rootfs), _lock: lock })
+    Ok(Inside { root, is_live, users, groups, _staged: staged, _rootfs: Some(rootfs), _lock: lock })
 }
 
 /// What is mounted on a directory must not cover what is mounted below it.
 fn sorted(config: &Config) -> Vec<&Mount> {
-    let is_of_host = |mount: &&Mount| matches!(mount.kind.as_str(), "bind" | "volume");
+    let is_of_host = |mount: &&Mount| matches!(mount.kind.as_str(), "bind" | "volume" | "image");
     let mut mounts: Vec<&Mount> = config.mounts.iter().filter(is_of_host).collect();
     mounts.sort_by_key(|mount| mount.target.trim_end_matches('/').matches('/').count());
     mounts
 }
 
 /// Binds what a start would bind. What is not there any more is not.
-fn bind(engine: &Engine, root: &Fd, it: &Mount, makes: bool) -> Result<Option<Fd>> {
+fn bind(root: &Fd, it: &Mount, source: &Path, makes: bool) -> Result<Option<Fd>> {
     let attempt = || format!("mounting {}", it.target);
-    let opened = match it.kind.as_str() {
-        "volume" => {
-            let top = engine.volume_path(&it.name);
-            let below = Path::new(&it.source).strip_prefix(&top).unwrap_or(Path::new(""));
-            let top = fs::open_at(CWD, top.as_os_str().as_bytes(), O_PATH | O_DIRECTORY, 0);
-            // A link in the volume is the container's, and leads nowhere else.
-            top.and_then(|top| open(&top, below.as_os_str().as_bytes(), O_PATH))
-        }
-        _ => fs::open_at(CWD, it.source.as_bytes(), O_PATH, 0),
-    };
-    let source = match opened {
+    let source = match fs::open_at(CWD, source.as_os_str().as_bytes(), O_PATH, 0) {
         Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
         result => result.during(attempt)?,
     };

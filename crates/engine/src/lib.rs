@@ -4,6 +4,7 @@
 //! has one supervisor, a fork of the command that started it; whatever becomes of that, the next command finds the
 //! truth. This crate never prints, exits (the supervisors that it forks do) or reads the environment.
 
+pub mod cdi;
 mod changes;
 mod client;
 mod control;
@@ -18,6 +19,7 @@ pub mod names;
 mod networks;
 mod place;
 pub mod record;
+pub mod secrets;
 mod supervisor;
 mod usage;
 pub mod volumes;
@@ -29,7 +31,8 @@ pub use error::{Error, Kind, Result};
 pub use exec::{Exec, exec};
 pub use inside::{Inside, Scope, inside, user_of};
 pub use launch::{
-    check_capability, check_options, check_ports, check_seccomp, check_users, has_pasta,
+    check_capability, check_options, check_ports, check_seccomp, check_users, enter_namespaces,
+    has_pasta,
 };
 pub use place::{Container, Engine, Made, Place};
 pub use supervisor::{Attach, Session, parse_restart, run_health_check, start};

@@ -168,6 +168,7 @@ impl Engine {
             },
             layers: layers.iter().map(ToString::to_string).collect(),
             time_s: sys::time::now().seconds,
+            mounted: launch::mounted_images(config)?,
         };
         let mut work = self.store.begin()?;
         work.create_container(&record)?;

@@ -62,11 +62,13 @@ oci::document! {
         system: String,
         log: LogConfig,
         mounts: Vec<Mount>,
+        secrets: Vec<SecretUse>,
         security: Security,
         resources: Resources,
         namespaces: Namespaces,
         network: Network,
         devices: Vec<Device>,
+        cdi: Cdi,
         ulimits: Vec<Ulimit>,
         sysctls: Map,
         shm_size: i64,
@@ -106,6 +108,31 @@ oci::document! {
         copy_up: bool,
         /// A volume nobody gave a name, removed with the container.
         anonymous: bool,
+        /// Of a volume or an image only this is mounted.
+        subpath: String,
+        /// The layers of an image, whose manifest is `name`.
+        layers: Vec<String>,
+        /// What belongs to the source's owner is shown as the program's user's.
+        as_user: bool,
+        /// Ids that are shown as others: `DISK:SHOWN:COUNT`.
+        uid_map: Vec<String>,
+        gid_map: Vec<String>,
+        /// Labels and options of a volume that is made for it.
+        labels: Map,
+        volume_options: Map,
+    }
+
+    /// A secret that the container gets.
+    SecretUse(snake) {
+        name: String => required,
+        id: String,
+        /// A variable, instead of a file.
+        is_variable: bool,
+        /// Path of the file, or name of the variable.
+        target: String => required,
+        uid: u32,
+        gid: u32,
+        mode: u32,
     }
 
     /// What its processes may do.
@@ -193,6 +220,14 @@ oci::document! {
         host: String => required,
         container: String,
         permissions: String,
+    }
+
+    /// Devices that specifications of vendors define.
+    Cdi(snake) {
+        /// Their full names.
+        devices: Vec<String>,
+        /// Where specifications are looked for, the last of them counting most.
+        dirs: Vec<String>,
     }
 
     /// A limit of a process.

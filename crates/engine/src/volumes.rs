@@ -7,7 +7,7 @@
 
 use crate::error::{During, Error, Kind, Result};
 use crate::place::{self, Engine};
-use crate::{events, files, names};
+use crate::{events, files, launch, names};
 use oci::Map;
 use std::path::PathBuf;
 use sys::fs::{self, AT_REMOVEDIR};
@@ -63,6 +63,8 @@ impl Engine {
         if let Some(known) = self.volume(&volume.name)? {
             return Ok((known, false));
         }
+        launch::volume_file_systems::check(&volume.options)
+            .map_err(|error| error.during(format!("create {}", volume.name)))?;
         "local".clone_into(&mut volume.driver);
         volume.created = place::now();
         let all = self.volumes()?;
@@ -76,6 +78,10 @@ impl Engine {
         let _ = fs::sync(&all);
         events::append(&self.dir, "volume", "create", &volume.name, &[("driver", "local")]);
         Ok((volume, true))
+    }
+
+    pub(crate) fn open_volume(&self, name: &str) -> Result<Fd> {
+        files::open_dir(&self.volumes()?, name)
     }
 
     /// A volume; nothing where there is none.
@@ -121,6 +127,7 @@ impl Engine {
         let dir = files::open_dir(&all, name)?;
         // Without a record it is none any more, whatever of it is left.
         files::remove(&dir, RECORD)?;
+        files::remove(&dir, launch::volume_file_systems::MOUNTED)?;
         let path = self.volume_path(name);
         self.with_ids(|_| {
             std::fs::remove_dir_all(&path).during(|| format!("removing {}", path.display()))

@@ -22,17 +22,32 @@ oci::document! {
         layers: Vec<String> => always,
         /// When it was made, in seconds since 1970.
         time_s: i64 => always,
+        /// Other images that it mounts: they stay as long as it does.
+        mounted: Vec<MountedImage>,
+    }
+
+    /// An image that a container mounts besides its own.
+    MountedImage(snake) {
+        image: AnyDigest,
+        /// As those of the container.
+        layers: Vec<String> => always,
     }
 }
 
 impl ContainerRecord {
     /// The layers, the lowest first.
     pub fn keys(&self) -> Result<Vec<LayerKey>> {
-        let read = |name: &String| {
-            let invalid = || format!("container {}: {name:?} is not a layer", self.id);
-            LayerKey::parse(name).ok_or_else(|| Error::new(Kind::Invalid, invalid()))
-        };
-        self.layers.iter().map(read).collect()
+        self.layers.iter().map(|name| self.key(name)).collect()
+    }
+
+    /// The layers of all images that it mounts.
+    pub fn mounted_keys(&self) -> Result<Vec<LayerKey>> {
+        self.mounted.iter().flat_map(|image| &image.layers).map(|name| self.key(name)).collect()
+    }
+
+    fn key(&self, name: &str) -> Result<LayerKey> {
+        let invalid = || format!("container {}: {name:?} is not a layer", self.id);
+        LayerKey::parse(name).ok_or_else(|| Error::new(Kind::Invalid, invalid()))
     }
 }
 
@@ -78,6 +93,7 @@ impl Work<'_> {
         store.durability().sync(&dir, &temp)?;
         let _guard = store.share()?;
         store.open_layers(&record.keys()?)?;
+        store.open_layers(&record.mounted_keys()?)?;
         // Replacing would succeed where the other directory is empty; no container's is.
         match fs::rename(root, &temp, root, layout::container(&record.id), 0) {
             Err(sys::Errno::EEXIST | sys::Errno::ENOTEMPTY) => {

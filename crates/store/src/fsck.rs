@@ -306,7 +306,8 @@ fn check_containers(store: &Store, findings: &mut Findings) -> Result<()> {
                 let text = format!("container {id}: has the record of {:?}", record.id);
                 return Err(Error::new(Kind::Invalid, text));
             }
-            store.open_layers(&record.keys()?).map(drop)
+            store.open_layers(&record.keys()?)?;
+            store.open_layers(&record.mounted_keys()?).map(drop)
         });
         if let Err(error) = result {
             findings.add(path, Problem::Unreadable, format!("container {id}: {error}"));

@@ -51,7 +51,7 @@ mod work;
 mod tests;
 
 pub use blob::{Expected, digest_of};
-pub use container::{Container, ContainerRecord};
+pub use container::{Container, ContainerRecord, MountedImage};
 pub use error::{Error, Kind, Result};
 pub use files::{Durability, File};
 pub use fsck::{Check, Finding, Problem, Rebuild};

@@ -61,8 +61,12 @@ impl Marks {
                 result => result?,
             };
             marks.keys.extend(record.keys()?);
-            if let AnyDigest::Known(image) = record.image {
-                marks.document(store, image, "")?;
+            marks.keys.extend(record.mounted_keys()?);
+            let mounted = record.mounted.into_iter().map(|it| it.image);
+            for image in mounted.chain([record.image]) {
+                if let AnyDigest::Known(image) = image {
+                    marks.document(store, image, "")?;
+                }
             }
         }
         for record in mounts::live(store)? {

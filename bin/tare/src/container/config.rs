@@ -6,7 +6,7 @@ use super::{health, mounts, parse};
 use crate::failure::{Failure, Result};
 use engine::Engine;
 use engine::record::{
-    Config, Device, Endpoint, LogConfig, Mount, Namespaces, Network, Resources, Security, Ulimit,
+    Config, Endpoint, LogConfig, Mount, Namespaces, Network, Resources, Security, Ulimit,
 };
 
 /// A larger profile is none.
@@ -54,9 +54,6 @@ pub(super) fn build(engine: &Engine, arguments: &ContainerArgs, found: Found) ->
     config.security = security(&arguments.security)?;
     config.security.read_only = arguments.read_only;
     config.namespaces = namespaces(&arguments.security)?;
-    for text in &arguments.security.device {
-        config.devices.push(device(text)?);
-    }
     for text in &arguments.security.sysctl {
         match text.split_once('=') {
             Some((name, value)) => config.sysctls.insert(name.trim().into(), value.trim().into()),
@@ -70,7 +67,7 @@ pub(super) fn build(engine: &Engine, arguments: &ContainerArgs, found: Found) ->
 fn refuse(arguments: &ContainerArgs) -> Result<()> {
     let (limits, security) = (&arguments.limits, &arguments.security);
     let of_windows = "it is for containers of Windows";
-    let refused: [(bool, &str, &str, &str); 9] = [
+    let refused: [(bool, &str, &str, &str); 8] = [
         (limits.cpu_count.is_some(), "--cpu-count", of_windows, "--cpus limits CPU time"),
         (limits.cpu_percent.is_some(), "--cpu-percent", of_windows, "--cpus limits CPU time"),
         (
@@ -108,12 +105,6 @@ fn refuse(arguments: &ContainerArgs) -> Result<()> {
             "--use-api-socket",
             "there is no daemon whose socket it could be",
             "-v mounts one of another program",
-        ),
-        (
-            security.gpus.is_some(),
-            "--gpus",
-            "no CDI specification names GPUs here",
-            "`nvidia-ctk cdi generate` writes one, and --device nvidia.com/gpu=all uses it",
         ),
     ];
     if let Some((_, option, why, hint)) = refused.iter().find(|(is_given, ..)| *is_given) {
@@ -538,30 +529,4 @@ fn namespaces(arguments: &SecurityArgs) -> Result<Namespaces> {
     };
     engine::check_users(&names)?;
     Ok(names)
-}
-
-/// `HOST[:PATH][:rwm]`.
-fn device(text: &str) -> Result<Device> {
-    let bad = |why: &str| {
-        Failure::new(format!("--device {text:?}: {why}")).hint("write /dev/DEVICE[:PATH][:rwm]")
-    };
-    if !text.starts_with('/') {
-        return Err(bad("it is no path; CDI names need a specification in /etc/cdi or /run/cdi"));
-    }
-    let is_access = |text: &str| !text.is_empty() && text.chars().all(|it| "rwm".contains(it));
-    let mut parts = text.split(':');
-    let mut device = Device { host: parts.next().unwrap_or_default().into(), ..Device::default() };
-    for part in parts {
-        if part.starts_with('/') && device.container.is_empty() {
-            device.container = part.into();
-        } else if is_access(part) && device.permissions.is_empty() {
-            device.permissions = part.into();
-        } else {
-            return Err(bad("a part of it is neither a path nor of r, w and m"));
-        }
-    }
-    if !std::path::Path::new(&device.host).exists() {
-        return Err(bad("there is no such device"));
-    }
-    Ok(device)
 }

@@ -20,10 +20,10 @@ pub(super) struct Found {
 
 /// Sees that the store has the image, as `--pull` says. It is pulled by a process of its own, because making
 /// namespaces and having threads do not go together.
-pub(super) fn bring(settings: &Settings<'_>, arguments: &ContainerArgs) -> Result<()> {
+pub(super) fn bring(settings: &Settings<'_>, arguments: &ContainerArgs, name: &str) -> Result<()> {
     let is_there = || -> Result<bool> {
         let store = settings.store(true)?;
-        match images::find(&store, arguments.image()) {
+        match images::find(&store, name) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == images::Kind::NotFound => Ok(false),
             Err(error) => Err(error.into()),
@@ -33,15 +33,14 @@ pub(super) fn bring(settings: &Settings<'_>, arguments: &ContainerArgs) -> Resul
         Policy::Missing if is_there()? => return Ok(()),
         Policy::Never if is_there()? => return Ok(()),
         Policy::Never => {
-            return Err(Failure::new(format!("{}: it is not in the store", arguments.image()))
+            return Err(Failure::new(format!("{name}: it is not in the store"))
                 .hint("leave --pull=never out, or `tare pull` it"));
         }
         _ => {}
     }
-    let failed =
-        |errno: sys::Errno| Failure::new(format!("pulling {}: {errno}", arguments.image()));
+    let failed = |errno: sys::Errno| Failure::new(format!("pulling {name}: {errno}"));
     let Some(child) = sys::process::fork_plain().map_err(failed)? else {
-        let pull = Pull::for_run(arguments);
+        let pull = Pull::for_run(arguments, name);
         let code = match crate::image::pull::run(settings.global, &pull) {
             Ok(()) => 0,
             Err(failure) => {
@@ -59,6 +58,20 @@ pub(super) fn bring(settings: &Settings<'_>, arguments: &ContainerArgs) -> Resul
         }
         None => Err(failed(sys::Errno::ECHILD)),
     }
+}
+
+/// The manifest of an image of the store, and its layers.
+pub(super) fn layers(
+    settings: &Settings<'_>,
+    store: &Store,
+    name: &str,
+) -> Result<(String, Vec<String>)> {
+    let found = images::find(store, name)?;
+    let rights = settings.caller.rights();
+    let view =
+        View::open(store, &found.digest, &found.media_type, Some(&settings.wanted()), rights)?;
+    let layers = view.all_layers()?.iter().map(ToString::to_string).collect();
+    Ok((view.manifest.digest().to_string(), layers))
 }
 
 /// What the image says, with what options put in its place.

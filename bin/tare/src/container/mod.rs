@@ -4,6 +4,7 @@ pub(crate) mod attach;
 pub(crate) mod commit;
 mod config;
 pub(crate) mod copy;
+pub(crate) mod devices;
 pub(crate) mod diff;
 pub(crate) mod exec;
 pub(crate) mod export;
@@ -20,6 +21,7 @@ pub(crate) mod remove;
 mod rootfs;
 pub(crate) mod rows;
 pub(crate) mod run;
+mod secrets;
 pub(crate) mod start;
 pub(crate) mod state;
 pub(crate) mod stats;
@@ -143,7 +145,7 @@ pub(crate) fn open(global: &Global, read_only: bool) -> Result<Engine> {
 /// The same for a container of an image, which is pulled first if it has to be.
 pub(crate) fn open_for(global: &Global, arguments: &options::ContainerArgs) -> Result<Engine> {
     if !arguments.image().starts_with("host:") {
-        image::bring(&Settings::load(global)?, arguments)?;
+        image::bring(&Settings::load(global)?, arguments, arguments.image())?;
     }
     open(global, false)
 }

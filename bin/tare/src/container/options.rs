@@ -129,6 +129,9 @@ pub(crate) struct ContainerArgs {
     /// A directory in memory
     #[arg(long, value_name = "TARGET[:OPTIONS]", help_heading = "Files")]
     pub(crate) tmpfs: Vec<String>,
+    /// Give the container a secret of the store: NAME[,type=mount|env][,target=...][,uid=,gid=,mode=] (repeated)
+    #[arg(long, value_name = "NAME[,KEY=VALUE]", help_heading = "Files")]
+    pub(crate) secret: Vec<String>,
     /// All volumes of another container
     #[arg(long, value_name = "CONTAINER[:ro]", help_heading = "Files")]
     pub(crate) volumes_from: Vec<String>,
@@ -347,13 +350,13 @@ pub(crate) struct SecurityArgs {
     /// All rights of the host's root: every device, no filter
     #[arg(long)]
     pub(crate) privileged: bool,
-    /// Device of the host, or a CDI name (repeated)
+    /// Device of the host, or VENDOR/CLASS=NAME of a CDI specification (repeated)
     #[arg(long, value_name = "DEVICE[:PATH[:rwm]]")]
     pub(crate) device: Vec<String>,
     /// Rule of the device cgroup (repeated)
     #[arg(long, value_name = "RULE")]
     pub(crate) device_cgroup_rule: Vec<String>,
-    /// GPUs, by their CDI names: all, or a number of them
+    /// GPUs, by their CDI names: all, a number of them, or device=ID,...
     #[arg(long, value_name = "GPUS")]
     pub(crate) gpus: Option<String>,
     /// Kernel setting in the container's namespaces (repeated)

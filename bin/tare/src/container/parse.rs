@@ -74,6 +74,19 @@ pub(super) fn pair(text: &str) -> (String, String) {
     }
 }
 
+/// The fields of a list, where quotes hold commas (as CSV).
+pub(super) fn fields(text: &str) -> Vec<String> {
+    let (mut fields, mut is_quoted) = (vec![String::new()], false);
+    for it in text.chars() {
+        match it {
+            '"' => is_quoted = !is_quoted,
+            ',' if !is_quoted => fields.push(String::new()),
+            it => fields.last_mut().into_iter().for_each(|field| field.push(it)),
+        }
+    }
+    fields
+}
+
 /// The lines of a file of labels.
 pub(super) fn label_file(path: &Path) -> Result<Vec<String>, Failure> {
     env_file(path)

@@ -175,6 +175,7 @@ fn make(
     };
     let layers = found.layers.clone();
     let mut config = config::build(engine, arguments, found)?;
+    super::devices::choose(global, &arguments.security, &mut config)?;
     config.by_run = by_run;
     let streams = streams(arguments, detach)?;
     config.stdin_once = config.interactive && streams.stdin;
@@ -185,7 +186,10 @@ fn make(
             config.attach.push(name.into());
         }
     }
-    super::mounts::provide(engine, &mut config)?;
+    if config.mounts.iter().any(|mount| matches!(mount.kind.as_str(), "volume" | "image")) {
+        super::mounts::provide(&Settings::load(global)?, engine, arguments, &mut config)?;
+    }
+    super::secrets::choose(engine, &arguments.secret, &mut config)?;
     let mounts = config.mounts.clone();
     let made = engine.create(config, &layers).inspect_err(|_| engine.remove_anonymous(&mounts))?;
     if let Some(path) = &arguments.cidfile {

@@ -113,6 +113,7 @@ fn host_config(config: &Config) -> Value {
     fields.extend([
         Field::new("Ulimits", Value::list(config.ulimits.iter().map(ulimit))),
         Field::new("Devices", Value::list(config.devices.iter().map(device))),
+        Field::new("DeviceRequests", requests(config)),
     ]);
     Struct::value("*hostconfig", fields)
 }
@@ -137,6 +138,24 @@ fn device(device: &Device) -> Value {
             Field::new("CgroupPermissions", or(&device.permissions, "rwm")),
         ],
     )
+}
+
+/// CDI devices, as docker's document has them.
+fn requests(config: &Config) -> Value {
+    if config.cdi.devices.is_empty() {
+        return Value::Nil("[]DeviceRequest");
+    }
+    let request = Struct::value(
+        "request",
+        vec![
+            Field::new("Driver", "cdi"),
+            Field::new("Count", 0i64),
+            Field::new("DeviceIDs", Value::texts(&config.cdi.devices)),
+            Field::new("Capabilities", Value::Nil("[][]string")),
+            Field::new("Options", Value::Nil("map[string]string")),
+        ],
+    );
+    Value::list([request])
 }
 
 fn files_and_streams(config: &Config) -> Vec<Field> {
@@ -300,6 +319,9 @@ fn mount(mount: &Mount) -> Value {
     if !mount.name.is_empty() {
         fields.push(Field::new("Name", mount.name.as_str()));
     }
+    if !mount.subpath.is_empty() {
+        fields.push(Field::new("SubPath", mount.subpath.as_str()));
+    }
     fields.extend([
         Field::new("Source", mount.source.as_str()),
         Field::new("Destination", mount.target.as_str()),
@@ -362,11 +384,27 @@ fn configuration(config: &Config) -> Value {
         Field::new("Entrypoint", texts(&config.entrypoint)),
         Field::new("OnBuild", Value::Nil("[]string")),
         Field::new("Labels", map(&config.labels)),
+        Field::new("Secrets", Value::list(config.secrets.iter().map(secret))).omit_empty(),
         Field::new("StopSignal", config.stop_signal.as_str()).omit_empty(),
         Field::new("StopTimeout", config.stop_timeout.map_or(Value::Nil("*int"), Value::Int))
             .omit_empty(),
     ]);
     Struct::value("*config", fields)
+}
+
+/// What is known of a secret, but not what it is.
+fn secret(secret: &engine::record::SecretUse) -> Value {
+    Struct::value(
+        "*secret",
+        vec![
+            Field::new("Name", secret.name.as_str()),
+            Field::new("ID", secret.id.as_str()),
+            Field::new("Target", secret.target.as_str()),
+            Field::new("UID", i64::from(secret.uid)),
+            Field::new("GID", i64::from(secret.gid)),
+            Field::new("Mode", i64::from(secret.mode)),
+        ],
+    )
 }
 
 fn network_settings(container: &Container) -> Value {

@@ -57,7 +57,7 @@ pub(crate) struct Pull {
 
 impl Pull {
     /// What `run` has to have.
-    pub(crate) fn for_run(run: &ContainerArgs) -> Self {
+    pub(crate) fn for_run(run: &ContainerArgs, name: &str) -> Self {
         Self {
             all_tags: false,
             all_platforms: false,
@@ -69,7 +69,7 @@ impl Pull {
             decryption: DecryptionArgs::default(),
             remove_signatures: false,
             is_silent: true,
-            names: vec![run.image().to_owned()],
+            names: vec![name.to_owned()],
         }
     }
 }

@@ -8,8 +8,8 @@ use store::{LayerKey, MountRecord, Store};
 
 /// The users of the images of a store.
 pub(crate) struct Users {
-    /// Containers, and the manifests that they were made from.
-    containers: Vec<(String, AnyDigest, Vec<LayerKey>)>,
+    /// Containers, the manifests that they were made from or mount, and the layers that they need.
+    containers: Vec<(String, Vec<AnyDigest>, Vec<LayerKey>)>,
     mounts: Vec<MountRecord>,
 }
 
@@ -19,18 +19,22 @@ impl Users {
         let mut containers = Vec::new();
         for id in store.containers()? {
             if let Ok(container) = store.container(&id) {
-                let keys = container.record.keys().unwrap_or_default();
-                containers.push((id, container.record.image.clone(), keys));
+                let record = &container.record;
+                let mut keys = record.keys().unwrap_or_default();
+                keys.extend(record.mounted_keys().unwrap_or_default());
+                let mounted = record.mounted.iter().map(|it| it.image.clone());
+                containers.push((id, mounted.chain([record.image.clone()]).collect(), keys));
             }
         }
         Ok(Self { containers, mounts: store.mounts()? })
     }
 
-    /// The containers that were made from an image.
+    /// The containers that were made from an image, or mount it.
     pub(crate) fn containers_of(&self, image: &Listed) -> Vec<&str> {
         let own =
             [AnyDigest::from(image.root), image.facts.manifest.clone(), image.facts.id.clone()];
-        let all = self.containers.iter().filter(|(_, digest, _)| own.contains(digest));
+        let all =
+            self.containers.iter().filter(|(_, all, _)| all.iter().any(|it| own.contains(it)));
         all.map(|(id, _, _)| id.as_str()).collect()
     }
 

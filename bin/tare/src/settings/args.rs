@@ -63,6 +63,9 @@ pub(crate) struct Global {
     /// Fetch layers that manifests say to be at other addresses, by HTTPS and anonymously
     #[arg(long, hide_short_help = true)]
     pub(crate) foreign_layers: bool,
+    /// Where specifications of CDI devices are (repeated) [default: /etc/cdi, /var/run/cdi, of a user ~/.config/cdi, too]
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
+    pub(crate) cdi_spec_dir: Vec<PathBuf>,
     /// What registries see before `tare` as the name of the program
     #[arg(long, value_name = "PREFIX", hide_short_help = true)]
     pub(crate) user_agent_prefix: Option<String>,

@@ -146,6 +146,10 @@ impl Containers {
     }
 }
 
+fn device(name: &str) -> Value {
+    Struct::value("device", vec![Field::new("Source", "cdi"), Field::new("ID", name)])
+}
+
 pub(crate) fn info(global: &Global, arguments: &Info) -> Result<()> {
     let settings = Settings::load(global)?;
     let caller = Caller::new();
@@ -156,6 +160,10 @@ pub(crate) fn info(global: &Global, arguments: &Info) -> Result<()> {
     let containers = Containers::count(global)?;
     let machine = Machine::new(&settings);
     let search = settings.registries.search();
+    let found =
+        engine::cdi::Catalogue::read(&crate::container::devices::spec_dirs(global, &caller));
+    let dirs: Vec<String> = found.dirs().iter().map(|dir| dir.display().to_string()).collect();
+    let devices: Vec<&str> = found.names().collect();
     if arguments.format.is_some() {
         let number =
             Struct::value("images", vec![Field::renamed("Number", "number", images as u64)]);
@@ -171,6 +179,8 @@ pub(crate) fn info(global: &Global, arguments: &Info) -> Result<()> {
             Field::renamed("Store", "store", Struct::value("store", store)),
             Field::renamed("Registries", "registries", Struct::value("registries", registries)),
             Field::renamed("Version", "version", client(&machine.os, &machine.architecture)),
+            Field::new("CDISpecDirs", Value::texts(&dirs)),
+            Field::new("DiscoveredDevices", Value::list(devices.iter().map(|name| device(name)))),
         ];
         fields.extend(docker::info(&machine, &containers, images as u64, &root, &caller));
         return print_one(arguments.format.as_deref(), Struct::value("info", fields));
@@ -190,8 +200,16 @@ pub(crate) fn info(global: &Global, arguments: &Info) -> Result<()> {
         ("Kernel", machine.kernel),
         ("Processors", machine.processors.to_string()),
         ("Memory", units::decimal_size(machine.memory_bytes, 4)),
+        ("CDI directories", dirs.join(", ")),
     ];
-    let text: String =
+    let mut text: String =
         lines.iter().map(|(key, value)| format!("{:<19}{value}\n", format!("{key}:"))).collect();
+    if !devices.is_empty() {
+        text.push_str("CDI devices:\n");
+        devices.iter().for_each(|name| text.push_str(&format!("  {name}\n")));
+    }
+    for (path, why) in found.refused() {
+        crate::settings::warn(&format!("{}: {why}", path.display()));
+    }
     output::write(text.as_bytes())
 }

@@ -47,8 +47,8 @@ struct Create {
     /// Set a label (repeated)
     #[arg(long, value_name = "NAME[=VALUE]")]
     label: Vec<String>,
-    /// Refused, but for the empty one: a volume is a directory
-    #[arg(short, long, value_name = "NAME=VALUE", hide_short_help = true)]
+    /// Its file system: type=tmpfs|nfs|none|..., device=DEVICE, o=OPTION,... (repeated) [default: a directory of the store]
+    #[arg(short, long, value_name = "NAME=VALUE")]
     opt: Vec<String>,
     /// docker's older way to name it
     #[arg(long, value_name = "NAME", hide = true, conflicts_with = "volume")]
@@ -121,10 +121,6 @@ fn create(global: &Global, arguments: &Create) -> Result<()> {
         ))
         .hint("local is the only one; `-v` mounts what the host has mounted from elsewhere"));
     }
-    if let Some(option) = arguments.opt.first() {
-        return Err(Failure::new(format!("--opt {option}: a volume is a directory of the store"))
-            .hint("mount it on the host, and `-v /DIRECTORY:/TARGET`; --tmpfs is for memory"));
-    }
     let engine = crate::container::open(global, false)?;
     let mut volume = Volume {
         name: arguments.volume.clone().or(arguments.name.clone()).unwrap_or_default(),
@@ -134,7 +130,16 @@ fn create(global: &Global, arguments: &Create) -> Result<()> {
         let (key, value) = text.split_once('=').unwrap_or((text, ""));
         volume.labels.insert(key.into(), value.into());
     }
-    let (made, _) = engine.ensure_volume(volume)?;
+    for text in &arguments.opt {
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        volume.options.insert(key.into(), value.into());
+    }
+    let wanted = volume.options.clone();
+    let (made, is_new) = engine.ensure_volume(volume)?;
+    if !is_new && !wanted.is_empty() && made.options != wanted {
+        return Err(Failure::new(format!("create {}: there is one with other options", made.name))
+            .hint("remove it first, or choose another name"));
+    }
     output::write(format!("{}\n", made.name).as_bytes())
 }
 

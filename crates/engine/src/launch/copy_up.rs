@@ -3,6 +3,7 @@
 //! Only a volume that is empty gets something. The image's directory is found inside of the root directory only, and
 //! copies have the owners that the container sees.
 
+use super::staging::Staged;
 use super::userns::Mapping;
 use crate::error::{During, Error, Result};
 use crate::place::Engine;
@@ -29,27 +30,25 @@ pub(super) fn fill(
     config: &Config,
     root: &Fd,
     mapping: Option<&Mapping>,
+    staged: &Staged,
 ) -> Result<()> {
     let wants = |mount: &&Mount| {
-        mount.kind == "volume" && Path::new(&mount.source) == engine.volume_path(&mount.name)
+        let is_whole = Path::new(&mount.source) == engine.volume_path(&mount.name);
+        mount.kind == "volume" && is_whole && mount.subpath.is_empty()
     };
     for mount in config.mounts.iter().filter(wants) {
         let attempt = || format!("copying what the image has at {} to its volume", mount.target);
-        one(mount, root, mapping.and_then(Mapping::root))
+        let source = staged.source(mount).unwrap_or(Path::new(&mount.source));
+        one(mount, source, root, mapping.and_then(Mapping::root))
             .map_err(|error| error.during(attempt()))?;
     }
     Ok(())
 }
 
-fn one(mount: &Mount, root: &Fd, owner: Option<(u32, u32)>) -> Result<()> {
+fn one(mount: &Mount, source: &Path, root: &Fd, owner: Option<(u32, u32)>) -> Result<()> {
     const WHAT: &str = "the volume";
-    let volume = fs::open_at(
-        CWD,
-        Path::new(&mount.source).as_os_str().as_bytes(),
-        O_RDONLY | O_DIRECTORY,
-        0,
-    )
-    .during(|| WHAT)?;
+    let volume = fs::open_at(CWD, source.as_os_str().as_bytes(), O_RDONLY | O_DIRECTORY, 0)
+        .during(|| WHAT)?;
     if !fs::read_dir(volume.borrow()).during(|| WHAT)?.is_empty() {
         return Ok(());
     }

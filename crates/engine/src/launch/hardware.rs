@@ -1,7 +1,7 @@
 //! Devices of the host in a container.
 
 use crate::error::{During, Error, Result};
-use crate::record::Config;
+use crate::record::{Config, Device};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -13,8 +13,32 @@ const DEPTH_LIMIT: usize = 8;
 /// They are the container's own.
 const OWN: [&str; 7] = ["pts", "shm", "mqueue", "console", "fd", "ptmx", ".lxc"];
 
-/// Device nodes.
-pub(super) fn nodes(config: &Config) -> Result<Vec<Value>> {
+/// Where nobody may make nodes the host's are shown; one that is to have another name there is mounted.
+pub(super) fn binds(config: &Config) -> Result<Vec<Value>> {
+    let mut binds = Vec::new();
+    for device in config.devices.iter().filter(|it| is_renamed(it)) {
+        for (path, _) in below(&device.host)? {
+            let rest = path.strip_prefix(device.host.as_str()).unwrap_or_default();
+            binds.push(bind(&path, &format!("{}{rest}", device.container)));
+        }
+    }
+    Ok(binds)
+}
+
+/// A node of the host's, by a mount.
+pub(super) fn bind(host: &str, inside: &str) -> Value {
+    json!({
+        "destination": inside, "type": "bind", "source": host,
+        "options": ["bind", "rprivate", "nosuid", "noexec"]
+    })
+}
+
+fn is_renamed(device: &Device) -> bool {
+    !device.container.is_empty() && device.container != device.host
+}
+
+/// Device nodes, but for those of [`binds`] where `binds` are made.
+pub(super) fn nodes(config: &Config, binds: bool) -> Result<Vec<Value>> {
     let mut nodes = Vec::new();
     if config.security.privileged && sys::ids::is_administrator() {
         walk(Path::new("/dev"), &mut |path, metadata| {
@@ -23,7 +47,7 @@ pub(super) fn nodes(config: &Config) -> Result<Vec<Value>> {
             }
         });
     }
-    for device in &config.devices {
+    for device in config.devices.iter().filter(|it| !(binds && is_renamed(it))) {
         let inside = if device.container.is_empty() { &device.host } else { &device.container };
         for (path, metadata) in below(&device.host)? {
             let rest = path.strip_prefix(device.host.as_str()).unwrap_or_default();

@@ -1,9 +1,11 @@
 //! From a record to a container that runs: namespaces, root directory, files, configuration.
 
+mod cdi;
 mod copy_up;
 pub(crate) mod enter;
 mod files;
 mod hardware;
+mod idmaps;
 mod limits;
 mod mounts;
 pub(crate) mod network;
@@ -11,15 +13,18 @@ mod rootfs;
 pub(crate) mod seccomp;
 mod security;
 mod spec;
+mod staging;
 pub(crate) mod system;
 mod userns;
 mod users;
+pub(crate) mod volume_file_systems;
 
 pub(crate) use enter::Users;
 pub use network::{check_ports, has_pasta};
 pub(crate) use rootfs::Rootfs;
 pub use seccomp::check as check_seccomp;
 pub use security::{check_capability, check_options};
+pub(crate) use staging::{Staged, mounted_images};
 pub use userns::check as check_users;
 
 use crate::error::{During, Error, Result};
@@ -36,6 +41,8 @@ use userns::Mapping;
 pub(crate) struct Prepared {
     pub(crate) host: Host,
     pub(crate) id: ContainerId,
+    // Let go of before the root directory is.
+    staged: Staged,
     rootfs: Rootfs,
     users: Users,
     mapping: Option<Mapping>,
@@ -50,8 +57,14 @@ pub(crate) struct Started {
 }
 
 impl Prepared {
-    /// Stacks the root directory. `engine` has been opened in the mount namespace of this process.
-    pub(crate) fn new(engine: &Engine, config: &Config, users: Users) -> Result<Self> {
+    /// Stacks the root directory. `engine` has been opened in the mount namespace of this process; `outer` is that of the
+    /// command.
+    pub(crate) fn new(
+        engine: &Engine,
+        config: &Config,
+        users: Users,
+        outer: Option<&Fd>,
+    ) -> Result<Self> {
         let id = ContainerId::parse(&config.id)?;
         let host = Host {
             rootless: users != Users::Host || engine.place.host.rootless,
@@ -65,8 +78,9 @@ impl Prepared {
             return Err(Error::invalid(what).with_hint("leave it out, or run an image"));
         }
         let rootfs = Rootfs::make(engine, config, mapping.as_ref())?;
-        copy_up::fill(engine, config, &rootfs.open()?, mapping.as_ref())?;
-        Ok(Self { host, id, rootfs, users, mapping })
+        let staged = Staged::make(engine, config, mapping.as_ref(), outer)?;
+        copy_up::fill(engine, config, &rootfs.open()?, mapping.as_ref(), &staged)?;
+        Ok(Self { host, id, staged, rootfs, users, mapping })
     }
 
     /// Starts the program. This process' standard streams become its.
@@ -101,6 +115,7 @@ impl Prepared {
             rootfs: self.rootfs.path(),
             has_own_directories: self.rootfs.is_writable(),
             binds,
+            staged: &self.staged,
             users: self.users,
             mapping,
             delegation: system::delegation(config, self.users, mapping.is_some())?,
@@ -213,6 +228,11 @@ pub(crate) fn in_namespace(
         enter::enter(place)?;
         action(&Engine::open(place.clone(), false)?)
     })
+}
+
+/// Enters namespaces like those of a supervisor with this process, which has one thread.
+pub fn enter_namespaces(place: &Place) -> Result<()> {
+    enter::enter(place).map(drop)
 }
 
 /// Does something by a process of its own.

@@ -1,8 +1,8 @@
 //! What is mounted in a container besides its root directory.
 
-use super::Users;
 use super::spec::{Plan, text};
 use super::system::{self, Delegation};
+use super::{Users, hardware, idmaps};
 use crate::error::{Error, Result};
 use crate::record::Mount;
 use serde_json::{Value, json};
@@ -21,58 +21,81 @@ pub(super) fn list(plan: &Plan<'_>) -> Result<Vec<Value>> {
             "options": ["bind", "rprivate", "nosuid", "nodev", "noexec"]
         }));
     }
+    if plan.users != Users::Host {
+        mounts.extend(hardware::binds(plan.config)?);
+    }
     for mount in chosen {
         let covers = |known: &Value| {
             known["destination"].as_str() == Some(mount.target.trim_end_matches('/'))
         };
         mounts.retain(|known| !covers(known));
-        mounts.push(one(mount)?);
+        mounts.push(one(plan, mount)?);
+    }
+    for (source, target) in plan.staged.secrets() {
+        mounts.push(json!({
+            "destination": target, "type": "bind", "source": text(source)?,
+            "options": ["bind", "rprivate", "ro", "nosuid", "nodev", "noexec"]
+        }));
     }
     Ok(mounts)
 }
 
-fn one(mount: &Mount) -> Result<Value> {
+/// How a mount is propagated.
+const WAYS: [&str; 8] =
+    ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"];
+
+fn has(options: &[String], names: &[&str]) -> bool {
+    options.iter().any(|it| names.contains(&it.as_str()))
+}
+
+fn one(plan: &Plan<'_>, mount: &Mount) -> Result<Value> {
     let mut options = mount.options.clone();
-    let has =
-        |options: &[String], names: &[&str]| options.iter().any(|it| names.contains(&it.as_str()));
+    let usual: &[(&str, &str)] = match mount.kind.as_str() {
+        // As docker: what is in memory is for data.
+        "tmpfs" => &[("exec", "noexec"), ("suid", "nosuid"), ("dev", "nodev")],
+        "ramfs" | "devpts" => &[("exec", "noexec"), ("suid", "nosuid")],
+        _ => &[],
+    };
+    for (other, default) in usual {
+        if !has(&options, &[other, default]) {
+            options.push((*default).into());
+        }
+    }
     let kind = match mount.kind.as_str() {
-        "tmpfs" => {
-            // As docker: what is in memory is for data.
-            let defaults = [("exec", "noexec"), ("suid", "nosuid"), ("dev", "nodev")];
-            for (other, default) in defaults {
-                if !has(&options, &[other, default]) {
-                    options.push(default.into());
-                }
-            }
-            "tmpfs"
-        }
-        "bind" | "volume" | "secret" | "image" => {
-            if !has(&options, &["bind", "rbind"]) {
-                options.push("rbind".into());
-            }
-            let ways = [
-                "private",
-                "rprivate",
-                "slave",
-                "rslave",
-                "shared",
-                "rshared",
-                "unbindable",
-                "runbindable",
-            ];
-            if !has(&options, &ways) {
-                options.push("rprivate".into());
-            }
-            "bind"
-        }
+        kind @ ("tmpfs" | "ramfs" | "devpts") => kind,
+        "bind" | "volume" | "image" => "bind",
         other => return Err(Error::invalid(format!("mount {}: {other} is no kind", mount.target))),
     };
-    if mount.read_only {
-        options.retain(|option| !matches!(option.as_str(), "rw" | "ro"));
-        options.push(if kind == "bind" { "rro" } else { "ro" }.into());
+    if mount.as_user && kind == "tmpfs" {
+        options.extend([format!("uid={}", plan.user.uid), format!("gid={}", plan.user.gid)]);
     }
-    let source = if kind == "bind" { &mount.source } else { kind };
-    Ok(json!({"destination": mount.target, "type": kind, "source": source, "options": options}))
+    if kind == "bind" && !has(&options, &["bind", "rbind"]) {
+        options.push("rbind".into());
+    }
+    if kind == "bind" && !has(&options, &WAYS) {
+        options.push("rprivate".into());
+    }
+    if mount.read_only {
+        // Whoever has said `ro` means the topmost mount alone.
+        let is_whole = kind == "bind" && !has(&options, &["ro"]);
+        options.retain(|option| !matches!(option.as_str(), "rw" | "ro"));
+        options.push(if is_whole { "rro" } else { "ro" }.into());
+    }
+    let source = match plan.staged.source(mount) {
+        Some(path) => text(path)?,
+        None if kind == "bind" => mount.source.clone(),
+        None => kind.to_owned(),
+    };
+    let maps = idmaps::of(plan, mount, &source)?;
+    if maps.is_some() && !has(&options, &["idmap", "ridmap"]) {
+        options.push("idmap".into());
+    }
+    let mut made =
+        json!({"destination": mount.target, "type": kind, "source": source, "options": options});
+    if let Some((users, groups)) = maps {
+        (made["uidMappings"], made["gidMappings"]) = (users, groups);
+    }
+    Ok(made)
 }
 
 fn own(plan: &Plan<'_>) -> Vec<Value> {

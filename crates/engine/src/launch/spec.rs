@@ -2,10 +2,11 @@
 
 use super::files::Bind;
 use super::security::Rules;
+use super::staging::Staged;
 use super::system::Delegation;
 use super::userns::Mapping;
 use super::users::User;
-use super::{Users, hardware, limits, mounts, system};
+use super::{Users, cdi, hardware, limits, mounts, system};
 use crate::error::{Error, Kind, Result};
 use crate::place::Engine;
 use crate::record::{Config, Namespaces};
@@ -27,6 +28,7 @@ pub(super) struct Plan<'p> {
     /// Its root has directories to write in; otherwise there are some in memory.
     pub(super) has_own_directories: bool,
     pub(super) binds: Vec<Bind>,
+    pub(super) staged: &'p Staged,
     pub(super) users: Users,
     /// A namespace of users of its own.
     pub(super) mapping: Option<&'p Mapping>,
@@ -64,7 +66,7 @@ pub(super) fn build(plan: &Plan<'_>) -> Result<Spec> {
                 "uid": plan.user.uid, "gid": plan.user.gid, "additionalGids": plan.user.groups
             },
             "args": system::words(config),
-            "env": environment(plan),
+            "env": environment(plan)?,
             "cwd": if config.working_dir.is_empty() { "/" } else { &config.working_dir },
             "capabilities": capabilities(plan, &rules),
             "noNewPrivileges": rules.no_new_privileges,
@@ -77,8 +79,10 @@ pub(super) fn build(plan: &Plan<'_>) -> Result<Spec> {
             "maskedPaths": rules.masked,
             "readonlyPaths": rules.read_only,
             "resources": limits::resources(plan, is_root)?,
-            "devices": hardware::nodes(config)?,
+            "devices": hardware::nodes(config, !is_root)?,
             "sysctl": sysctls(plan),
+            // Otherwise nothing that is mounted inside is seen outside (as docker).
+            "rootfsPropagation": if plan.staged.is_shared() { "shared" } else { "" },
         }
     });
     if config.namespaces.uts != "host" {
@@ -115,6 +119,7 @@ pub(super) fn build(plan: &Plan<'_>) -> Result<Spec> {
         // Nobody else can be named there.
         Users::EnteredAlone => spec["process"]["user"]["additionalGids"] = json!([]),
     }
+    cdi::apply(plan, &mut spec)?;
     oci::json::read(spec.to_string().as_bytes())
         .map_err(|why| Error::invalid(format!("configuration: {why}")))
 }
@@ -146,7 +151,7 @@ fn capabilities(plan: &Plan<'_>, rules: &Rules) -> Value {
 }
 
 /// The last one of a name counts.
-fn environment(plan: &Plan<'_>) -> Vec<String> {
+fn environment(plan: &Plan<'_>) -> Result<Vec<String>> {
     let config = plan.config;
     let mut env = vec![PATH.to_string(), format!("HOSTNAME={}", config.hostname)];
     if config.tty {
@@ -155,12 +160,13 @@ fn environment(plan: &Plan<'_>) -> Vec<String> {
     env.push(format!("HOME={}", plan.user.home));
     env.extend(system::environment(config));
     env.extend(config.env.iter().cloned());
+    env.extend(plan.engine.secret_variables(config)?);
     let name = |variable: &String| variable.split('=').next().unwrap_or_default().to_owned();
     let mut seen = BTreeSet::new();
     env.reverse();
     env.retain(|variable| seen.insert(name(variable)));
     env.reverse();
-    env
+    Ok(env)
 }
 
 fn namespaces(plan: &Plan<'_>) -> Result<Vec<Value>> {

@@ -112,7 +112,11 @@ fn leave_caller(socket: &Fd) -> sys::Result<Fd> {
 }
 
 fn supervise(place: &Place, id: &str, attach: Attach, client: &mut Option<Fd>) -> Result<()> {
+    // Where mounts are made that the host is to see.
+    let outer = fs::open_read("/proc/self/ns/mnt").ok();
     let users = enter::enter(place)?;
+    // An ordinary user's mounts are nobody else's business.
+    let outer = outer.filter(|_| users == enter::Users::Host);
     // What is stacked has to be of the mount namespace that it is stacked in.
     let engine = Engine::open_plain(place.clone())?;
     let dir = engine.open_dir(id)?;
@@ -124,7 +128,7 @@ fn supervise(place: &Place, id: &str, attach: Attach, client: &mut Option<Fd>) -
     if system::settle(&engine, &mut container.config, users)? {
         engine.save(&container)?;
     }
-    let mut supervisor = Supervisor::new(&engine, container, users, lock)?;
+    let mut supervisor = Supervisor::new(&engine, container, users, outer.as_ref(), lock)?;
     supervisor.begin(client, attach)?;
     supervisor.run();
     Ok(())

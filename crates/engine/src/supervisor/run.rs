@@ -60,6 +60,7 @@ impl<'e> Supervisor<'e> {
         engine: &'e Engine,
         container: Container,
         users: Users,
+        outer: Option<&Fd>,
         lock: Fd,
     ) -> Result<Self> {
         let Container { config, state, dir, .. } = container;
@@ -75,7 +76,7 @@ impl<'e> Supervisor<'e> {
         let log = Writer::open(&dir, &config)?;
         files::remove(&dir, PAUSED)?;
         let clients = Clients::new(listen(&dir)?);
-        let prepared = Some(Prepared::new(engine, &config, users)?);
+        let prepared = Some(Prepared::new(engine, &config, users, outer)?);
         Ok(Self {
             engine,
             state,

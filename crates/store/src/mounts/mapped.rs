@@ -1,7 +1,6 @@
 //! Directories of the store as another user namespace has them: clones of the mounts that they are on, which
 //! show every id through a mapping. Nothing is copied, and nothing on the disk belongs to anybody else.
 
-use crate::container::Container;
 use crate::error::{During, Error, Kind, Result};
 use crate::files;
 use crate::layer::Layer;
@@ -62,9 +61,9 @@ impl Trees {
         layers.map(open).collect()
     }
 
-    /// The upper and work directory of a container, which overlayfs wants on one mount.
-    pub(super) fn upper(&mut self, it: &Container, mapping: &Mapping<'_>) -> Result<(Fd, Fd)> {
-        let tree = self.of(it.dir(), mapping)?;
+    /// The upper and work directory in `dir`, which overlayfs wants on one mount.
+    pub(super) fn upper(&mut self, dir: &Fd, mapping: &Mapping<'_>) -> Result<(Fd, Fd)> {
+        let tree = self.of(dir, mapping)?;
         Ok((files::open_dir(tree, UPPER)?, files::open_dir(tree, WORK)?))
     }
 

@@ -51,6 +51,13 @@ pub enum View<'a> {
     },
     /// A container's root directory: its layers, and what it changes.
     Container(&'a Container),
+    /// Layers, and what is changed of them: in a directory that [`Store::make_upper`] has made.
+    Written {
+        /// The layers, the lowest first.
+        layers: &'a [LayerKey],
+        /// The directory of changes.
+        dir: &'a Fd,
+    },
 }
 
 /// A mount that is attached.
@@ -157,6 +164,15 @@ impl Store {
         begun.hold_recorded(view, mount)
     }
 
+    /// Makes directories for what is written on top of layers, in a directory of a container's; those that are there stay.
+    pub fn make_upper(dir: &Fd) -> Result<()> {
+        for name in [layout::UPPER, layout::WORK] {
+            files::make_dir(dir, name)?;
+        }
+        let upper = files::open_dir(dir, layout::UPPER)?;
+        fs::chmod_fd(&upper, 0o755).during(|| "making a directory for changes".into())
+    }
+
     /// Takes a mount away. With `force`, also one that is in use, whose users keep it until they are
     /// done, or that cannot be seen from here.
     pub fn unmount(&self, id: &str, force: bool) -> Result<()> {
@@ -223,7 +239,7 @@ impl Begun {
         let guard = store.share()?;
         let keys = match view {
             View::Layers(keys) => keys.to_vec(),
-            View::Copy { layers, .. } => layers.to_vec(),
+            View::Copy { layers, .. } | View::Written { layers, .. } => layers.to_vec(),
             View::Container(container) => container.record.keys()?,
         };
         let layers = store.open_layers(&keys)?;
@@ -248,6 +264,9 @@ impl Begun {
         let lowers: Result<Vec<Fd>> = self.layers.iter().rev().map(Layer::diff_dir).collect();
         let upper = match view {
             View::Container(container) => Some((container.upper_dir()?, container.work_dir()?)),
+            View::Written { dir, .. } => {
+                Some((files::open_dir(dir, layout::UPPER)?, files::open_dir(dir, layout::WORK)?))
+            }
             View::Layers(_) | View::Copy { .. } => None,
         };
         let stack = self.stack(lowers?, upper)?;
@@ -265,7 +284,8 @@ impl Begun {
         let mut trees = mapped::Trees::new();
         let lowers = trees.lowers(self.layers.iter().rev(), &mapping)?;
         let upper = match view {
-            View::Container(container) => Some(trees.upper(container, &mapping)?),
+            View::Container(container) => Some(trees.upper(container.dir(), &mapping)?),
+            View::Written { dir, .. } => Some(trees.upper(dir, &mapping)?),
             View::Layers(_) => None,
             View::Copy { .. } => {
                 let text = "mapping the ids of a copy of layers";
@@ -316,7 +336,7 @@ impl Begun {
 
     fn write(&self, view: View<'_>, target: &Path) -> Result<()> {
         let container = match view {
-            View::Layers(_) | View::Copy { .. } => String::new(),
+            View::Layers(_) | View::Copy { .. } | View::Written { .. } => String::new(),
             View::Container(container) => container.record.id.clone(),
         };
         let Some(target) = target.to_str() else {

@@ -192,6 +192,7 @@ fn containers_keep_their_layers_and_are_not_removed_in_use() {
         image: image.digest().into(),
         layers: image.keys().iter().map(ToString::to_string).collect(),
         time_s: 1,
+        mounted: Vec::new(),
     };
     let mut work = store.begin().unwrap();
     work.create_container(&record).unwrap();

@@ -159,6 +159,7 @@ impl Worker<'_> {
             image: image.digest().into(),
             layers: image.keys().iter().map(ToString::to_string).collect(),
             time_s: 1,
+            mounted: Vec::new(),
         };
         let mut work = store.begin().unwrap();
         image.fetch(&mut work).unwrap();

@@ -134,6 +134,11 @@ impl Mapping {
         outside(&self.uids, 0).zip(outside(&self.gids, 0))
     }
 
+    /// What a user and a group of the container are outside.
+    pub(super) fn owner(&self, uid: u32, gid: u32) -> Option<(u32, u32)> {
+        outside(&self.uids, uid).zip(outside(&self.gids, gid))
+    }
+
     /// Refuses a user whom the container has not.
     pub(super) fn admit(&self, user: &User) -> Result<()> {
         let missing = |what: &str, id: u32| {

@@ -1,8 +1,11 @@
 //! `--volume`, `--mount`, `--tmpfs` and `--volumes-from`.
 
+mod words;
+
 use super::options::ContainerArgs;
-use super::parse;
+use super::{image, parse};
 use crate::failure::{Failure, Result};
+use crate::settings::Settings;
 use engine::Engine;
 use engine::record::{Config, Mount};
 use engine::volumes::Volume;
@@ -24,7 +27,7 @@ pub(super) fn read(engine: &Engine, arguments: &ContainerArgs) -> Result<Vec<Mou
         add(&mut mounts, volume(text)?);
     }
     for text in &arguments.mount {
-        add(&mut mounts, mount(text)?);
+        add(&mut mounts, words::mount(text)?);
     }
     for text in &arguments.tmpfs {
         add(&mut mounts, tmpfs(text)?);
@@ -32,12 +35,28 @@ pub(super) fn read(engine: &Engine, arguments: &ContainerArgs) -> Result<Vec<Mou
     Ok(mounts)
 }
 
-/// Makes the volumes that are named and not there, and says where they are.
-pub(super) fn provide(engine: &Engine, config: &mut Config) -> Result<()> {
+/// Makes the volumes that are named and not there, and says where they are; pulls images that are mounted.
+pub(super) fn provide(
+    settings: &Settings<'_>,
+    engine: &Engine,
+    arguments: &ContainerArgs,
+    config: &mut Config,
+) -> Result<()> {
+    for mount in config.mounts.iter_mut().filter(|mount| mount.kind == "image") {
+        let found = image::bring(settings, arguments, &mount.source)
+            .and_then(|()| image::layers(settings, engine.store(), &mount.source));
+        (mount.name, mount.layers) =
+            found.map_err(|failure| failure.during("--mount type=image"))?;
+    }
     for mount in config.mounts.iter_mut().filter(|mount| mount.kind == "volume") {
-        let wanted = Volume { name: mount.name.clone(), ..Volume::default() };
+        let wanted = Volume {
+            name: mount.name.clone(),
+            labels: mount.labels.clone(),
+            options: mount.volume_options.clone(),
+            ..Volume::default()
+        };
         let (volume, _) = engine.ensure_volume(wanted)?;
-        let path = engine.volume_path(&volume.name).join(&mount.source);
+        let path = engine.volume_path(&volume.name);
         mount.name = volume.name;
         mount.source = path
             .to_str()
@@ -99,13 +118,17 @@ fn volume(text: &str) -> Result<Mount> {
         match mode {
             "ro" => mount.read_only = true,
             // SELinux labels: of no use where there is none; files keep the owner that they have.
-            "rw" | "z" | "Z" | "consistent" | "cached" | "delegated" | "O" => {}
+            "rw" | "z" | "Z" | "consistent" | "cached" | "delegated" => {}
+            "O" => {
+                return Err(bad("O: what is written to it would be thrown away")
+                    .hint("`--tmpfs` for what nobody keeps, or `:ro`"));
+            }
             "nocopy" => mount.copy_up = false,
             "copy" => mount.copy_up = true,
-            "U" => {
-                return Err(bad("U would give the files to another owner").hint(
-                    "run with --userns keep-id, which shows them as the container's user's",
-                ));
+            "U" => mount.as_user = true,
+            "copy-symlink" | "no-dereference" => mount.options.push("copy-symlink".into()),
+            mode if mode.starts_with("idmap=") => {
+                words::read_idmap(&mode["idmap=".len()..], &mut mount).map_err(|why| bad(&why))?;
             }
             "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" | "exec"
             | "noexec" | "suid" | "nosuid" | "dev" | "nodev" | "bind" | "rbind" | "idmap" => {
@@ -170,78 +193,6 @@ fn tmpfs(text: &str) -> Result<Mount> {
     Ok(mount)
 }
 
-/// `type=...,source=...,target=...`.
-fn mount(text: &str) -> Result<Mount> {
-    let bad = |why: String| {
-        Failure::new(format!("invalid argument {text:?} for --mount: {why}"))
-            .hint("write type=bind|volume|tmpfs|image,source=...,target=...[,readonly]")
-    };
-    let mut mount = Mount { kind: "volume".into(), copy_up: true, ..Mount::default() };
-    let mut subpath = String::new();
-    for field in text.split(',') {
-        let (key, value) = parse::pair(field);
-        let is_true = || match value.as_str() {
-            "" | "true" | "1" => Ok(true),
-            "false" | "0" => Ok(false),
-            _ => Err(bad(format!("{key}: {value:?} is neither true nor false"))),
-        };
-        match key.as_str() {
-            "type" => mount.kind = value.to_ascii_lowercase(),
-            "source" | "src" => mount.source = value,
-            "target" | "dst" | "destination" => {
-                mount.target = check_target(&value).map_err(&bad)?;
-            }
-            "readonly" | "ro" => mount.read_only = is_true()?,
-            "rw" => mount.read_only = !is_true()?,
-            "bind-propagation" => mount.options.push(value),
-            "bind-nonrecursive" => {
-                if is_true()? {
-                    mount.options.push("bind".into());
-                }
-            }
-            "bind-recursive" => match value.as_str() {
-                "enabled" | "writable" | "readonly" => {}
-                "disabled" => mount.options.push("bind".into()),
-                _ => return Err(bad(format!("bind-recursive: {value:?} is unknown"))),
-            },
-            "volume-nocopy" => mount.copy_up = !is_true()?,
-            "volume-subpath" | "image-subpath" | "subpath" => subpath = value,
-            "volume-label" | "volume-opt" | "consistency" | "relabel" => {}
-            "volume-driver" if value == "local" || value.is_empty() => {}
-            "tmpfs-size" => mount.options.push(format!("size={}", parse::size(&value)?)),
-            "tmpfs-mode" => mount.options.push(format!("mode={value}")),
-            "idmap" | "exec" | "noexec" | "suid" | "nosuid" | "dev" | "nodev" => {
-                mount.options.push(key)
-            }
-            _ => return Err(bad(format!("unexpected key '{key}' in '{field}'"))),
-        }
-    }
-    if mount.target.is_empty() {
-        return Err(bad("target is required".into()));
-    }
-    if !subpath.is_empty() && subpath.split('/').any(|part| part == "..") {
-        return Err(bad(format!("subpath: {subpath:?} leads out")));
-    }
-    match mount.kind.as_str() {
-        "bind" => {
-            mount.source = existing(&mount.source, false)
-                .map_err(|why| bad(format!("bind source path does not exist: {why}")))?;
-        }
-        "volume" => {
-            mount.name = std::mem::take(&mut mount.source);
-            mount.anonymous = mount.name.is_empty();
-            mount.source = subpath;
-        }
-        "tmpfs" => {}
-        "image" => {
-            return Err(bad("type=image: not there yet".into())
-                .hint("`tare mount IMAGE` and -v of the directory do the same"));
-        }
-        other => return Err(bad(format!("type {other:?} is unknown"))),
-    }
-    Ok(mount)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,19 +215,6 @@ mod tests {
         assert!(volume("/data").unwrap().anonymous);
         for bad in ["", "x", "/:x", "/:/", "/:/x:rx", "/:/x:ro:z", "./nowhere-at-all:/x"] {
             assert!(volume(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn mounts_are_read() {
-        let made = mount("type=tmpfs,target=/x,tmpfs-size=1m,tmpfs-mode=700").unwrap();
-        assert_eq!(made.options, ["size=1048576", "mode=700"]);
-        let made = mount("type=bind,src=/,dst=/x,readonly,bind-propagation=rslave").unwrap();
-        assert!(made.read_only && made.options == ["rslave"]);
-        for bad in
-            ["", "type=x,target=/x", "type=bind,source=/nowhere,target=/x", "target=x", "a=b"]
-        {
-            assert!(mount(bad).is_err(), "{bad}");
         }
     }
 }
