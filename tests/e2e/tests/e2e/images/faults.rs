@@ -98,6 +98,8 @@ const TOLERATED: &[(&[&str], &str, &str)] = &[
     (REMOVING, "mkdir", "/store"),
     (REMOVING, "syncfs", "/store"),
     (REMOVING, "unlinkat", "/store/trash/"),
+    // Without room for a directory, what is taken away goes without one.
+    (&["gc", "rmi", "prune"], "mkdirat", "/store/trash/"),
 ];
 const REMOVING: &[&str] = &["rmi", "prune"];
 
