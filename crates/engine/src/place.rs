@@ -169,6 +169,7 @@ impl Engine {
             layers: layers.iter().map(ToString::to_string).collect(),
             time_s: sys::time::now().seconds,
             mounted: launch::mounted_images(config)?,
+            is_ephemeral: config.auto_remove,
         };
         let mut work = self.store.begin()?;
         work.create_container(&record)?;
@@ -223,12 +224,15 @@ impl Engine {
         Ok(all.into_iter().filter(|id| is_id(id)).collect())
     }
 
-    /// All containers, the newest first. One that goes meanwhile is left out.
+    /// All containers, the newest first. One that goes meanwhile is left out, and one whose records cannot be read:
+    /// whoever asks for it by its identifier is told why.
     pub fn list(&self) -> Result<Vec<Container>> {
         let mut all = Vec::new();
         for id in self.ids()? {
-            if let Some(container) = self.load(&id)? {
-                all.push(container);
+            match self.load(&id) {
+                Ok(container) => all.extend(container),
+                Err(error) if error.kind() == Kind::Invalid => {}
+                Err(error) => return Err(error),
             }
         }
         all.sort_by(|a, b| b.config.created.cmp(&a.config.created));
@@ -398,7 +402,7 @@ impl Engine {
         if !is_id(id) || fs::lock(&file, Lock::TryExclusive).is_err() {
             return Ok(());
         }
-        match self.load(id) {
+        match if self.is_torn(id) { Ok(None) } else { self.load(id) } {
             Ok(Some(container)) => {
                 let is_kept = container.state.status == status::CREATED && !container.config.by_run;
                 if container.supervised || container.is_running() || is_kept {
@@ -419,6 +423,19 @@ impl Engine {
                 names::release_all(&self.dir, id)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a power cut has left records of a container that was not made whole, or that nobody keeps.
+    fn is_torn(&self, id: &str) -> bool {
+        let Ok(dir) = self.open_dir(id) else { return false };
+        let is_invalid = |error: Error| error.kind() == Kind::Invalid;
+        match files::read::<Config>(&dir, CONFIG) {
+            Ok(Some(config)) if config.auto_remove && config.version == Config::VERSION => {
+                files::read::<State>(&dir, STATE).is_err_and(is_invalid)
+            }
+            Ok(_) => false,
+            Err(error) => is_invalid(error),
         }
     }
 

@@ -2,6 +2,7 @@
 //! of the garbage collector.
 
 use crate::error::{Error, Kind, Result};
+use crate::files::Durability;
 use crate::layout::{self, LayerKey, META, UPPER, WORK};
 use crate::limits::LOCK_WAIT_MS;
 use crate::store::Store;
@@ -24,6 +25,8 @@ oci::document! {
         time_s: i64 => always,
         /// Other images that it mounts: they stay as long as it does.
         mounted: Vec<MountedImage>,
+        /// Nobody wants it after a power cut: nothing of it is synced.
+        is_ephemeral: bool,
     }
 
     /// An image that a container mounts besides its own.
@@ -59,6 +62,9 @@ pub struct Container {
     dir: Fd,
 }
 
+/// What overlayfs makes in its directory when it is told not to sync, and mounts nothing over.
+const VOLATILE: &str = "work/incompat/volatile";
+
 impl Container {
     /// The directory of what the container changed.
     pub fn upper_dir(&self) -> Result<Fd> {
@@ -67,6 +73,20 @@ impl Container {
 
     pub(crate) fn dir(&self) -> &Fd {
         &self.dir
+    }
+
+    /// Forgets that what it wrote was not synced when it was mounted before: in the life of the machine in which that
+    /// was, nothing is lost, and after it the container is nobody's.
+    pub(crate) fn forget_volatile(&self) -> Result<()> {
+        let work = self.work_dir()?;
+        for (path, flags) in [(format!("{VOLATILE}/dirty"), 0), (VOLATILE.into(), fs::AT_REMOVEDIR)]
+        {
+            match fs::unlink(&work, path, flags) {
+                Ok(()) | Err(sys::Errno::ENOENT) => {}
+                Err(errno) => return Err(Error::os("mounting a container again", errno)),
+            }
+        }
+        Ok(())
     }
 
     /// The directory that overlayfs works in.
@@ -89,8 +109,9 @@ impl Work<'_> {
         let upper = files::open_dir(&dir, UPPER)?;
         fs::chmod_fd(&upper, 0o755).map_err(|errno| Error::os("making a container", errno))?;
         files::make_dir(&dir, WORK)?;
-        files::write_record(&dir, META, record, store.durability())?;
-        store.durability().sync(&dir, &temp)?;
+        let durability = durability_of(store, record);
+        files::write_record(&dir, META, record, durability)?;
+        durability.sync(&dir, &temp)?;
         let _guard = store.share()?;
         store.open_layers(&record.keys()?)?;
         store.open_layers(&record.mounted_keys()?)?;
@@ -104,8 +125,12 @@ impl Work<'_> {
                 .map_err(|errno| Error::os(format!("making container {}", record.id), errno))?,
         }
         fault::step("container made");
-        store.durability().sync_dir(root, layout::CONTAINERS)
+        durability.sync_dir(root, layout::CONTAINERS)
     }
+}
+
+fn durability_of(store: &Store, record: &ContainerRecord) -> Durability {
+    if record.is_ephemeral { Durability::None } else { store.durability() }
 }
 
 impl Store {
@@ -159,9 +184,12 @@ impl Store {
             let text = format!("container {id}: is mounted");
             return Err(Error::new(Kind::InUse, text).with_hint("`tare unmount` it first"));
         }
+        // One that cannot be read is as durable as it can be.
+        let record = files::read_record::<ContainerRecord>(&dir, META);
+        let durability = record.map_or(self.durability(), |record| durability_of(self, &record));
         let mut garbage = Garbage::open(self)?;
         garbage.take(&place)?;
         drop((dir, guard));
-        garbage.remove()
+        garbage.remove_as(durability)
     }
 }

@@ -3,6 +3,7 @@
 //! Things are renamed into a directory of `trash` under the store's lock, and unlinked without it.
 
 use crate::error::{Error, Kind, Result};
+use crate::files::Durability;
 use crate::layout::{STAGING, TRASH};
 use crate::limits::{LOCK_WAIT_MS, NAME_TRIES};
 use crate::store::Store;
@@ -66,7 +67,12 @@ impl<'s> Garbage<'s> {
 
     /// Frees the space.
     pub fn remove(self) -> Result<()> {
-        let (root, durability) = (self.store.root(), self.store.durability());
+        let durability = self.store.durability();
+        self.remove_as(durability)
+    }
+
+    pub(crate) fn remove_as(self, durability: Durability) -> Result<()> {
+        let root = self.store.root();
         // A power cut must not bring back half of a layer where others look for layers.
         if let Some(dir) = &self.dir {
             durability.sync(dir, &self.prefix)?;

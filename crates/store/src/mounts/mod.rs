@@ -269,7 +269,7 @@ impl Begun {
             }
             View::Layers(_) | View::Copy { .. } => None,
         };
-        let stack = self.stack(lowers?, upper)?;
+        let stack = self.stack(view, lowers?, upper)?;
         let attributes = attributes | stack.attributes();
         overlay::mount(&stack, self.layers.len(), attributes, form, &self.scratch())
     }
@@ -292,7 +292,7 @@ impl Begun {
                 return Err(Error::new(Kind::Unsupported, text));
             }
         };
-        let stack = self.stack(lowers, upper)?;
+        let stack = self.stack(view, lowers, upper)?;
         let scratch = self.scratch();
         let make = || {
             let layers = self.layers.len();
@@ -318,8 +318,19 @@ impl Begun {
         self.run_path.join(MOUNTS).join(&self.id)
     }
 
-    fn stack(&self, lowers: Vec<Fd>, upper: Option<(Fd, Fd)>) -> Result<overlay::Stack> {
-        let mut stack = overlay::Stack { lowers, upper, name: self.name() };
+    fn stack(
+        &self,
+        view: View<'_>,
+        lowers: Vec<Fd>,
+        upper: Option<(Fd, Fd)>,
+    ) -> Result<overlay::Stack> {
+        let mut stack = overlay::Stack { lowers, upper, is_volatile: false, name: self.name() };
+        if let View::Container(container) = view
+            && container.record.is_ephemeral
+        {
+            container.forget_volatile()?;
+            stack.is_volatile = true;
+        }
         if stack.lowers.len() < 2 {
             files::make_dir(&self.run, "empty")?;
             stack.lowers.push(files::open_dir(&self.run, "empty")?);

@@ -25,6 +25,8 @@ pub(super) struct Stack {
     pub(super) lowers: Vec<Fd>,
     /// Upper and work directory.
     pub(super) upper: Option<(Fd, Fd)>,
+    /// What is written need not survive a power cut.
+    pub(super) is_volatile: bool,
     /// What the kernel's list calls the mount.
     pub(super) name: String,
 }
@@ -107,6 +109,10 @@ fn by_context(stack: &Stack, attributes: u32) -> sys::Result<Fd> {
     if let Some((upper, work)) = &stack.upper {
         context.set("upperdir", path_of(upper))?;
         context.set("workdir", path_of(work))?;
+    }
+    if stack.is_volatile {
+        // Since Linux 5.10. Otherwise it is synced when it is unmounted, with all of its file system.
+        let _ = context.set_flag("volatile");
     }
     for (key, value) in options(stack.upper.is_some()) {
         match value {

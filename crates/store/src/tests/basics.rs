@@ -193,6 +193,7 @@ fn containers_keep_their_layers_and_are_not_removed_in_use() {
         layers: image.keys().iter().map(ToString::to_string).collect(),
         time_s: 1,
         mounted: Vec::new(),
+        is_ephemeral: false,
     };
     let mut work = store.begin().unwrap();
     work.create_container(&record).unwrap();

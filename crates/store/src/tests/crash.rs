@@ -160,6 +160,7 @@ impl Worker<'_> {
             layers: image.keys().iter().map(ToString::to_string).collect(),
             time_s: 1,
             mounted: Vec::new(),
+            is_ephemeral: false,
         };
         let mut work = store.begin().unwrap();
         image.fetch(&mut work).unwrap();

@@ -4,6 +4,7 @@ use super::images_scratch::Scratch;
 use super::running::box_with;
 use e2e::{stderr, stdout};
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -365,4 +366,68 @@ fn volumes_outlive_their_containers() {
         "grep ' /t ' /proc/mounts",
     ]);
     assert!(made.contains("noexec") && made.contains("size=1024k"), "{made}");
+}
+
+/// Whether the root directory that a container sees is synced when it is let go of.
+const IS_VOLATILE: &str = "grep -c '^[^ ]* / overlay .*volatile' /proc/mounts";
+
+#[test]
+fn a_container_that_nobody_keeps_costs_no_sync() {
+    let Some(engine) = Engine::new("a_container_that_nobody_keeps_costs_no_sync") else { return };
+    let volatile = |args: &[&str]| {
+        let run = [&["run"], args, &["box:1", "sh", "-c", IS_VOLATILE]].concat();
+        let output = engine.0.tare(&run);
+        stdout(&output).trim().to_owned()
+    };
+    assert_eq!(volatile(&["--rm"]), "1");
+    assert_eq!(volatile(&["--name", "kept"]), "0");
+    // It starts more than once, and what it wrote is there.
+    engine.ok(&[
+        "create",
+        "--rm",
+        "--name",
+        "again",
+        "box:1",
+        "sh",
+        "-c",
+        "echo x >> /f; sleep 99",
+    ]);
+    engine.ok(&["cp", "/etc/hostname", "again:/before"]);
+    engine.ok(&["start", "again"]);
+    let is_there = ["exec", "again", "sh", "-c", "[ -s /f ]"];
+    engine.until("it writes", || engine.0.tare(&is_there).status.success());
+    assert_eq!(engine.ok(&["exec", "again", "cat", "/f"]), "x");
+    engine.ok(&["exec", "again", "cat", "/before"]);
+    assert_eq!(engine.ok(&["commit", "again", "made:1"]).len(), 71);
+    assert_eq!(engine.ok(&["run", "--rm", "made:1", "cat", "/f"]), "x");
+    engine.ok(&["rm", "-f", "again"]);
+    engine.ok(&["fsck"]);
+}
+
+#[test]
+fn what_a_power_cut_left_of_a_container_that_nobody_keeps_goes() {
+    let test = "what_a_power_cut_left_of_a_container_that_nobody_keeps_goes";
+    let Some(engine) = Engine::new(test) else { return };
+    for torn in ["container.json", "state.json"] {
+        let id = engine.ok(&["create", "--rm", "--name", "torn", "box:1", "true"]);
+        let path = engine.0.path(&format!("store/containers/{id}/{torn}"));
+        std::fs::write(path, "").unwrap();
+        // Looking takes nothing away, and is not kept from showing the others.
+        assert_eq!(engine.ok(&["ps", "-aq"]), "", "{torn}");
+        engine.ok(&["create", "--name", "torn", "box:1", "true"]);
+        assert!(!Path::new(&engine.0.path(&format!("store/containers/{id}"))).exists());
+        assert_eq!(engine.ok(&["ps", "-a", "--format", "{{.Names}}"]), "torn");
+        engine.ok(&["rm", "torn"]);
+        engine.ok(&["fsck"]);
+    }
+    // What is kept is nobody's to take away.
+    let id = engine.ok(&["create", "--name", "kept", "box:1", "true"]);
+    let path = engine.0.path(&format!("store/containers/{id}/state.json"));
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, "").unwrap();
+    engine.ok(&["create", "--name", "other", "box:1", "true"]);
+    assert!(engine.0.fails(1, &["rm", &id]).contains("state.json"));
+    engine.ok(&["rm", "other"]);
+    std::fs::write(&path, whole).unwrap();
+    assert_eq!(engine.ok(&["ps", "-aq", "--no-trunc"]), id);
 }
