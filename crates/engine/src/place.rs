@@ -26,7 +26,7 @@ use runtime::Host;
 use runtime::config::ContainerId;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use store::{ContainerRecord, LayerKey, Store};
+use store::{ContainerRecord, Garbage, LayerKey, Store};
 use sys::fs::{self, Lock, O_DIRECTORY, O_RDONLY};
 use sys::{CWD, Errno, Fd};
 
@@ -348,6 +348,27 @@ impl Engine {
 
     /// Takes everything of a container away that there is. It is nobody's any more.
     pub(crate) fn take_away(&self, id: &str, name: &str) -> Result<()> {
+        self.take_apart(id, name, || {
+            self.with_ids(|engine| Ok(engine.store.remove_container(id)?))
+        })
+    }
+
+    /// The same for its supervisor, which tells everybody before it frees the space.
+    pub(crate) fn take_for_good(&self, id: &str, name: &str) -> Result<Option<Garbage<'_>>> {
+        let mut garbage = None;
+        self.take_apart(id, name, || {
+            garbage = Some(self.store.take_container(id)?);
+            Ok(())
+        })?;
+        Ok(garbage)
+    }
+
+    fn take_apart(
+        &self,
+        id: &str,
+        name: &str,
+        remove_directory: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         if let Ok(runtime_id) = ContainerId::parse(id) {
             runtime::verbs::delete(&self.place.host, &runtime_id, true, &mut Vec::new())?;
         }
@@ -359,7 +380,7 @@ impl Engine {
                 let _ = std::fs::remove_dir_all(&config.rootfs);
             }
         }
-        match self.remove_directory(id) {
+        match remove_directory() {
             Err(error) if error.kind() == Kind::NotFound => {}
             result => result?,
         }
@@ -370,10 +391,6 @@ impl Engine {
             names::release(&self.dir, name, id)?;
         }
         files::remove(&self.dir, &format!("{PENDING}/{id}"))
-    }
-
-    fn remove_directory(&self, id: &str) -> Result<()> {
-        self.with_ids(|engine| Ok(engine.store.remove_container(id)?))
     }
 
     /// Does something with files that containers have written: with other ids, maybe, which only those can do whose

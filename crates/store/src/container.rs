@@ -167,6 +167,11 @@ impl Store {
 
     /// Removes a container that nobody has open.
     pub fn remove_container(&self, id: &str) -> Result<()> {
+        self.take_container(id)?.remove()
+    }
+
+    /// The same for whoever frees its space later.
+    pub fn take_container(&self, id: &str) -> Result<Garbage<'_>> {
         layout::check_id(id)?;
         let place = layout::container(id);
         let guard = self.share()?;
@@ -187,9 +192,9 @@ impl Store {
         // One that cannot be read is as durable as it can be.
         let record = files::read_record::<ContainerRecord>(&dir, META);
         let durability = record.map_or(self.durability(), |record| durability_of(self, &record));
-        let mut garbage = Garbage::open(self)?;
+        let mut garbage = Garbage::open(self)?.of(durability);
         garbage.take(&place)?;
         drop((dir, guard));
-        garbage.remove_as(durability)
+        Ok(garbage)
     }
 }

@@ -26,18 +26,19 @@ pub struct Garbage<'s> {
     /// Directories that things were taken from.
     changed: BTreeSet<String>,
     count: u32,
+    durability: Durability,
 }
 
 impl<'s> Garbage<'s> {
     pub(crate) fn open(store: &'s Store) -> Result<Self> {
-        let root = store.root();
+        let (root, durability) = (store.root(), store.durability());
         for _ in 0..NAME_TRIES {
             let name = match files::make_random_dir(root, TRASH) {
                 // Who has no room for one more directory needs to remove something most of all.
                 Err(error) if is_full(&error) => {
                     let prefix = format!("{TRASH}/{}-", files::random_name()?);
                     let changed = BTreeSet::from([TRASH.to_owned()]);
-                    return Ok(Self { store, prefix, dir: None, changed, count: 0 });
+                    return Ok(Self { store, prefix, dir: None, changed, count: 0, durability });
                 }
                 name => name?,
             };
@@ -48,10 +49,22 @@ impl<'s> Garbage<'s> {
             lock::wait(&dir, Lock::TryExclusive, LOCK_WAIT_MS, || path.clone())?;
             if lock::is_at(root, &path, &dir)? {
                 let (prefix, dir) = (format!("{path}/"), Some(dir));
-                return Ok(Self { store, prefix, dir, changed: BTreeSet::new(), count: 0 });
+                return Ok(Self {
+                    store,
+                    prefix,
+                    dir,
+                    changed: BTreeSet::new(),
+                    count: 0,
+                    durability,
+                });
             }
         }
         Err(Error::new(Kind::Busy, "making a directory for what is taken away"))
+    }
+
+    /// The same for things that need not be gone after a power cut.
+    pub(crate) fn of(self, durability: Durability) -> Self {
+        Self { durability, ..self }
     }
 
     /// Takes something out of the store.
@@ -67,12 +80,7 @@ impl<'s> Garbage<'s> {
 
     /// Frees the space.
     pub fn remove(self) -> Result<()> {
-        let durability = self.store.durability();
-        self.remove_as(durability)
-    }
-
-    pub(crate) fn remove_as(self, durability: Durability) -> Result<()> {
-        let root = self.store.root();
+        let (root, durability) = (self.store.root(), self.durability);
         // A power cut must not bring back half of a layer where others look for layers.
         if let Some(dir) = &self.dir {
             durability.sync(dir, &self.prefix)?;

@@ -15,6 +15,7 @@ use crate::record::{Config, State, status};
 use crate::wire::{self, Frame, kind};
 use net::NameService;
 use runtime::state::Record;
+use store::Garbage;
 use sys::signal::{self, SignalSet};
 use sys::time::monotonic_ms;
 use sys::wait::{self, Exit, PollFd};
@@ -415,9 +416,13 @@ impl<'e> Supervisor<'e> {
         self.clients.close();
         let _ = files::remove(&self.dir, SOCKET);
         self.prepared = None;
+        let mut garbage = None;
         if self.config.auto_remove {
-            match self.engine.take_away(&self.config.id, &self.config.name) {
-                Ok(()) => self.engine.tell("destroy", &self.config, &[]),
+            match self.engine.take_for_good(&self.config.id, &self.config.name) {
+                Ok(taken) => {
+                    self.engine.tell("destroy", &self.config, &[]);
+                    garbage = taken;
+                }
                 Err(error) => self.state.error = error.to_string(),
             }
         }
@@ -428,6 +433,8 @@ impl<'e> Supervisor<'e> {
         let _ = fs::lock(&self.lock, fs::Lock::Release);
         self.tell_exit(false);
         self.clients.finish(monotonic_ms() + FAREWELL_MS);
+        // Nobody finds it any more; what is left of it, the next command sweeps.
+        let _ = garbage.map(Garbage::remove);
     }
 }
 
