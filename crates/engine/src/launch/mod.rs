@@ -23,6 +23,7 @@ pub(crate) use enter::Users;
 pub use network::{check_ports, has_pasta};
 pub(crate) use rootfs::Rootfs;
 pub use seccomp::check as check_seccomp;
+pub(crate) use security::lacks;
 pub use security::{check_capability, check_options};
 pub(crate) use staging::{Staged, mounted_images};
 pub use userns::check as check_users;
@@ -121,6 +122,9 @@ impl Prepared {
             delegation: system::delegation(config, self.users, mapping.is_some())?,
         };
         let spec = spec::build(&plan)?;
+        if spec.process.as_ref().is_some_and(|process| process.no_new_privileges) {
+            self.rootfs.ignore_file_rights();
+        }
         let delegate = plan.delegation != system::Delegation::Nothing;
         drop(root);
         let options = Options {

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use store::HeldMount;
 use sys::Fd;
-use sys::mount::MNT_DETACH;
+use sys::mount::{Attributes, MNT_DETACH, MOUNT_ATTR_NOSUID};
 
 /// A root directory that is mounted as long as this is there.
 #[derive(Debug)]
@@ -68,6 +68,18 @@ impl Rootfs {
     /// What is written to it stays with the container.
     pub(crate) fn is_writable(&self) -> bool {
         self.mount.is_some()
+    }
+
+    /// Files are run without the rights that they would give, which nobody gets who has `no_new_privs`. The kernel
+    /// does not run a file at all that gives one beyond the container's bounds, such as Debian's ping.
+    pub(crate) fn ignore_file_rights(&self) {
+        let change = Attributes { set: u64::from(MOUNT_ATTR_NOSUID), ..Attributes::default() };
+        if self.mount.is_some()
+            && let Ok(root) = self.open()
+        {
+            // Kernels before 5.12 have no such call; their containers have the file's rights in the way.
+            let _ = sys::mount::set_attributes(&root, change, false);
+        }
     }
 
     /// The directory itself.

@@ -154,6 +154,12 @@ fn unmask(path: &str, rules: &mut Rules) {
     rules.read_only.retain(keeps);
 }
 
+/// Whether a container has not a capability, which is named without `CAP_`.
+pub(crate) fn lacks(security: &Security, name: &str) -> bool {
+    let name = format!("CAP_{name}");
+    capabilities(security).is_ok_and(|all| !all.contains(&name.as_str()))
+}
+
 fn capabilities(security: &Security) -> Result<Vec<&'static str>> {
     let usual: Vec<&'static str> = match security.preset.as_str() {
         _ if security.privileged => ALL.to_vec(),

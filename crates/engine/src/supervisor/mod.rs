@@ -8,6 +8,7 @@
 mod clients;
 mod health;
 mod restart;
+mod rights;
 mod run;
 mod streams;
 

@@ -4,6 +4,7 @@ use super::Attach;
 use super::clients::Clients;
 use super::health::Checks;
 use super::restart::{self, BackOff};
+use super::rights::Tail;
 use super::streams::Streams;
 use crate::error::{During, Error, Kind, Result};
 use crate::files;
@@ -46,6 +47,8 @@ pub(super) struct Supervisor<'e> {
     streams: Streams,
     clients: Clients,
     log: Writer,
+    /// The end of what it has said since its start.
+    tail: Tail,
     record: Option<Record>,
     joined: Option<Joined>,
     started_ms: u64,
@@ -88,6 +91,7 @@ impl<'e> Supervisor<'e> {
             streams: Streams::default(),
             clients,
             log,
+            tail: Tail::default(),
             record: None,
             joined: None,
             started_ms: 0,
@@ -192,8 +196,12 @@ impl<'e> Supervisor<'e> {
             return;
         }
         let ready = [fds[1].ready(), fds[2].ready(), fds[3].ready()];
-        let (log, clients) = (&mut self.log, &mut self.clients);
+        let (log, clients, tail) = (&mut self.log, &mut self.clients, &mut self.tail);
+        let has_one_stream = self.config.tty;
         self.streams.serve(ready, &mut |is_error, bytes| {
+            if is_error || has_one_stream {
+                tail.push(bytes);
+            }
             log.write(is_error, bytes);
             clients.output(is_error, bytes);
         });
@@ -341,11 +349,25 @@ impl<'e> Supervisor<'e> {
 
     /// The container's first process has ended, and so have all others of its pid namespace.
     fn ended(&mut self, exit: Exit) {
-        let (log, clients) = (&mut self.log, &mut self.clients);
+        let (log, clients, tail) = (&mut self.log, &mut self.clients, &mut self.tail);
+        let has_one_stream = self.config.tty;
         self.streams.drain(&mut |is_error, bytes| {
+            if is_error || has_one_stream {
+                tail.push(bytes);
+            }
             log.write(is_error, bytes);
             clients.output(is_error, bytes);
         });
+        // One that was killed has not given up for want of a right.
+        if (1..128).contains(&exit.shell_code())
+            && let Some(hint) = tail.hint(&self.config)
+        {
+            let end = if has_one_stream { "\r\n" } else { "\n" };
+            let line = format!("hint: {hint}{end}");
+            log.write(!has_one_stream, line.as_bytes());
+            clients.output(!has_one_stream, line.as_bytes());
+        }
+        tail.clear();
         self.streams = Streams::default();
         self.log.finish();
         self.state.log_lost += std::mem::take(&mut self.log.lost);
