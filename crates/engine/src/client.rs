@@ -73,6 +73,23 @@ impl Session {
         wire::send(&self.socket, kind::STOP, &payload)
     }
 
+    /// Has the container's health checked; returns the exit code and what the check said. A container that ends
+    /// meanwhile, maybe for that, is not well. Nothing: its supervisor was killed.
+    pub(crate) fn check(&mut self) -> Result<Option<(i32, String)>> {
+        wire::send(&self.socket, kind::CHECK, &[])?;
+        while let Some(frame) = wire::receive(&self.socket, &mut self.reader)? {
+            match frame.number() {
+                Some(code) if frame.kind == kind::CHECKED => {
+                    let said = frame.payload.get(4..).unwrap_or_default();
+                    return Ok(Some((code, String::from_utf8_lossy(said).into_owned())));
+                }
+                _ if frame.kind == kind::EXIT => return Ok(Some((1, String::new()))),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
     /// Waits until the container has ended for good, or for the first time. Nothing: the supervisor was killed.
     pub fn wait(&mut self, for_good: bool) -> Result<Option<i32>> {
         while let Some(frame) = wire::receive(&self.socket, &mut self.reader)? {

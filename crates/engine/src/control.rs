@@ -51,8 +51,8 @@ impl Engine {
     }
 
     /// Ends a container: its stop signal (or another one than 0), and SIGKILL after some seconds, or with fewer than 0
-    /// never. One that does not run is as it should be.
-    pub fn stop(&self, container: &Container, signal: i32, timeout_s: i64) -> Result<()> {
+    /// never. One that does not run is as it should be. Says how it ended, where somebody knows.
+    pub fn stop(&self, container: &Container, signal: i32, timeout_s: i64) -> Result<Option<i32>> {
         let timeout_ms = match timeout_s {
             seconds if seconds < 0 => -1,
             seconds => i32::try_from(seconds.saturating_mul(1000)).unwrap_or(i32::MAX),
@@ -61,15 +61,17 @@ impl Engine {
             Ok(mut session) => {
                 session.stop(signal, timeout_ms)?;
                 match session.wait(true)? {
-                    Some(_) => Ok(()),
+                    Some(code) => Ok(Some(code)),
                     // It was killed meanwhile.
-                    None => self.stop_directly(container, signal, timeout_ms),
+                    None => self.stop_directly(container, signal, timeout_ms).map(|()| None),
                 }
             }
-            Err(_) if container.is_running() => self.stop_directly(container, signal, timeout_ms),
+            Err(_) if container.is_running() => {
+                self.stop_directly(container, signal, timeout_ms).map(|()| None)
+            }
             // Somebody starts or ends it at this moment.
-            Err(_) if container.supervised => self.wait_for_end(&container.config.id).map(drop),
-            Err(_) => Ok(()),
+            Err(_) if container.supervised => self.wait_for_end(&container.config.id).map(Some),
+            Err(_) => Ok(None),
         }
     }
 
@@ -141,8 +143,8 @@ impl Engine {
             };
             if now.supervised || now.is_running() {
                 match timeout_s {
-                    seconds if seconds > 0 => self.stop(&now, 0, seconds)?,
-                    _ => self.stop(&now, SIGKILL, 0)?,
+                    seconds if seconds > 0 => drop(self.stop(&now, 0, seconds)?),
+                    _ => drop(self.stop(&now, SIGKILL, 0)?),
                 }
             }
             let Some(now) = self.load(&container.config.id)? else { return Ok(()) };

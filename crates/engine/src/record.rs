@@ -17,6 +17,8 @@ oci::document! {
         created: String => always,
         /// What the user typed.
         image: String,
+        /// The image's whole name, where it has one.
+        image_name: String,
         /// The digest of the image's configuration.
         image_id: String,
         /// The digest of its manifest.
@@ -72,6 +74,17 @@ oci::document! {
         ulimits: Vec<Ulimit>,
         sysctls: Map,
         shm_size: i64,
+        /// Bits that files of the program do not get.
+        umask: Option<u32>,
+        /// Seconds that it may run; 0 for any.
+        timeout_s: u64,
+        /// Variables that the program does not get; `*` for all that nobody set.
+        unset_env: Vec<String>,
+        /// What an unhealthy container gets: `kill`, `restart`, `stop` or nothing.
+        health_on_failure: String,
+        /// Results of checks that are kept, 0 for many, and characters of each.
+        health_log_count: Option<u32>,
+        health_log_size: Option<u32>,
         /// Path below the image's platform, for `inspect`.
         platform: String,
     }
@@ -204,6 +217,9 @@ oci::document! {
         extra_hosts: Vec<String>,
         links: Vec<String>,
         mac_address: String,
+        /// The image's own files stay.
+        no_hosts: bool,
+        no_hostname: bool,
     }
 
     /// A network that it is attached to.

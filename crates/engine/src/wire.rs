@@ -26,12 +26,16 @@ pub(crate) mod kind {
     pub(crate) const SIGNAL: u8 = 13;
     /// A signal's number, and the milliseconds before SIGKILL (-1: for ever), eight bytes.
     pub(crate) const STOP: u8 = 14;
+    /// Its health is to be checked now.
+    pub(crate) const CHECK: u8 = 15;
     /// It runs: its first process, four bytes.
     pub(crate) const STARTED: u8 = 20;
     /// It has ended: its code, four bytes, and 1 if it will be started again.
     pub(crate) const EXIT: u8 = 21;
     /// It could not be started: an error.
     pub(crate) const FAILED: u8 = 22;
+    /// A check that somebody has asked for has ended: its code, four bytes, and what it said.
+    pub(crate) const CHECKED: u8 = 23;
 }
 
 /// Streams that a client wants.

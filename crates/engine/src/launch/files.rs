@@ -34,7 +34,9 @@ pub(super) fn write(
     ];
     for (name, text) in texts {
         let (source, target) = (dir.join(name), format!("/etc/{name}"));
-        let is_mounted = config.mounts.iter().any(|mount| mount.target == target);
+        let is_images = name == "hosts" && config.network.no_hosts
+            || name == "hostname" && config.network.no_hostname;
+        let is_mounted = is_images || config.mounts.iter().any(|mount| mount.target == target);
         // A directory of the host's gets no files for what was not in it.
         let has_place = config.rootfs.is_empty()
             || fs::exists(format!("{}{target}", config.rootfs)).unwrap_or(false);

@@ -127,6 +127,9 @@ fn throttle(text: &str, key: &str) -> Result<Value> {
 
 /// What a process is limited to, and how the kernel thinks of it.
 pub(super) fn of_process(config: &Config, is_root: bool, process: &mut Value) {
+    if let Some(mask) = config.umask {
+        process["user"]["umask"] = json!(mask);
+    }
     let score = config.resources.oom_score_adj;
     if let Some(score) = score.filter(|score| is_root || *score >= own_score()) {
         process["oomScoreAdj"] = json!(score);

@@ -124,11 +124,17 @@ fn own(plan: &Plan<'_>) -> Vec<Value> {
             }),
         },
     ];
-    mounts.push(match config.namespaces.ipc.as_str() {
-        // What is shared in memory is the namespace's.
-        "host" => json!({"destination": "/dev/shm", "type": "bind", "source": "/dev/shm", "options": ["rbind", "rprivate", "nosuid", "noexec", "nodev"]}),
-        _ => mount("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", &shm]),
-    });
+    // What is shared in memory is the namespace's.
+    let shared = |source: &str| json!({"destination": "/dev/shm", "type": "bind", "source": source, "options": ["rbind", "rprivate", "nosuid", "noexec", "nodev"]});
+    match config.namespaces.ipc.as_str() {
+        "none" => {}
+        "host" => mounts.push(shared("/dev/shm")),
+        _ => mounts.push(mount(
+            "/dev/shm",
+            "tmpfs",
+            &["nosuid", "noexec", "nodev", "mode=1777", &shm],
+        )),
+    }
     if plan.users == Users::Host {
         let access = if plan.delegation == Delegation::Whole { "rw" } else { access };
         mounts.push(mount("/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", access]));

@@ -159,6 +159,9 @@ fn environment(plan: &Plan<'_>) -> Result<Vec<String>> {
     }
     env.push(format!("HOME={}", plan.user.home));
     env.extend(system::environment(config));
+    if config.unset_env.iter().any(|name| name == "*") {
+        env.clear();
+    }
     env.extend(config.env.iter().cloned());
     env.extend(plan.engine.secret_variables(config)?);
     let name = |variable: &String| variable.split('=').next().unwrap_or_default().to_owned();
@@ -166,6 +169,7 @@ fn environment(plan: &Plan<'_>) -> Result<Vec<String>> {
     env.reverse();
     env.retain(|variable| seen.insert(name(variable)));
     env.reverse();
+    env.retain(|variable| !config.unset_env.contains(&name(variable)));
     Ok(env)
 }
 
@@ -189,6 +193,9 @@ fn namespaces(plan: &Plan<'_>) -> Result<Vec<Value>> {
                 list.push(json!({"type": kind, "path": plan.netns.map(text).transpose()?}));
             }
             Some(("container", other)) => {
+                if kind == "ipc" {
+                    check_shareable(plan.engine, other)?;
+                }
                 let path = format!("/proc/{}/ns/{file}", running(plan.engine, other)?);
                 list.push(json!({"type": kind, "path": path}));
             }
@@ -197,6 +204,22 @@ fn namespaces(plan: &Plan<'_>) -> Result<Vec<Value>> {
         }
     }
     Ok(list)
+}
+
+/// Whether another container may be joined for what it has in memory: as docker, not one that says `--ipc private`.
+fn check_shareable(engine: &Engine, text: &str) -> Result<()> {
+    let other = engine.find(text)?.config;
+    match other.namespaces.ipc.as_str() {
+        "private" | "none" => Err(Error::new(
+            Kind::State,
+            format!(
+                "joining the IPC namespace of container {} is not allowed: non-shareable IPC (hint: use \
+                 IpcMode:shareable for the donor container)",
+                other.id
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The first process of another container.

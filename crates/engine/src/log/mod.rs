@@ -42,6 +42,11 @@ pub fn check(config: &LogConfig) -> Result<()> {
     settings(config).map(drop)
 }
 
+/// How large its file may become; 0 for any size.
+pub fn limit_bytes(config: &LogConfig) -> u64 {
+    settings(config).map_or(0, |settings| settings.max_bytes)
+}
+
 pub(crate) fn settings(config: &LogConfig) -> Result<Settings> {
     let driver = match config.driver.as_str() {
         "" | "json-file" | "local" => Driver::JsonFile,
@@ -93,7 +98,9 @@ fn size(text: &str) -> Option<u64> {
     let units = [('k', 10), ('m', 20), ('g', 30)];
     let found = units.iter().find_map(|(unit, shift)| Some((plain.strip_suffix(*unit)?, *shift)));
     let (number, shift) = found.unwrap_or((plain, 0));
-    number.parse::<u64>().ok()?.checked_mul(1 << shift).filter(|size| *size > 0)
+    // As docker: 1.5m, too.
+    let bytes = number.parse::<f64>().ok()? * f64::from(1u32 << shift);
+    (bytes >= 1.0 && bytes < 9e18).then_some(bytes as u64)
 }
 
 #[test]
@@ -106,7 +113,14 @@ fn options_are_checked() {
     let good = of("", &[("max-size", "10m"), ("max-file", "3")]).unwrap();
     assert_eq!((good.driver, good.max_bytes, good.max_files), (Driver::JsonFile, 10 << 20, 3));
     assert!(of("x", &[]).is_err());
-    for bad in [("max-size", "x"), ("max-size", "0"), ("max-file", "0"), ("nosuch", "1")] {
+    assert_eq!(of("", &[("max-size", "1.5k")]).unwrap().max_bytes, 1536);
+    for bad in [
+        ("max-size", "nan"),
+        ("max-size", "x"),
+        ("max-size", "0"),
+        ("max-file", "0"),
+        ("nosuch", "1"),
+    ] {
         assert!(of("json-file", &[bad]).is_err(), "{bad:?}");
     }
 }

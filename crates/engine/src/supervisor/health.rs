@@ -15,11 +15,15 @@ const SIGKILL: i32 = 9;
 /// As docker: the last results, and so much of what they said.
 const RESULTS: usize = 5;
 const OUTPUT_BYTES: usize = 4096;
+const NEVER_MS: u64 = u64::MAX / 8;
+/// What 0 stands for, of which there is never more in a record.
+const RESULTS_LIMIT: usize = 1000;
+const OUTPUT_LIMIT_BYTES: usize = 64 * 1024;
 const NS_IN_MS: i64 = 1_000_000;
 
 const STARTING: &str = "starting";
 const HEALTHY: &str = "healthy";
-const UNHEALTHY: &str = "unhealthy";
+pub(super) const UNHEALTHY: &str = "unhealthy";
 
 /// The check of one container.
 pub(super) struct Checks {
@@ -29,12 +33,21 @@ pub(super) struct Checks {
     start_period_ms: u64,
     start_interval_ms: u64,
     retries: u32,
+    /// Results that are kept, and bytes of what a command says.
+    results: usize,
+    output_bytes: usize,
     begun_ms: u64,
     next_ms: u64,
     running: Option<Running>,
+    /// Somebody waits for a check that begins from now on.
+    is_asked: bool,
+    /// What came of it.
+    answer: Option<(i32, String)>,
 }
 
 struct Running {
+    /// Somebody waits for it.
+    is_asked: bool,
     /// The process that entered the container, and waits for the command.
     helper: i32,
     /// It tells the command's id, then what the command says.
@@ -43,6 +56,15 @@ struct Running {
     deadline_ms: u64,
     start: String,
     is_late: bool,
+}
+
+/// A limit as a user says it.
+fn limit(said: Option<u32>, usual: usize, most: usize) -> usize {
+    match said {
+        None => usual,
+        Some(0) => most,
+        Some(number) => usize::try_from(number).unwrap_or(most).min(most),
+    }
 }
 
 /// The command as words; none for none.
@@ -62,6 +84,8 @@ impl Checks {
         let command = command(check);
         let ms = |ns: i64, default: u64| match ns {
             0 => default,
+            // podman's `disable`: only who asks for a check gets one.
+            ns if ns < 0 => NEVER_MS,
             ns => u64::try_from(ns / NS_IN_MS).unwrap_or(default).max(1),
         };
         (!command.is_empty()).then(|| Self {
@@ -71,10 +95,25 @@ impl Checks {
             start_period_ms: ms(check.start_period, 0),
             start_interval_ms: ms(check.start_interval, 5_000),
             retries: u32::try_from(check.retries).unwrap_or(0),
+            results: limit(config.health_log_count, RESULTS, RESULTS_LIMIT),
+            output_bytes: limit(config.health_log_size, OUTPUT_BYTES, OUTPUT_LIMIT_BYTES),
             begun_ms: 0,
             next_ms: 0,
             running: None,
+            is_asked: false,
+            answer: None,
         })
+    }
+
+    /// Has a check run as soon as none does.
+    pub(super) fn ask(&mut self) {
+        self.is_asked = true;
+        self.next_ms = 0;
+    }
+
+    /// What came of a check that was asked for.
+    pub(super) fn take_answer(&mut self) -> Option<(i32, String)> {
+        self.answer.take()
     }
 
     /// The container has started.
@@ -102,7 +141,7 @@ impl Checks {
         match &self.running {
             Some(running) if running.is_late => None,
             Some(running) => Some(running.deadline_ms),
-            None => Some(self.next_ms),
+            None => Some(self.next_ms).filter(|at| *at < NEVER_MS),
         }
     }
 
@@ -113,7 +152,7 @@ impl Checks {
         let mut buffer = [0u8; OUTPUT_BYTES];
         match fs::read(pipe, &mut buffer) {
             Ok(count) if count > 0 => {
-                let room = (4 + OUTPUT_BYTES).saturating_sub(running.output.len());
+                let room = (4 + self.output_bytes).saturating_sub(running.output.len());
                 running.output.extend_from_slice(&buffer[..count.min(room)]);
             }
             _ => running.pipe = None,
@@ -140,6 +179,7 @@ impl Checks {
         match start(&prepared.host, &prepared.id, &self.command) {
             Ok((helper, pipe)) => {
                 self.running = Some(Running {
+                    is_asked: std::mem::take(&mut self.is_asked),
                     helper,
                     pipe: Some(pipe),
                     output: Vec::new(),
@@ -158,6 +198,9 @@ impl Checks {
                     exit_code: -1,
                     output: error.to_string(),
                 };
+                if std::mem::take(&mut self.is_asked) {
+                    self.answer = Some((probe.exit_code, probe.output.clone()));
+                }
                 self.judge(probe, now, health)
             }
         }
@@ -193,16 +236,23 @@ impl Checks {
             probe.output =
                 format!("Health check exceeded timeout ({} ms): {}", self.timeout_ms, probe.output);
         }
+        if running.is_asked {
+            self.answer = Some((probe.exit_code, probe.output.clone()));
+        }
         let now = monotonic_ms();
         let change = self.judge(probe, now, health);
-        self.next_ms = now + self.pause_ms(now, health.status == STARTING);
+        // Whoever has asked meanwhile gets another one.
+        self.next_ms = match self.is_asked {
+            true => 0,
+            false => now + self.pause_ms(now, health.status == STARTING),
+        };
         Some(change)
     }
 
     fn judge(&self, probe: Probe, now: u64, health: &mut Health) -> Option<String> {
         let (is_good, old) = (probe.exit_code == 0, health.status.clone());
         health.log.push(probe);
-        let extra = health.log.len().saturating_sub(RESULTS);
+        let extra = health.log.len().saturating_sub(self.results);
         health.log.drain(..extra);
         if is_good {
             health.failing_streak = 0;
@@ -269,7 +319,8 @@ fn enter(host: &Host, id: &ContainerId, command: &[String], pipe: &Fd) -> i32 {
     })
 }
 
-/// `healthcheck run`: the container's check, once, now. Returns its exit code and what it said.
+/// `healthcheck run`: the container's check, once, now, by its supervisor, who keeps the result. Returns its exit code
+/// and what it said.
 pub fn run_once(engine: &Engine, container: &Container) -> Result<(i32, String)> {
     let none = || {
         let text = format!("container {} has no defined healthcheck", container.config.name);
@@ -279,6 +330,11 @@ pub fn run_once(engine: &Engine, container: &Container) -> Result<(i32, String)>
     let words = command(check);
     if words.is_empty() {
         return Err(none());
+    }
+    if let Ok(mut session) = crate::client::connect(container, super::Attach::default())
+        && let Some(answer) = session.check()?
+    {
+        return Ok(answer);
     }
     let id = ContainerId::parse(&container.config.id)?;
     let (helper, pipe) = start(&engine.place.host, &id, &words)?;

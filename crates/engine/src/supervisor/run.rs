@@ -2,7 +2,7 @@
 
 use super::Attach;
 use super::clients::Clients;
-use super::health::Checks;
+use super::health::{self, Checks};
 use super::restart::{self, BackOff};
 use super::rights::Tail;
 use super::streams::Streams;
@@ -55,6 +55,12 @@ pub(super) struct Supervisor<'e> {
     /// When SIGKILL follows.
     kill_at: Option<u64>,
     start_at: Option<u64>,
+    /// When it has run for as long as it may.
+    end_at: Option<u64>,
+    /// It was ended because it has run for as long as it may.
+    is_late: bool,
+    /// It was ended to be started again, whatever the policy says.
+    starts_again: bool,
     back_off: BackOff,
     checks: Option<Checks>,
 }
@@ -97,6 +103,9 @@ impl<'e> Supervisor<'e> {
             started_ms: 0,
             kill_at: None,
             start_at: None,
+            end_at: None,
+            is_late: false,
+            starts_again: false,
             back_off: BackOff::default(),
             checks: Checks::new(&config),
             config,
@@ -159,6 +168,9 @@ impl<'e> Supervisor<'e> {
         self.state.supervisor = sys::process::id();
         self.started_ms = monotonic_ms();
         self.record = Some(record);
+        let limit = self.config.timeout_s;
+        self.end_at =
+            (limit > 0).then(|| self.started_ms.saturating_add(limit.saturating_mul(1000)));
         if let Some(checks) = &mut self.checks {
             self.state.health = Some(checks.begin());
         }
@@ -232,7 +244,7 @@ impl<'e> Supervisor<'e> {
     fn pause_ms(&self) -> Option<u64> {
         let now = monotonic_ms();
         let checks = self.checks.as_ref().filter(|_| self.record.is_some());
-        let next = [self.kill_at, self.start_at, checks.and_then(Checks::next_ms)];
+        let next = [self.kill_at, self.start_at, self.end_at, checks.and_then(Checks::next_ms)];
         let next = next.into_iter().flatten().min().map(|at| at.saturating_sub(now));
         let names = self.joined.as_ref().and_then(|joined| joined.names.as_ref());
         next.into_iter().chain(names.and_then(NameService::timeout_ms)).min()
@@ -243,6 +255,12 @@ impl<'e> Supervisor<'e> {
         if self.kill_at.is_some_and(|at| at <= now) {
             self.kill_at = self.record.as_ref().map(|_| now + KILL_AGAIN_MS);
             self.signal(SIGKILL);
+        }
+        if self.end_at.is_some_and(|at| at <= now) {
+            self.end_at = None;
+            self.is_late = true;
+            self.state.stopped = true;
+            self.stop(SIGKILL, 0);
         }
         if self.start_at.is_some_and(|at| at <= now) {
             self.start_at = None;
@@ -259,9 +277,9 @@ impl<'e> Supervisor<'e> {
             && let Some(health) = &mut self.state.health
             && let Some(change) = checks.follow_clock(prepared, health)
         {
-            self.save();
-            self.engine.tell(&format!("health_status: {change}"), &self.config, &[]);
+            self.health_changed(&change);
         }
+        self.tell_check();
     }
 
     fn take_signals(&mut self) {
@@ -278,12 +296,51 @@ impl<'e> Supervisor<'e> {
                 && let Some(health) = &mut self.state.health
                 && let Some(change) = checks.ended(pid, exit, health)
             {
-                self.save();
-                if let Some(change) = change {
-                    self.engine.tell(&format!("health_status: {change}"), &self.config, &[]);
+                match change {
+                    Some(change) => self.health_changed(&change),
+                    None => self.save(),
                 }
+                self.tell_check();
             }
         }
+    }
+
+    /// Tells whoever has asked for a check what came of it, once it is recorded.
+    fn tell_check(&mut self) {
+        if let Some((code, said)) = self.checks.as_mut().and_then(Checks::take_answer) {
+            let mut payload = code.to_be_bytes().to_vec();
+            let room = wire::FRAME_LIMIT_BYTES - payload.len();
+            payload.extend(said.bytes().take(room));
+            self.clients.tell(kind::CHECKED, &payload);
+        }
+    }
+
+    /// Tells of it, and does what the user wants to be done with an unhealthy container.
+    fn health_changed(&mut self, change: &str) {
+        self.save();
+        self.engine.tell(&format!("health_status: {change}"), &self.config, &[]);
+        if change != health::UNHEALTHY {
+            return;
+        }
+        match self.config.health_on_failure.as_str() {
+            "kill" => {
+                self.state.stopped = true;
+                self.stop(SIGKILL, 0);
+            }
+            "stop" => {
+                self.state.stopped = true;
+                let seconds = self.config.stop_timeout.unwrap_or(STOP_TIMEOUT_MS as i64 / 1000);
+                self.stop(0, i32::try_from(seconds.saturating_mul(1000)).unwrap_or(-1));
+            }
+            "restart" => {
+                self.starts_again = true;
+                self.stop(SIGKILL, 0);
+            }
+            _ => return,
+        }
+        // Whoever has asked is told by the end.
+        drop(self.checks.as_mut().and_then(Checks::take_answer));
+        self.save();
     }
 
     fn hear(&mut self, frame: &Frame) {
@@ -303,6 +360,11 @@ impl<'e> Supervisor<'e> {
                 }
                 self.signal(signal);
                 self.engine.tell("kill", &self.config, &[("signal", &signal.to_string())]);
+            }
+            kind::CHECK => {
+                if let Some(checks) = &mut self.checks {
+                    checks.ask();
+                }
             }
             kind::STOP => {
                 let time = frame.payload.get(4..8).and_then(|it| it.try_into().ok());
@@ -395,13 +457,16 @@ impl<'e> Supervisor<'e> {
         if let Some(checks) = &mut self.checks {
             checks.stop();
         }
-        self.kill_at = None;
+        (self.kill_at, self.end_at) = (None, None);
         // Somebody may have renamed it, or given it another policy.
         if let Ok(Some(now)) = files::read::<Config>(&self.dir, place::CONFIG) {
             (self.config.name, self.config.restart) = (now.name, now.restart);
         }
         let (code, reboots) = system::outcome(&self.config, exit);
-        self.decide(code, reboots && !self.state.stopped);
+        // podman's code for it.
+        let code = if std::mem::take(&mut self.is_late) { -1 } else { code };
+        let starts_again = std::mem::take(&mut self.starts_again) || reboots;
+        self.decide(code, starts_again && !self.state.stopped);
     }
 
     /// What follows an end with this code, or one that asks for another start.
