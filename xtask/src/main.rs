@@ -26,7 +26,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   cuts   cut a file system off from its disk while processes use a store on it: [--cuts N]
   chaos  64 clients do anything to 20 containers, and kill each other: [--seconds N]
   suite  run another project's conformance suite: runtime-tools, runc, contest, crun,
-         distribution
+         distribution, podman
   vm     run the tests in a virtual machine with cgroup v2 and systemd: [STEP...] [--only TEXT]
   docs   write the manual pages and the command line reference
   transcript  run skopeo's examples and write what they print to docs/skopeo.md (as root)

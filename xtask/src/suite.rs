@@ -7,6 +7,7 @@
 //! name in its messages, so it is tested under that name.
 
 mod distribution;
+mod podman;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,7 +27,7 @@ const QUIET: Duration = Duration::from_secs(5);
 /// nobody collects still counts as a process of its cgroup.
 const FIRST_PROCESS: &str = r#""$@" <&0 & wait $!"#;
 
-const USAGE: &str = "usage: cargo xtask suite NAME FOLDER [PROGRAM]
+const USAGE: &str = "usage: cargo xtask suite NAME FOLDER [PROGRAM [FILE...]]
 
   runtime-tools  FOLDER is a checkout of opencontainers/runtime-tools (make validation-executables)
   runc           a checkout of opencontainers/runc (make test helpers and images; needs bats)
@@ -34,12 +35,14 @@ const USAGE: &str = "usage: cargo xtask suite NAME FOLDER [PROGRAM]
   crun           a checkout of containers/crun with tests/init built (needs python3 with libmount)
   distribution   the folder `conformance` of opencontainers/distribution-spec with its program built
                  into it (go build -o conformance); OCI_VERSION=dev runs what is not released yet
+  podman         a checkout of containers/podman, of which test/system is run with tare in podman's place
+                 (needs bats, busybox-static, iproute2, jq); FILEs, such as 030-run, are run alone
 
 PROGRAM is the program to test, by default the one of this build. For `distribution` it may be the
 ADDRESS:PORT of a registry.
 ";
 
-const SUITES: [&str; 5] = ["runtime-tools", "runc", "contest", "crun", "distribution"];
+const SUITES: [&str; 6] = ["runtime-tools", "runc", "contest", "crun", "distribution", "podman"];
 
 /// One command of a suite.
 struct Program {
@@ -66,9 +69,12 @@ enum Only {
 
 /// Runs a suite and prints its cases.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
-    let (name, folder, given) = match arguments {
-        [name, folder] => (name, folder, None),
-        [name, folder, runtime] => (name, folder, Some(runtime)),
+    let (name, folder, given, only) = match arguments {
+        [name, folder] => (name, folder, None, &[][..]),
+        [name, folder, runtime] => (name, folder, Some(runtime), &[][..]),
+        [name, folder, program, only @ ..] if name == "podman" => {
+            (name, folder, Some(program), only)
+        }
         _ => return crate::misused(USAGE),
     };
     if !SUITES.contains(&name.as_str()) {
@@ -80,6 +86,11 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     if name == "distribution" {
         let folder = fs::canonicalize(folder).map_err(|error| format!("{folder}: {error}"));
         return report(folder.and_then(|folder| distribution::run(&folder, given)));
+    }
+    if name == "podman" {
+        let folder = fs::canonicalize(folder).map_err(|error| format!("{folder}: {error}"));
+        let result = folder.and_then(|folder| podman::run(&folder, &program("tare", given)?, only));
+        return report(result);
     }
     let result = program("tare-runtime", given).and_then(|runtime| {
         let folder = fs::canonicalize(folder).map_err(|error| format!("{folder}: {error}"))?;
