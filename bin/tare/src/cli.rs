@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::{container, image, mutate, network, remote, settings, system};
-use clap::{ArgAction, Args, Command, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 
 /// Containers without a daemon
@@ -12,6 +12,8 @@ use std::ffi::OsString;
     disable_version_flag = true,
     disable_help_subcommand = true,
     arg_required_else_help = true,
+    // The last one counts, as with Go's programs.
+    args_override_self = true,
     max_term_width = 100
 )]
 pub(crate) struct Tare {
@@ -124,9 +126,24 @@ verbs! {
 
 impl Tare {
     /// Understands a command line.
-    pub(crate) fn read(words: Vec<OsString>) -> Result<Self, clap::Error> {
-        // Whoever needs help or has made a mistake is told by the whole.
-        Self::read_quickly(&words).map_or_else(|| Self::try_parse_from(words), Ok)
+    pub(crate) fn read(mut words: Vec<OsString>) -> Result<Self, clap::Error> {
+        loop {
+            if let Some(read) = Self::read_quickly(&words) {
+                return Ok(read);
+            }
+            // Whoever needs help or has made a mistake is told by the whole.
+            match Self::read_slowly(&words) {
+                // Each round takes one word away.
+                Err(error) if say_plainly(&mut words, &error) => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// By the whole. The value of an option may look like another option, as with Go's programs.
+    fn read_slowly(words: &[OsString]) -> Result<Self, clap::Error> {
+        let matches = take_hyphens(Self::command()).try_get_matches_from(words)?;
+        Self::from_arg_matches(&matches)
     }
 
     /// The same without the options of other verbs, which take a millisecond to describe: nothing unless
@@ -138,12 +155,56 @@ impl Tare {
             .version(env!("CARGO_PKG_VERSION"))
             .disable_version_flag(true)
             .disable_help_subcommand(true)
+            .args_override_self(true)
             .subcommand_required(true)
             .subcommand(augment(Command::new(*name)))
             .try_get_matches_from(words)
             .ok()?;
         Self::from_arg_matches(&matches).ok()
     }
+}
+
+/// Whether a word is a verb's name.
+pub(crate) fn is_verb(word: &str) -> bool {
+    VERBS.iter().any(|(name, _)| *name == word)
+}
+
+fn take_hyphens(command: Command) -> Command {
+    let takes = |argument: Arg| {
+        let is_option = !argument.is_positional() && argument.get_action().takes_values();
+        let is_bound = argument.is_require_equals_set();
+        if is_option && !is_bound { argument.allow_hyphen_values(true) } else { argument }
+    };
+    let command = command.mut_args(takes);
+    command.mut_subcommands(take_hyphens)
+}
+
+/// Go's programs take a value with flags that have none here: `--rm=true` is `--rm`, and `--rm=false` nothing. Says
+/// whether there was such a word to which the error may be due.
+fn say_plainly(words: &mut Vec<OsString>, error: &clap::Error) -> bool {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let refused = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::TooManyValues, Some(ContextValue::String(text))) => text.as_str(),
+        _ => "",
+    };
+    let flag_of = |word: &OsString| {
+        let (flag, value) = word.to_str()?.split_once('=')?;
+        let value = match value {
+            "true" | "1" | "t" | "T" | "TRUE" | "True" => true,
+            "false" | "0" | "f" | "F" | "FALSE" | "False" => false,
+            _ => return None,
+        };
+        let is_short = flag.len() == 2 && flag.starts_with('-') && flag != "--";
+        let is_refused = flag.starts_with("--") && refused.split(' ').next() == Some(flag);
+        (is_short || is_refused).then(|| (OsString::from(flag), value))
+    };
+    let found = words.iter().enumerate().skip(1).find_map(|(at, word)| Some((at, flag_of(word)?)));
+    match found {
+        Some((at, (flag, true))) => words[at] = flag,
+        Some((at, (_, false))) => drop(words.remove(at)),
+        None => return false,
+    }
+    true
 }
 
 #[cfg(test)]
@@ -156,6 +217,24 @@ mod tests {
         let whole = Tare::command();
         let names: Vec<&str> = whole.get_subcommands().map(clap::Command::get_name).collect();
         assert_eq!(VERBS.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names);
+    }
+
+    #[test]
+    fn flags_take_values_as_gos_programs_have_them() {
+        let read = |line: &str| {
+            let words: Vec<_> = line.split(' ').map(Into::into).collect();
+            Tare::read(words).map(|read| format!("{read:?}")).map_err(|error| error.to_string())
+        };
+        for (line, plain) in [
+            ("tare run --rm=true -t=false --init=false x y", "tare run --rm x y"),
+            ("tare ps -a=true", "tare ps -a"),
+            ("tare run x --rm=true", "tare run x --rm=true"),
+        ] {
+            assert_eq!(read(line), read(plain), "{line}");
+            assert!(read(line).is_ok(), "{line}");
+        }
+        assert!(read("tare run --rm=maybe x").is_err());
+        assert!(read("tare run --nosuch=true x").is_err());
     }
 
     #[test]

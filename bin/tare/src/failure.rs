@@ -1,6 +1,8 @@
 //! Why a command failed, and what its user can do.
 
+use crate::called::{self, Called};
 use std::fmt;
+use std::io::IsTerminal;
 
 /// A failure, as it is told: `tare: MESSAGE`, and a line with the hint.
 #[derive(Debug)]
@@ -94,7 +96,16 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "tare: {}", without_numbers(&self.message))?;
+        let message = without_numbers(&self.message);
+        if Called::is_podman() {
+            // Scripts compare what it says, where there are no hints; people at a terminal read them.
+            writeln!(formatter, "Error: {}", called::podmans_words(&message))?;
+            if !std::io::stderr().is_terminal() {
+                return Ok(());
+            }
+        } else {
+            writeln!(formatter, "tare: {message}")?;
+        }
         match &self.hint {
             Some(hint) => writeln!(formatter, "hint: {hint}"),
             None => Ok(()),

@@ -20,7 +20,7 @@ enum Verb {
 
 /// Run the health check of a container once, now
 ///
-/// Exits with 0 if it is well, and with 1 if not. What the check says is printed then.
+/// Exits with 0 if it is well, and with 1 if not. `tare inspect` shows what the check has said.
 #[derive(Debug, Args)]
 struct Run {
     /// podman's: an unhealthy container is no failure of the command
@@ -43,12 +43,9 @@ pub(crate) fn run(global: &Global, noun: &Noun) -> Result<u8> {
         return Err(Failure::from_parts(NOT_POSSIBLE, text, None));
     }
     let done = engine::run_health_check(&engine, &found);
-    let (code, said) =
+    let (code, _) =
         done.map_err(|error| Failure::from_parts(NOT_POSSIBLE, error.to_string(), error.hint()))?;
     if code != 0 {
-        if !said.is_empty() {
-            crate::output::write(said.as_bytes())?;
-        }
         crate::output::write(b"unhealthy\n")?;
     }
     Ok(u8::from(code != 0 && !arguments.ignore_result))

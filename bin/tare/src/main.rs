@@ -1,6 +1,7 @@
 //! `tare`: containers without a daemon.
 
 mod artifact;
+mod called;
 mod caller;
 mod cli;
 mod container;
@@ -26,6 +27,7 @@ mod terminal;
 mod unshare;
 mod volume;
 
+use called::Called;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,9 +38,19 @@ const FAILED: u8 = 1;
 /// A command line that cannot be understood.
 const USAGE: u8 = 2;
 
+/// The code of what most verbs fail with.
+fn own_code() -> u8 {
+    if Called::is_podman() { called::PODMAN_FAILED } else { FAILED }
+}
+
 fn main() -> ExitCode {
     let arguments = match cli::Tare::read(words()) {
         Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() && Called::is_podman() => {
+            let text = called::podmans_usage(&error, &words());
+            let _ = std::io::stderr().write_all(text.as_bytes());
+            return ExitCode::from(called::PODMAN_FAILED);
+        }
         Err(error) => {
             // Help and version are data, anything else is a mistake.
             match refused::explain(&words(), &error) {
@@ -52,7 +64,7 @@ fn main() -> ExitCode {
     };
     let own = match arguments.verb {
         cli::Verb::Run(_) | cli::Verb::Exec(_) => RUN_FAILED,
-        _ => FAILED,
+        _ => own_code(),
     };
     match verb(arguments) {
         Ok(code) => ExitCode::from(code),
@@ -76,6 +88,7 @@ fn words() -> Vec<std::ffi::OsString> {
 fn verb(arguments: cli::Tare) -> failure::Result<u8> {
     let mut global = arguments.front.global;
     global.debug |= matches!(global.log_level.as_deref(), Some("debug" | "trace"));
+    global.podman.apply()?;
     limit(&global, &arguments.verb)?;
     run(&global, arguments.verb)
 }

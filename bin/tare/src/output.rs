@@ -1,5 +1,6 @@
 //! What verbs print: tables, templates, JSON, times.
 
+use crate::called::Called;
 use crate::failure::Result;
 use std::io::Write;
 use std::path::Path;
@@ -77,13 +78,7 @@ fn read_small(path: &Path) -> Option<Vec<u8>> {
 
 /// Whether a list's rows are shown: in JSON it is its images.
 pub(crate) fn shows_rows(format: Option<&str>) -> bool {
-    format.map(Form::read) != Some(Form::Json) || is_docker()
-}
-
-/// Whether the program goes by docker's name: then lists in JSON are a line for each row.
-fn is_docker() -> bool {
-    let name = std::env::args_os().next().unwrap_or_default();
-    Path::new(&name).file_name().is_some_and(|name| name == "docker")
+    format.map(Form::read) != Some(Form::Json) || Called::is_docker()
 }
 
 /// Writes what was asked for. A reader who has seen enough, as `head` has, is no failure.
@@ -105,7 +100,7 @@ pub(crate) fn list(
     let text = match format.map(Form::read) {
         None | Some(Form::Table(None)) => listing.table()?,
         Some(Form::Table(Some(template))) => listing.table_by(&template)?,
-        Some(Form::Json) if is_docker() => listing.template("{{json .}}")?,
+        Some(Form::Json) if Called::is_docker() => listing.template("{{json .}}")?,
         Some(Form::Json) => pretty(&Value::list(json())),
         Some(Form::Template(template)) => listing.template(&template)?,
     };

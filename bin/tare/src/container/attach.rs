@@ -1,6 +1,7 @@
 //! `tare attach`.
 
 use super::run::{DETACH_KEYS, finish};
+use super::which;
 use crate::failure::{Failure, Result};
 use crate::settings::Global;
 use clap::Args;
@@ -19,14 +20,17 @@ pub(crate) struct AttachArgs {
     /// Keys that leave a container with a terminal alone [default: ctrl-p,ctrl-q]
     #[arg(long, value_name = "KEYS")]
     detach_keys: Option<String>,
+    /// The container that was made last
+    #[arg(short, long)]
+    latest: bool,
     /// The container: its name, or the beginning of its ID
-    #[arg(value_name = "CONTAINER")]
-    container: String,
+    #[arg(required_unless_present = "latest", value_name = "CONTAINER")]
+    container: Option<String>,
 }
 
 pub(crate) fn run(global: &Global, arguments: &AttachArgs) -> Result<u8> {
     let engine = super::open(global, false)?;
-    let container = engine.find(&arguments.container)?;
+    let container = which::one(&engine, arguments.container.as_ref(), arguments.latest)?;
     match container.status() {
         status::RUNNING => {}
         status::PAUSED => {

@@ -2,11 +2,11 @@
 
 use super::image::Found;
 use super::options::{ContainerArgs, LimitArgs, SecurityArgs};
-use super::{health, mounts, parse};
+use super::{beyond, health, mounts, parse};
 use crate::failure::{Failure, Result};
 use engine::Engine;
 use engine::record::{
-    Config, Endpoint, LogConfig, Mount, Namespaces, Network, Resources, Security, Ulimit,
+    Config, Endpoint, LogConfig, Namespaces, Network, Resources, Security, Ulimit,
 };
 
 /// A larger profile is none.
@@ -16,7 +16,9 @@ const PROFILE_LIMIT_BYTES: u64 = 16 << 20;
 pub(super) fn build(engine: &Engine, arguments: &ContainerArgs, found: Found) -> Result<Config> {
     let Found { mut config, volumes, .. } = found;
     refuse(arguments)?;
-    config.name = arguments.name.clone().unwrap_or_default();
+    // As docker shows it, with a slash in front.
+    let name = arguments.name.as_deref().unwrap_or_default();
+    name.strip_prefix('/').unwrap_or(name).clone_into(&mut config.name);
     if !config.name.is_empty() {
         engine::names::check(&config.name)?;
     }
@@ -29,7 +31,8 @@ pub(super) fn build(engine: &Engine, arguments: &ContainerArgs, found: Found) ->
         config.user_is_chosen = true;
     }
     config.group_add.clone_from(&arguments.group_add);
-    config.env = environment(arguments, config.env)?;
+    config.env = environment(arguments, beyond::environment(&arguments.beyond, config.env)?)?;
+    config.unset_env = beyond::unset(&arguments.beyond);
     labels(arguments, &mut config)?;
     for text in &arguments.annotation {
         let (key, value) = parse::pair(text);
@@ -43,7 +46,7 @@ pub(super) fn build(engine: &Engine, arguments: &ContainerArgs, found: Found) ->
     hostname(arguments, &mut config);
     config.exposed_ports.extend(arguments.expose.iter().cloned());
     config.mounts = mounts::read(engine, arguments)?;
-    image_volumes(&volumes, &mut config);
+    beyond::image_volumes(&arguments.beyond, &volumes, &mut config);
     if let Some(size) = &arguments.shm_size {
         config.shm_size = parse::size(size)?;
     }
@@ -60,7 +63,27 @@ pub(super) fn build(engine: &Engine, arguments: &ContainerArgs, found: Found) ->
             None => return Err(Failure::new(format!("--sysctl {text:?}: write NAME=VALUE"))),
         }
     }
+    beyond::apply(arguments, &mut config)?;
+    by_id(engine, &mut config)?;
     Ok(config)
+}
+
+/// Containers whose namespaces are joined, by their IDs: they may get other names.
+fn by_id(engine: &Engine, config: &mut Config) -> Result<()> {
+    let names = &mut config.namespaces;
+    let modes = [
+        &mut config.network.mode,
+        &mut names.ipc,
+        &mut names.pid,
+        &mut names.uts,
+        &mut names.cgroup,
+    ];
+    for mode in modes {
+        if let Some(name) = mode.strip_prefix("container:") {
+            *mode = format!("container:{}", engine.find(name)?.config.id);
+        }
+    }
+    Ok(())
 }
 
 /// Options that cannot be honoured here are no options that are ignored.
@@ -209,27 +232,7 @@ fn network(arguments: &ContainerArgs) -> Result<Network> {
             return Err(Failure::new(format!("{server} is not an ip address")));
         }
     }
-    let mut endpoints = Vec::new();
-    let named = match arguments.network.is_empty() {
-        true => vec![usual_network(arguments)],
-        false => arguments.network.clone(),
-    };
-    for text in &named {
-        match text.as_str() {
-            "none" | "host" => network.mode.clone_from(text),
-            "pasta" => network.mode = "pasta".into(),
-            text if ["container:", "ns:", "pasta:"].iter().any(|it| text.starts_with(it)) => {
-                network.mode = text.into();
-            }
-            text => endpoints.push(endpoint(text)?),
-        }
-    }
-    if !network.mode.is_empty() && named.len() > 1 {
-        return Err(Failure::new(format!(
-            "--network {}: it cannot be one of several",
-            network.mode
-        )));
-    }
+    let mut endpoints = attach(arguments, &mut network)?;
     let is_shared = network.mode == "host" || network.mode.starts_with("container:");
     if is_shared && (!network.publish.is_empty() || network.publish_all) && network.mode != "host" {
         return Err(Failure::new(
@@ -256,6 +259,37 @@ fn network(arguments: &ContainerArgs) -> Result<Network> {
     Ok(network)
 }
 
+/// The networks that options name, or the mode of the only one.
+fn attach(arguments: &ContainerArgs, network: &mut Network) -> Result<Vec<Endpoint>> {
+    let mut endpoints = Vec::new();
+    let named = match arguments.network.is_empty() {
+        true => vec![usual_network(arguments)],
+        false => arguments.network.clone(),
+    };
+    for text in &named {
+        match text.as_str() {
+            "none" | "host" => network.mode.clone_from(text),
+            // podman's word for what is usual.
+            "private" => match usual_network(arguments).as_str() {
+                usual @ ("none" | "pasta") => network.mode = usual.into(),
+                usual => endpoints.push(endpoint(usual)?),
+            },
+            "pasta" => network.mode = "pasta".into(),
+            text if ["container:", "ns:", "pasta:"].iter().any(|it| text.starts_with(it)) => {
+                network.mode = text.into();
+            }
+            text => endpoints.push(endpoint(text)?),
+        }
+    }
+    if !network.mode.is_empty() && named.len() > 1 {
+        return Err(Failure::new(format!(
+            "--network {}: it cannot be one of several",
+            network.mode
+        )));
+    }
+    Ok(endpoints)
+}
+
 /// The network of containers of which no option says one.
 fn usual_network(arguments: &ContainerArgs) -> String {
     let said = std::env::var("TARE_NETWORK").ok().filter(|name| !name.is_empty());
@@ -271,9 +305,17 @@ fn usual_network(arguments: &ContainerArgs) -> String {
     }
 }
 
-/// `NAME`, or `name=NAME,alias=...,ip=...`.
+/// `NAME`, `name=NAME,alias=...,ip=...` (docker), or `NAME:alias=...,ip=...` (podman).
 fn endpoint(text: &str) -> Result<Endpoint> {
     let mut endpoint = Endpoint::default();
+    let listed = match text.split_once(':') {
+        Some((name, fields)) if !name.contains('=') => {
+            let name = if name == "podman" { "bridge" } else { name };
+            format!("name={name},{fields}")
+        }
+        _ => text.to_owned(),
+    };
+    let text = listed.as_str();
     let is_list = text.split(',').next().is_some_and(|first| first.contains('='));
     if !is_list {
         endpoint.network = match text {
@@ -289,7 +331,7 @@ fn endpoint(text: &str) -> Result<Endpoint> {
             "alias" => endpoint.aliases.push(value),
             "ip" => endpoint.ipv4 = value,
             "ip6" => endpoint.ipv6 = value,
-            "mac-address" => endpoint.mac_address = value,
+            "mac-address" | "mac" => endpoint.mac_address = value,
             _ => {
                 return Err(Failure::new(format!("--network {text:?}: invalid field key {key}"))
                     .hint("name, alias, ip, ip6 and mac-address are known"));
@@ -338,21 +380,12 @@ fn hostname(arguments: &ContainerArgs, config: &mut Config) {
     }
 }
 
-/// What the image wants to be volumes is one of the container's own, with what the image has there.
-fn image_volumes(volumes: &[String], config: &mut Config) {
-    for target in volumes {
-        let target = format!("/{}", target.trim_matches('/'));
-        let is_mounted = config.mounts.iter().any(|mount| mount.target == target);
-        if !is_mounted && target != "/" {
-            let kind = "volume".to_owned();
-            let own = Mount { kind, target, copy_up: true, anonymous: true, ..Mount::default() };
-            config.mounts.push(own);
-        }
-    }
-}
-
 fn resources(limits: &LimitArgs) -> Result<Resources> {
-    let size = |option: &Option<String>| option.as_deref().map_or(Ok(0), parse::size);
+    // 0 is no limit, as docker has it.
+    let size = |option: &Option<String>| match option.as_deref() {
+        None | Some("0") => Ok(0),
+        Some(text) => parse::size(text),
+    };
     let mut resources = Resources {
         memory: size(&limits.memory)?,
         memory_reservation: size(&limits.memory_reservation)?,
@@ -507,7 +540,9 @@ fn namespaces(arguments: &SecurityArgs) -> Result<Namespaces> {
             || (words.contains(&"container:") && text.starts_with("container:"))
             || text.starts_with("ns:");
         if is_known {
-            return Ok(if text == "private" || text == "shareable" { String::new() } else { text });
+            // Which one is typed counts for whoever wants to join it.
+            let is_usual = text == "private" && option != "--ipc";
+            return Ok(if is_usual { String::new() } else { text });
         }
         Err(Failure::new(format!("{option}: invalid mode {text:?}"))
             .hint(format!("known are {}", words.join(", "))))
@@ -525,7 +560,7 @@ fn namespaces(arguments: &SecurityArgs) -> Result<Namespaces> {
         gid_map: arguments.gidmap.clone(),
         subuid_name: arguments.subuidname.clone().unwrap_or_default(),
         subgid_name: arguments.subgidname.clone().unwrap_or_default(),
-        cgroup: mode("--cgroupns", &arguments.cgroupns, &["private", "host"])?,
+        cgroup: mode("--cgroupns", &arguments.cgroupns, &["private", "host", "container:"])?,
     };
     engine::check_users(&names)?;
     Ok(names)

@@ -1,6 +1,7 @@
 //! `tare diff` of containers.
 
 use super::copy::stream::told;
+use super::which;
 use crate::failure::Result;
 use crate::image::diff::{Format, show};
 use crate::settings::Global;
@@ -17,14 +18,17 @@ pub(crate) struct Diff {
     /// As lines, or as JSON
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
+    /// The container that was made last
+    #[arg(short, long)]
+    latest: bool,
     /// The container: its name, or the beginning of its ID
-    #[arg(value_name = "CONTAINER")]
-    container: String,
+    #[arg(required_unless_present = "latest", value_name = "CONTAINER")]
+    container: Option<String>,
 }
 
 pub(crate) fn run(global: &Global, arguments: &Diff) -> Result<()> {
     let engine = super::open(global, true)?;
-    let container = engine.find(&arguments.container)?;
+    let container = which::one(&engine, arguments.container.as_ref(), arguments.latest)?;
     of(&engine, &container, arguments.format)
 }
 

@@ -1,9 +1,10 @@
 //! `tare exec`.
 
-use super::parse;
+use super::{parse, which};
 use crate::failure::{Failure, Result};
 use crate::settings::Global;
 use clap::Args;
+use engine::{Container, Engine};
 use std::path::PathBuf;
 
 /// Run one more program in a container
@@ -37,17 +38,34 @@ pub(crate) struct Exec {
     /// Working directory of the program [default: the container's]
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
-    /// The container: its name, or the beginning of its ID
-    #[arg(value_name = "CONTAINER")]
-    container: String,
-    /// The program and its arguments
+    /// The container that was made last
+    #[arg(short, long)]
+    latest: bool,
+    /// A file with the container's ID
+    #[arg(long, value_name = "FILE")]
+    cidfile: Option<PathBuf>,
+    /// The container (its name, or the beginning of its ID), the program, and its arguments
     #[arg(
         required = true,
         trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "COMMAND"
+        value_names = ["CONTAINER", "COMMAND"]
     )]
-    command: Vec<String>,
+    words: Vec<String>,
+}
+
+/// The container, and what is run in it.
+fn what(engine: &Engine, arguments: &Exec) -> Result<(Container, Vec<String>)> {
+    let mut words = arguments.words.clone();
+    let container = match &arguments.cidfile {
+        Some(file) if !arguments.latest => engine.find(&which::read_id(file)?)?,
+        None if !arguments.latest => engine.find(&words.remove(0))?,
+        Some(_) => return Err(Failure::new("--cidfile and --latest cannot be used together")),
+        None => which::latest(engine)?,
+    };
+    match words.is_empty() {
+        true => Err(Failure::new("must provide a non-empty command to start an exec session")),
+        false => Ok((container, words)),
+    }
 }
 
 pub(crate) fn run(global: &Global, arguments: &Exec) -> Result<u8> {
@@ -67,7 +85,7 @@ pub(crate) fn run(global: &Global, arguments: &Exec) -> Result<u8> {
     }
     super::seal()?;
     let engine = super::open(global, false)?;
-    let container = engine.find(&arguments.container)?;
+    let (container, command) = what(&engine, arguments)?;
     let mut env = Vec::new();
     for file in &arguments.env_file {
         env.extend(parse::env_file(file)?);
@@ -79,7 +97,7 @@ pub(crate) fn run(global: &Global, arguments: &Exec) -> Result<u8> {
         }
     }
     let request = engine::Exec {
-        args: arguments.command.clone(),
+        args: command,
         env,
         user: arguments.user.clone(),
         cwd: arguments.workdir.clone(),

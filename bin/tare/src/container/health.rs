@@ -31,16 +31,15 @@ pub(super) fn choose(
     let mut check = image.unwrap_or_default();
     if let Some(command) = &arguments.health_cmd {
         // podman takes words as JSON, too.
-        check.test = match command.starts_with('[') {
-            true => {
-                let mut words = parse::entrypoint(command)?;
+        check.test = match serde_json::from_str::<Vec<String>>(command) {
+            Ok(mut words) => {
                 let has_kind = words.first().is_some_and(|it| it == "CMD" || it == "CMD-SHELL");
                 if !has_kind {
                     words.insert(0, "CMD".into());
                 }
                 words
             }
-            false => vec!["CMD-SHELL".into(), command.clone()],
+            Err(_) => vec!["CMD-SHELL".into(), command.clone()],
         };
     }
     let places = [
@@ -51,7 +50,8 @@ pub(super) fn choose(
     ];
     for (place, time) in places.into_iter().zip(times) {
         if let Some(time) = time {
-            *place = parse::duration(time)?;
+            // podman's word for no checks but those that somebody asks for.
+            *place = if time == "disable" { -1 } else { parse::duration(time)? };
         }
     }
     if let Some(retries) = arguments.health_retries {

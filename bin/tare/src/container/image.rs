@@ -90,6 +90,7 @@ pub(super) fn read(
     let image = whole.config.clone().unwrap_or_default();
     let (entrypoint, cmd) = words(arguments, &image)?;
     let config = Config {
+        image_name: found.names.first().map_or_else(String::new, |it| it.reference.to_string()),
         image_id: view.id.to_string(),
         manifest: view.manifest.digest().to_string(),
         platform: format!("{}/{}", whole.os, whole.architecture),

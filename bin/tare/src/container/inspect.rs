@@ -18,13 +18,17 @@ pub(crate) struct Inspect {
     /// Count what each has written
     #[arg(short, long)]
     size: bool,
+    /// The container that was made last
+    #[arg(short, long)]
+    latest: bool,
     /// Containers: names, or the beginnings of IDs
-    #[arg(required = true, value_name = "CONTAINER")]
+    #[arg(required_unless_present = "latest", value_name = "CONTAINER")]
     containers: Vec<String>,
 }
 
 pub(crate) fn run(global: &Global, arguments: &Inspect) -> Result<u8> {
-    let names: Vec<&str> = arguments.containers.iter().map(String::as_str).collect();
+    let latest = arguments.latest.then(|| super::latest(global)).transpose()?;
+    let names: Vec<&str> = arguments.containers.iter().chain(&latest).map(String::as_str).collect();
     show(global, &names, arguments.format.as_deref(), arguments.size)
 }
 
@@ -43,11 +47,11 @@ pub(crate) fn show(
             Ok(Some(value)) => values.push(value),
             Ok(None) => {
                 Failure::new(format!("No such container: {name}")).tell();
-                code = 1;
+                code = crate::own_code();
             }
             Err(failure) => {
                 failure.tell();
-                code = 1;
+                code = crate::own_code();
             }
         }
     }

@@ -32,7 +32,7 @@ pub(crate) struct List {
     #[arg(short, long)]
     latest: bool,
     /// Show IDs and commands in full
-    #[arg(long)]
+    #[arg(long, visible_alias = "notruncate")]
     no_trunc: bool,
     /// Show no headings
     #[arg(long)]
@@ -43,6 +43,48 @@ pub(crate) struct List {
     /// Show what each has written
     #[arg(short, long)]
     size: bool,
+    /// Sort by command, created, id, image, names, runningfor, size or status [default: created, the newest first]
+    #[arg(long, value_enum, value_name = "KEY")]
+    sort: Option<Sort>,
+    /// podman's: containers of other programs in its store, of which there are none here
+    #[arg(long, hide = true)]
+    external: bool,
+    /// podman's: ask the kernel, as is done here always
+    #[arg(long, hide = true)]
+    sync: bool,
+}
+
+/// podman's ways to sort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Sort {
+    Command,
+    Created,
+    Id,
+    Image,
+    Names,
+    Runningfor,
+    Size,
+    Status,
+}
+
+impl Sort {
+    fn apply(self, engine: &Engine, containers: &mut [Container]) {
+        let words = |it: &Container| {
+            let words: Vec<&str> =
+                it.config.entrypoint.iter().chain(&it.config.cmd).map(String::as_str).collect();
+            words.join(" ")
+        };
+        match self {
+            Self::Command => containers.sort_by_cached_key(words),
+            Self::Created => containers.sort_by(|a, b| a.config.created.cmp(&b.config.created)),
+            Self::Runningfor => containers.sort_by(|a, b| a.state.started.cmp(&b.state.started)),
+            Self::Id => containers.sort_by(|a, b| a.config.id.cmp(&b.config.id)),
+            Self::Image => containers.sort_by(|a, b| a.config.image.cmp(&b.config.image)),
+            Self::Names => containers.sort_by(|a, b| a.config.name.cmp(&b.config.name)),
+            Self::Size => containers.sort_by_cached_key(|it| engine.writable_bytes(&it.config.id)),
+            Self::Status => containers.sort_by_key(|it| it.status().to_owned()),
+        }
+    }
 }
 
 pub(crate) fn run(global: &Global, arguments: &List) -> Result<()> {
@@ -56,6 +98,9 @@ pub(crate) fn run(global: &Global, arguments: &List) -> Result<()> {
         shows_all || container.is_running() || container.status() == "restarting"
     });
     containers.truncate(last.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(0)));
+    if let Some(sort) = arguments.sort {
+        sort.apply(&engine, &mut containers);
+    }
     if arguments.quiet && arguments.format.is_none() {
         let ids = containers.iter().map(|it| shown(&it.config.id, arguments.no_trunc) + "\n");
         return output::write(ids.collect::<String>().as_bytes());
@@ -94,14 +139,32 @@ const STATES: [&str; 8] =
     ["created", "restarting", "running", "removing", "paused", "exited", "dead", "stopped"];
 const HEALTH: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
 
-const KEYS: [&str; 14] = [
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name",
-    "network", "publish", "since", "status", "volume",
+pub(super) const KEYS: [&str; 17] = [
+    "ancestor",
+    "before",
+    "command",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "restart-policy",
+    "since",
+    "status",
+    "until",
+    "volume",
 ];
+const POLICIES: [&str; 5] = ["no", "none", "on-failure", "always", "unless-stopped"];
 
 /// What a container has to be. Values of one key are alternatives, but for labels.
 pub(super) struct Filters {
     all: Vec<(String, String)>,
+    /// Patterns of `id` and `name`, where they are some.
+    patterns: Vec<(String, regex_lite::Regex)>,
     before: Option<String>,
     since: Option<String>,
     until: Option<String>,
@@ -109,7 +172,8 @@ pub(super) struct Filters {
 
 impl Filters {
     pub(super) fn read(engine: &Engine, texts: &[String], keys: &[&str]) -> Result<Self> {
-        let mut filters = Self { all: Vec::new(), before: None, since: None, until: None };
+        let mut filters =
+            Self { all: Vec::new(), patterns: Vec::new(), before: None, since: None, until: None };
         for text in texts {
             let bad = || {
                 Failure::new(format!("--filter {text}: bad format of filter"))
@@ -140,6 +204,20 @@ impl Filters {
                 "since" => filters.since = Some(engine.find(value)?.config.created),
                 "until" => filters.until = Some(super::logs::instant(value)?),
                 "exited" if value.parse::<i32>().is_err() => return Err(bad()),
+                "id" | "name" => {
+                    let value = match key {
+                        "name" => value.trim_start_matches('/').replace("^/", "^"),
+                        // Of an ID the beginning is enough, in either case.
+                        _ if is_hex(value) => format!("^{}", value.to_ascii_lowercase()),
+                        _ => value.to_owned(),
+                    };
+                    let pattern = crate::pattern::read(key, &value)?;
+                    filters.patterns.push((key.into(), pattern));
+                }
+                "restart-policy" if !POLICIES.contains(&value) => {
+                    return Err(Failure::new(format!("{value} invalid restart policy"))
+                        .hint(format!("known are {}", POLICIES.join(", "))));
+                }
                 _ => filters.all.push((key.into(), value.into())),
             }
         }
@@ -167,7 +245,13 @@ impl Filters {
             let mut of_key = self.all.iter().filter(|(known, _)| known == key);
             of_key.all(|(_, value)| is(container, key, value))
         };
-        KEYS.iter().filter(|key| **key != "label").all(|key| holds(key))
+        let matches = |key: &str, text: &str| {
+            let mut of_key = self.patterns.iter().filter(|(known, _)| known == key).peekable();
+            of_key.peek().is_none() || of_key.any(|(_, pattern)| pattern.is_match(text))
+        };
+        matches("id", &container.config.id)
+            && matches("name", &container.config.name)
+            && KEYS.iter().filter(|key| **key != "label").all(|key| holds(key))
             && every("label")
             && every("label!")
     }
@@ -203,15 +287,22 @@ fn is(container: &Container, key: &str, value: &str) -> bool {
             published.any(|port| is_port(&format!("{}/{}", port.host, port.protocol), value))
         }
         "health" => state.health.as_ref().map_or("none", |health| &health.status) == value,
-        "id" => config.id.starts_with(value),
+        "command" => {
+            config.entrypoint.iter().chain(&config.cmd).next().is_some_and(|it| it == value)
+        }
         "is-task" => matches!(value, "false" | "0"),
         "label" => has_label(value),
         "label!" => !has_label(value),
-        "name" => config.name.contains(value.trim_start_matches(['/', '^']).trim_end_matches('$')),
         "network" => {
             config.network.mode == value
                 || config.network.endpoints.iter().any(|endpoint| endpoint.network == value)
         }
+        "restart-policy" => match value {
+            "no" | "none" => matches!(config.restart.policy.as_str(), "" | "no"),
+            value => config.restart.policy == value,
+        },
+        // podman's word for it.
+        "status" if value == "stopped" => container.status() == "exited",
         "status" => container.status() == value,
         "volume" => config
             .mounts
@@ -219,6 +310,10 @@ fn is(container: &Container, key: &str, value: &str) -> bool {
             .any(|mount| [&mount.name, &mount.source, &mount.target].iter().any(|it| *it == value)),
         _ => false,
     }
+}
+
+fn is_hex(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|it| it.is_ascii_hexdigit())
 }
 
 /// Whether a port is the one that is wanted, or one of a range: `80`, `80/tcp`, `80-90/tcp`.

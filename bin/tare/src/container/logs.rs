@@ -1,9 +1,10 @@
 //! `tare logs`.
 
-use super::parse;
+use super::{parse, which};
 use crate::failure::{Failure, Result};
 use crate::settings::Global;
 use clap::Args;
+use engine::Engine;
 use engine::log::{Entry, LogReader, Wanted};
 use std::io::{ErrorKind, Write};
 use std::time::Duration;
@@ -39,15 +40,66 @@ pub(crate) struct Logs {
     /// The time of each line in front
     #[arg(short, long)]
     timestamps: bool,
-    /// The container: its name, or the beginning of its ID
-    #[arg(value_name = "CONTAINER")]
-    container: String,
+    /// With several containers, their names in front of lines instead of their IDs
+    #[arg(long)]
+    names: bool,
+    /// The container that was made last
+    #[arg(short, long)]
+    latest: bool,
+    /// Containers: names, or the beginnings of IDs; of several, each line has its container's ID in front
+    #[arg(required_unless_present = "latest", value_name = "CONTAINER")]
+    containers: Vec<String>,
+}
+
+/// A container's log that is shown.
+struct Shown {
+    id: String,
+    reader: LogReader,
+    /// What stands in front of its lines.
+    prefix: String,
+    details: String,
+    runs: bool,
+}
+
+impl Shown {
+    fn open(engine: &Engine, name: &str, arguments: &Logs, wanted: &Wanted) -> Result<Self> {
+        let container = engine.find(name)?;
+        let id = container.config.id.clone();
+        let prefix = match arguments.containers.len() {
+            0 | 1 if !arguments.names => String::new(),
+            _ if arguments.names => format!("{} ", container.config.name),
+            _ => format!("{} ", id.get(..12).unwrap_or(&id)),
+        };
+        let details = if arguments.details { details(&container.config) } else { String::new() };
+        let runs = arguments.follow && (container.is_running() || container.supervised);
+        let reader = LogReader::open(&container, &engine.path_of(&id), wanted.clone())?;
+        Ok(Self { id, reader, prefix, details, runs })
+    }
+
+    fn write(&mut self, arguments: &Logs, follow: bool) -> Result<Result<(), std::io::Error>> {
+        let mut result = Ok(());
+        let Self { reader, prefix, details, .. } = self;
+        let show = &mut |entry: &Entry| write(entry, arguments.timestamps, prefix, details);
+        if !follow {
+            if let Err(error) = reader.read(&mut |entry| show(&entry)) {
+                // A reader who has seen enough.
+                return match error.to_string().contains("Broken pipe") {
+                    true => Ok(Err(ErrorKind::BrokenPipe.into())),
+                    false => Err(error.into()),
+                };
+            }
+            return Ok(result);
+        }
+        reader.follow(&mut |entry| {
+            result = show(&entry);
+            result.is_ok()
+        })?;
+        Ok(result)
+    }
 }
 
 pub(crate) fn run(global: &Global, arguments: &Logs) -> Result<()> {
     let engine = super::open(global, true)?;
-    let container = engine.find(&arguments.container)?;
-    let id = container.config.id.clone();
     let wanted = Wanted {
         tail: match arguments.tail.as_str() {
             "all" | "" => None,
@@ -56,41 +108,42 @@ pub(crate) fn run(global: &Global, arguments: &Logs) -> Result<()> {
         since: arguments.since.as_deref().map(instant).transpose()?,
         until: arguments.until.as_deref().map(instant).transpose()?,
     };
-    let details = if arguments.details { details(&container.config) } else { String::new() };
-    let mut reader = LogReader::open(&container, &engine.path_of(&id), wanted.clone())?;
-    let show = |entry: &Entry| write(entry, arguments.timestamps, &details);
-    let done = reader.read(&mut |entry| show(&entry));
-    if let Err(error) = done {
-        // A reader who has seen enough.
-        return if error.to_string().contains("Broken pipe") { Ok(()) } else { Err(error.into()) };
+    let latest = arguments.latest.then(|| which::latest(&engine)).transpose()?;
+    let latest = latest.map(|container| container.config.id);
+    let mut all = Vec::new();
+    for name in arguments.containers.iter().chain(&latest) {
+        all.push(Shown::open(&engine, name, arguments, &wanted)?);
     }
-    let mut runs = arguments.follow && (container.is_running() || container.supervised);
-    while runs {
-        std::thread::sleep(PAUSE);
-        // What is written before the end is read after it was seen.
-        runs = engine.load(&id)?.is_some_and(|it| it.supervised || it.is_running());
-        let mut result = Ok(());
-        reader.follow(&mut |entry| {
-            result = show(&entry);
-            result.is_ok()
-        })?;
-        match result {
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
-            result => result?,
+    for shown in &mut all {
+        if let Err(error) = shown.write(arguments, false)? {
+            return ended(error);
         }
-        if wanted.until.as_ref().is_some_and(|until| *until < now()) {
-            break;
+    }
+    let is_over = || wanted.until.as_ref().is_some_and(|until| *until < now());
+    while all.iter().any(|shown| shown.runs) && !is_over() {
+        std::thread::sleep(PAUSE);
+        for shown in all.iter_mut().filter(|shown| shown.runs) {
+            // What is written before the end is read after it was seen.
+            shown.runs = engine.load(&shown.id)?.is_some_and(|it| it.supervised || it.is_running());
+            if let Err(error) = shown.write(arguments, true)? {
+                return ended(error);
+            }
         }
     }
     Ok(())
+}
+
+/// A reader who has seen enough is no failure.
+fn ended(error: std::io::Error) -> Result<()> {
+    if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error.into()) }
 }
 
 fn now() -> String {
     runtime::state::format_time(sys::time::now())
 }
 
-fn write(entry: &Entry, with_time: bool, details: &str) -> std::io::Result<()> {
-    let mut line = String::new();
+fn write(entry: &Entry, with_time: bool, prefix: &str, details: &str) -> std::io::Result<()> {
+    let mut line = prefix.to_owned();
     if with_time {
         line.push_str(&entry.time);
         line.push(' ');
@@ -126,6 +179,14 @@ fn details(config: &engine::record::Config) -> String {
 /// A time in the form of logs: RFC 3339, a date, seconds since 1970, or how long ago.
 pub(crate) fn instant(text: &str) -> Result<String> {
     let time = sys::time::now();
+    // ISO 8601 has a comma there, too.
+    let text = &*text.replacen(',', ".", 1);
+    // Before now is behind it.
+    if let Some(Ok(ahead)) = text.strip_prefix('-').map(parse::duration) {
+        let now = i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
+        let then = now + i128::from(ahead);
+        return Ok(format((then / 1_000_000_000) as i64, (then % 1_000_000_000) as u32));
+    }
     if let Some((seconds, nanos)) = unix(text) {
         return Ok(format(seconds, nanos));
     }

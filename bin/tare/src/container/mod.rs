@@ -1,12 +1,14 @@
 //! Verbs about containers.
 
 pub(crate) mod attach;
+mod beyond;
 pub(crate) mod commit;
 mod config;
 pub(crate) mod copy;
 pub(crate) mod devices;
 pub(crate) mod diff;
 pub(crate) mod exec;
+pub(crate) mod exists;
 pub(crate) mod export;
 mod health;
 mod host;
@@ -17,6 +19,7 @@ pub(crate) mod logs;
 mod mounts;
 pub(crate) mod options;
 mod parse;
+mod podmans_view;
 pub(crate) mod remove;
 mod rootfs;
 pub(crate) mod rows;
@@ -29,6 +32,7 @@ pub(crate) mod stop;
 pub(crate) mod top;
 pub(crate) mod update;
 mod view;
+pub(crate) mod which;
 
 use crate::caller::Caller;
 use crate::failure::{Failure, Result};
@@ -60,6 +64,7 @@ enum NounVerb {
     Create(Box<run::Create>),
     Diff(diff::Diff),
     Exec(exec::Exec),
+    Exists(exists::Exists),
     Export(export::Export),
     Inspect(inspect::Inspect),
     Kill(stop::Kill),
@@ -95,6 +100,7 @@ pub(crate) fn noun(global: &Global, noun: &Noun) -> Result<u8> {
         NounVerb::Cp(arguments) => copy::run(global, arguments)?,
         NounVerb::Create(arguments) => run::create(global, arguments)?,
         NounVerb::Exec(arguments) => return exec::run(global, arguments),
+        NounVerb::Exists(arguments) => return exists::run(global, arguments),
         NounVerb::Inspect(arguments) => return inspect::run(global, arguments),
         NounVerb::Kill(arguments) => return stop::kill(global, arguments),
         NounVerb::Ls(arguments) => list::run(global, arguments)?,
@@ -134,6 +140,11 @@ pub(crate) fn place(global: &Global, caller: &Caller) -> Result<Place> {
     })
 }
 
+/// The ID of the container that was made last.
+pub(crate) fn latest(global: &Global) -> Result<String> {
+    Ok(which::latest(&open(global, true)?)?.config.id)
+}
+
 /// Opens the containers of the store that the options name.
 pub(crate) fn open(global: &Global, read_only: bool) -> Result<Engine> {
     let place = place(global, &Caller::new())?;
@@ -163,7 +174,7 @@ pub(crate) fn each(
             Ok(()) => crate::output::write(format!("{name}\n").as_bytes())?,
             Err(failure) => {
                 failure.tell();
-                code = failure.exit_code(crate::FAILED);
+                code = failure.exit_code(crate::own_code());
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The options that say what a container is: docker's, for `run` and `create`.
 
+use super::beyond::BeyondArgs;
 use crate::image;
 use crate::settings;
 use clap::Args;
@@ -201,6 +202,8 @@ pub(crate) struct ContainerArgs {
     pub(crate) limits: LimitArgs,
     #[command(flatten)]
     pub(crate) security: SecurityArgs,
+    #[command(flatten)]
+    pub(crate) beyond: BeyondArgs,
 
     /// When to pull the image
     #[arg(long, value_enum, default_value_t = image::pull::Policy::Missing, help_heading = "Image")]

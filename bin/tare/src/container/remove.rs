@@ -1,10 +1,13 @@
 //! `tare rm` and `tare container prune`.
 
+use super::which::resolve;
+use crate::called::Called;
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::settings::Global;
 use clap::Args;
 use engine::{Container, Engine};
+use std::path::PathBuf;
 
 /// Remove containers
 #[derive(Debug, Args)]
@@ -16,7 +19,7 @@ pub(crate) struct Remove {
     /// Remove their anonymous volumes, too
     #[arg(short, long)]
     volumes: bool,
-    /// Not here: links are lines of /etc/hosts
+    /// Not here: links are lines of /etc/hosts. Without names -l is podman's --latest
     #[arg(short, long, hide = true)]
     link: bool,
     /// All containers
@@ -31,24 +34,39 @@ pub(crate) struct Remove {
         long = "time",
         value_name = "SECONDS",
         default_value_t = 0,
-        hide_default_value = true
+        hide_default_value = true,
+        allow_hyphen_values = true
     )]
     time: i64,
+    /// Those that need one, too: they share its namespaces
+    #[arg(long)]
+    depend: bool,
+    /// The container that was made last
+    #[arg(long)]
+    latest: bool,
+    /// A file with a container's ID (repeated)
+    #[arg(long, value_name = "FILE")]
+    cidfile: Vec<PathBuf>,
+    /// Those for which this holds (repeated), as `tare ps` has it
+    #[arg(long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
     /// Containers: names, or the beginnings of IDs
-    #[arg(required_unless_present = "all", value_name = "CONTAINER")]
+    #[arg(required_unless_present_any = ["all", "latest", "link", "filter", "cidfile"], value_name = "CONTAINER")]
     containers: Vec<String>,
 }
 
 pub(crate) fn run(global: &Global, arguments: &Remove) -> Result<u8> {
-    if arguments.link {
+    let latest = arguments.latest || arguments.link && arguments.containers.is_empty();
+    if arguments.link && !latest {
         return Err(Failure::new("--link: links are lines of the container's /etc/hosts")
             .hint("they go with the container"));
     }
     let engine = super::open(global, false)?;
-    let names: Vec<String> = match arguments.all {
-        true => engine.list()?.into_iter().map(|container| container.config.id).collect(),
-        false => arguments.containers.clone(),
-    };
+    let any = |_: &Container| true;
+    let all: Option<&dyn Fn(&Container) -> bool> = if arguments.all { Some(&any) } else { None };
+    let ways = (latest, &arguments.cidfile[..], &arguments.filter[..]);
+    let names = resolve(&engine, &arguments.containers, ways, all, arguments.ignore)?;
+    let names = if arguments.depend { with_dependents(&engine, names)? } else { names };
     let mut code = 0;
     for name in &names {
         let removed = match engine.find(name) {
@@ -60,20 +78,66 @@ pub(crate) fn run(global: &Global, arguments: &Remove) -> Result<u8> {
                 continue;
             }
             Err(error) if error.kind() == engine::Kind::NotFound && arguments.force => {
-                Failure::from(error).tell();
+                // docker tells of it, podman does not.
+                if !Called::is_podman() {
+                    Failure::from(error).tell();
+                }
                 continue;
             }
-            result => result.map_err(Failure::from).and_then(|it| remove(&engine, &it, arguments)),
+            result => result.map_err(Failure::from).and_then(|it| {
+                remove(&engine, &it, arguments).map_err(|failure| podmans(failure, &it))
+            }),
         };
         match removed {
             Ok(()) => super::start::tell(name)?,
             Err(failure) => {
                 failure.tell();
-                code = 1;
+                // podman's code for what is used.
+                let own = if Called::is_podman() && failure.is_in_use() { 2 } else { 1 };
+                code = code.max(own);
             }
         }
     }
     Ok(code)
+}
+
+/// podman's words for a container that runs, to its users.
+fn podmans(failure: Failure, container: &Container) -> Failure {
+    if !Called::is_podman() || !failure.is_in_use() {
+        return failure;
+    }
+    let text = format!(
+        "cannot remove container {} as it is {} - running or paused containers cannot be removed without force: \
+         container state improper",
+        container.config.id,
+        container.status()
+    );
+    Failure::new(text).in_use()
+}
+
+/// The containers with those that share namespaces of theirs, which go first.
+fn with_dependents(engine: &Engine, names: Vec<String>) -> Result<Vec<String>> {
+    let all = engine.list()?;
+    let mut found = Vec::new();
+    for name in names {
+        if let Ok(container) = engine.find(&name) {
+            let needs = |it: &&Container| needs(it, &container.config);
+            found.extend(all.iter().filter(needs).map(|it| it.config.id.clone()));
+        }
+        found.push(name);
+    }
+    let mut seen = std::collections::HashSet::new();
+    found.retain(|name| seen.insert(name.clone()));
+    Ok(found)
+}
+
+/// Whether a container shares a namespace of another one.
+fn needs(container: &Container, other: &engine::record::Config) -> bool {
+    let names = &container.config.namespaces;
+    [&container.config.network.mode, &names.ipc, &names.pid, &names.uts, &names.cgroup]
+        .into_iter()
+        .filter_map(|mode| mode.strip_prefix("container:"))
+        .any(|name| name == other.name || (name.len() >= 12 && other.id.starts_with(name)))
 }
 
 fn remove(engine: &Engine, container: &Container, arguments: &Remove) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Rows of the list of containers, with docker's and podman's names of fields.
 
+use crate::called::Called;
 use crate::output::{Clock, tame};
 use engine::Container;
 use engine::record::{Port, status};
@@ -63,6 +64,9 @@ impl Maker<'_> {
             command = shorten(&command, COMMAND_LIMIT);
             mounts = mounts.iter().map(|text| shorten(text, 15)).collect();
         }
+        if !Called::is_podman() {
+            command = format!("\"{command}\"");
+        }
         let labels: Vec<String> =
             config.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let volumes = config.mounts.iter().filter(|mount| mount.kind == "volume").count();
@@ -78,7 +82,7 @@ impl Maker<'_> {
         Struct::value(
             "container",
             vec![
-                Field::new("Command", format!("\"{command}\"")),
+                Field::new("Command", command),
                 Field::new("CreatedAt", self.clock.listed(created.as_ref())),
                 Field::hidden("Created", self.clock.age(created.as_ref())),
                 Field::hidden("CreatedHuman", self.clock.age(created.as_ref())),
@@ -120,6 +124,7 @@ impl Maker<'_> {
             status::RUNNING => {
                 format!("Up {}{}", since(&state.started), health.unwrap_or_default())
             }
+            status::PAUSED if Called::is_podman() => "Paused".into(),
             status::PAUSED => format!("Up {} (Paused)", since(&state.started)),
             status::RESTARTING => {
                 format!("Restarting ({}) {} ago", state.exit_code, since(&state.finished))

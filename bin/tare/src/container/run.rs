@@ -79,6 +79,7 @@ pub(crate) fn run(global: &Global, arguments: &Run) -> Result<u8> {
         }
     };
     let id = made.id.clone();
+    super::beyond::write_pids(&engine, &container.beyond, &id, session.pid)?;
     drop(made);
     if arguments.detach {
         crate::output::write(format!("{id}\n").as_bytes())?;
@@ -173,6 +174,7 @@ fn make(
             image::read(&settings, engine.store(), arguments)?
         }
     };
+    super::beyond::replace(engine, arguments)?;
     let layers = found.layers.clone();
     let mut config = config::build(engine, arguments, found)?;
     super::devices::choose(global, &arguments.security, &mut config)?;

@@ -1,6 +1,7 @@
 //! `tare start`.
 
 use super::run::{DETACH_KEYS, finish};
+use super::which::Which;
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::settings::Global;
@@ -29,8 +30,13 @@ pub(crate) struct Start {
     /// Not here, like --checkpoint
     #[arg(long, hide = true, value_name = "DIR")]
     checkpoint_dir: Option<String>,
+    /// All containers that do not run
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    which: Which,
     /// Containers: names, or the beginnings of IDs
-    #[arg(required = true, value_name = "CONTAINER")]
+    #[arg(required_unless_present_any = ["all", "latest", "filter", "cidfile"], value_name = "CONTAINER")]
     containers: Vec<String>,
 }
 
@@ -39,14 +45,21 @@ pub(crate) fn run(global: &Global, arguments: &Start) -> Result<u8> {
         return Err(Failure::new("--checkpoint: containers of this verb have none")
             .hint("`tare-runtime checkpoint` and `restore` do it for bundles"));
     }
+    if arguments.all && !arguments.containers.is_empty() {
+        let text = "either start all containers or the container(s) provided in the arguments";
+        return Err(Failure::new(text));
+    }
     super::seal()?;
     let engine = super::open(global, false)?;
+    let idle = |container: &Container| !container.is_running() && !container.supervised;
+    let all: Option<&dyn Fn(&Container) -> bool> = if arguments.all { Some(&idle) } else { None };
+    let names = arguments.which.names(&engine, &arguments.containers, all)?;
     if !arguments.attach && !arguments.interactive {
-        return super::each(&engine, &arguments.containers, |container| {
+        return super::each(&engine, &names, |container| {
             start(&engine, &container, Attach::default()).map(drop)
         });
     }
-    let [name] = &arguments.containers[..] else {
+    let [name] = &names[..] else {
         return Err(Failure::new("you cannot start and attach multiple containers at once"));
     };
     let container = engine.find(name)?;
@@ -77,7 +90,8 @@ pub(super) fn start(
     if container.status() == engine::record::status::PAUSED {
         return Err(Failure::new("cannot start a paused container, try unpause instead"));
     }
-    if container.is_running() && container.supervised {
+    let is_restarting = container.status() == engine::record::status::RESTARTING;
+    if (container.is_running() || is_restarting) && container.supervised {
         return Ok(None);
     }
     Ok(Some(engine::start(engine.place(), &container.config.id, attach)?))

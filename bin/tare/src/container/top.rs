@@ -1,5 +1,6 @@
 //! `tare top`.
 
+use super::which;
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::settings::Global;
@@ -17,25 +18,34 @@ const TICKS: u64 = 100;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  tare top web\n  tare top web -o pid,rss,args")]
 pub(crate) struct Top {
-    /// The container: its name, or the beginning of its ID
-    #[arg(value_name = "CONTAINER")]
-    container: String,
-    /// Options of ps(1)
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
-    options: Vec<String>,
+    /// The container that was made last
+    #[arg(short, long)]
+    latest: bool,
+    /// The container (its name, or the beginning of its ID), and options of ps(1)
+    #[arg(
+        required_unless_present = "latest",
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_names = ["CONTAINER", "OPTION"]
+    )]
+    words: Vec<String>,
 }
 
 pub(crate) fn run(global: &Global, arguments: &Top) -> Result<()> {
     let engine = super::open(global, true)?;
-    let container = engine.find(&arguments.container)?;
+    let (name, options) = match arguments.words.split_first() {
+        Some((name, options)) if !arguments.latest => (Some(name), options),
+        _ => (None, &arguments.words[..]),
+    };
+    let container = which::one(&engine, name, arguments.latest)?;
     if !container.is_running() {
         return Err(Failure::new(format!("container {} is not running", container.config.id))
             .hint(format!("`tare start {}` first", container.config.name)));
     }
     let pids = engine.processes(&container)?;
-    let text = match arguments.options.is_empty() {
+    let text = match options.is_empty() {
         true => own(&pids),
-        false => of_ps(&pids, &arguments.options)?,
+        false => of_ps(&pids, options)?,
     };
     output::write(text.as_bytes())
 }

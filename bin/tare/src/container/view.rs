@@ -1,5 +1,7 @@
 //! What `inspect` shows of a container: docker's document.
 
+use super::podmans_view;
+use crate::called::{self, Called};
 use engine::record::{Config, Device, Mount, Resources, State, Ulimit, status};
 use engine::{Container, Engine};
 use std::collections::BTreeMap;
@@ -18,8 +20,7 @@ pub(super) fn document(engine: &Engine, container: &Container, size: Option<u64>
         Field::new("Path", words.first().map_or("", |word| word.as_str())),
         Field::new("Args", Value::texts(words.iter().skip(1))),
         Field::new("State", state(container)),
-        Field::new("Image", config.image_id.as_str()),
-        Field::new("ImageName", config.image.as_str()),
+        Field::new("Image", called::image_id(&config.image_id)),
         Field::new("ResolvConfPath", path("files/resolv.conf")),
         Field::new("HostnamePath", path("files/hostname")),
         Field::new("HostsPath", path("files/hosts")),
@@ -32,9 +33,10 @@ pub(super) fn document(engine: &Engine, container: &Container, size: Option<u64>
         Field::new("ProcessLabel", ""),
         Field::new("AppArmorProfile", ""),
         Field::new("ExecIDs", Value::Nil("[]string")),
-        Field::new("HostConfig", host_config(config)),
+        Field::new("HostConfig", host_config(config, path("container.log"))),
         Field::new("GraphDriver", graph_driver(&dir)),
     ];
+    fields.extend(podmans_view::members(container));
     if let Some(size) = size {
         fields.push(Field::new("SizeRw", size));
     }
@@ -49,7 +51,7 @@ pub(super) fn document(engine: &Engine, container: &Container, size: Option<u64>
     Struct::value("*container", fields)
 }
 
-fn time(text: &str) -> &str {
+pub(super) fn time(text: &str) -> &str {
     if text.is_empty() { NO_TIME } else { text }
 }
 
@@ -69,7 +71,9 @@ fn state(container: &Container) -> Value {
         Field::new("StartedAt", time(&state.started)),
         Field::new("FinishedAt", time(&state.finished)),
     ];
-    if let Some(health) = health(state) {
+    let health = health(state);
+    fields.extend(podmans_view::of_state(container, health.clone()));
+    if let Some(health) = health {
         fields.push(Field::new("Health", health));
     }
     Struct::value("*state", fields)
@@ -102,13 +106,14 @@ fn texts(list: &[String]) -> Value {
     if list.is_empty() { Value::Nil("[]string") } else { Value::texts(list) }
 }
 
-fn map(map: &oci::Map) -> Value {
+pub(super) fn map(map: &oci::Map) -> Value {
     Value::text_map(map.iter().map(|(key, value)| (key.clone(), value)))
 }
 
-fn host_config(config: &Config) -> Value {
-    let mut fields = files_and_streams(config);
+fn host_config(config: &Config, log: String) -> Value {
+    let mut fields = files_and_streams(config, log);
     fields.extend(surroundings(config));
+    fields.extend(podmans_view::of_host(config));
     fields.extend(limits(&config.resources));
     fields.extend([
         Field::new("Ulimits", Value::list(config.ulimits.iter().map(ulimit))),
@@ -158,7 +163,12 @@ fn requests(config: &Config) -> Value {
     Value::list([request])
 }
 
-fn files_and_streams(config: &Config) -> Vec<Field> {
+fn files_and_streams(config: &Config, log: String) -> Vec<Field> {
+    let mut logged = vec![
+        Field::new("Type", config.log.driver.as_str()),
+        Field::new("Config", map(&config.log.options)),
+    ];
+    logged.extend(podmans_view::of_log(config, log));
     let network = &config.network;
     let binds: Vec<String> = config
         .mounts
@@ -172,16 +182,7 @@ fn files_and_streams(config: &Config) -> Vec<Field> {
         .collect();
     vec![
         Field::new("Binds", texts(&binds)),
-        Field::new(
-            "LogConfig",
-            Struct::value(
-                "log",
-                vec![
-                    Field::new("Type", config.log.driver.as_str()),
-                    Field::new("Config", map(&config.log.options)),
-                ],
-            ),
-        ),
+        Field::new("LogConfig", Struct::value("log", logged)),
         Field::new("NetworkMode", network_mode(config)),
         Field::new("PortBindings", bindings(&network.publish)),
         Field::new(
@@ -211,7 +212,10 @@ fn surroundings(config: &Config) -> Vec<Field> {
         Field::new("DnsSearch", texts(&network.dns_search)),
         Field::new("ExtraHosts", texts(&network.extra_hosts)),
         Field::new("GroupAdd", texts(&config.group_add)),
-        Field::new("IpcMode", or(&names.ipc, "private")),
+        Field::new(
+            "IpcMode",
+            or(&names.ipc, if Called::is_podman() { "shareable" } else { "private" }),
+        ),
         Field::new("Links", texts(&network.links)),
         Field::new("OomScoreAdj", config.resources.oom_score_adj.unwrap_or(0)),
         Field::new("PidMode", names.pid.as_str()),
@@ -265,7 +269,7 @@ fn limits(resources: &Resources) -> Vec<Field> {
     ]
 }
 
-fn or<'t>(text: &'t str, other: &'t str) -> &'t str {
+pub(super) fn or<'t>(text: &'t str, other: &'t str) -> &'t str {
     if text.is_empty() { other } else { text }
 }
 
@@ -377,6 +381,7 @@ fn configuration(config: &Config) -> Value {
             ),
         ));
     }
+    fields.extend(podmans_view::of_config(config));
     fields.extend([
         Field::new("Image", config.image.as_str()),
         Field::new("Volumes", Value::Nil("map[string]struct {}")),

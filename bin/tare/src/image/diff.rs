@@ -20,8 +20,8 @@ pub(crate) struct Diff {
     /// Leave out files of which only the time is another one
     #[arg(long)]
     ignore_times: bool,
-    /// Refused: it is about containers
-    #[arg(short, long, hide = true)]
+    /// The container that was made last
+    #[arg(short, long)]
     latest: bool,
     #[command(flatten)]
     platform: PlatformArgs,
@@ -40,7 +40,8 @@ pub(crate) enum Format {
 
 /// Of a container, if the one name means one.
 pub(crate) fn of_either(global: &Global, arguments: &Diff) -> Result<()> {
-    if let (Some(name), None, false) = (&arguments.image, &arguments.base, arguments.latest)
+    let latest = arguments.latest.then(|| crate::container::latest(global)).transpose()?;
+    if let (Some(name), None) = (latest.as_ref().or(arguments.image.as_ref()), &arguments.base)
         && let Some((engine, container)) = crate::container::diff::look(global, name)?
     {
         return crate::container::diff::of(&engine, &container, arguments.format);
@@ -50,8 +51,7 @@ pub(crate) fn of_either(global: &Global, arguments: &Diff) -> Result<()> {
 
 pub(crate) fn run(global: &Global, arguments: &Diff) -> Result<()> {
     let Some(image) = arguments.image.as_ref().filter(|_| !arguments.latest) else {
-        return Err(Failure::new("--latest: there are no containers to choose from yet")
-            .hint("name an image"));
+        return Err(Failure::new("--latest: it is about containers").hint("name an image"));
     };
     let settings = Settings::load(global)?;
     let store = settings.store(true)?;

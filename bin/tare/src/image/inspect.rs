@@ -40,7 +40,7 @@ pub(crate) fn show_any(
     other: &dyn Fn(&str) -> Result<Option<Value>>,
 ) -> Result<u8> {
     let mut values = Vec::new();
-    let mut failed = false;
+    let mut failures: Vec<Failure> = Vec::new();
     let of_image =
         |name: &str| inspect(settings, &settings.store(true)?, name, &PlatformArgs::default());
     for name in names {
@@ -51,14 +51,16 @@ pub(crate) fn show_any(
         };
         match found {
             Ok(value) => values.push(value),
-            Err(failure) => {
-                failure.tell();
-                failed = true;
+            // docker's words where nothing of any kind has the name.
+            Err(failure) if failure.is_missing() => {
+                failures.push(Failure::new(format!("No such object: {name}")));
             }
+            Err(failure) => failures.push(failure),
         }
     }
     output::inspected(format, &values)?;
-    Ok(u8::from(failed))
+    failures.iter().for_each(Failure::tell);
+    Ok(if failures.is_empty() { 0 } else { crate::own_code() })
 }
 
 fn show_all(

@@ -50,8 +50,8 @@ pub(crate) struct Inspect {
     /// Count what each container has written
     #[arg(short, long)]
     size: bool,
-    /// Not here: it is for containers
-    #[arg(short, long, hide = true)]
+    /// The container that was made last
+    #[arg(short, long)]
     latest: bool,
     /// What is to be shown
     #[arg(value_name = "NAME", required_unless_present = "latest")]
@@ -84,7 +84,12 @@ enum Opened {
 
 pub(crate) fn run(global: &Global, arguments: &Inspect) -> Result<u8> {
     if arguments.latest {
-        return Err(Failure::new("--latest: it is not said of what").hint("`tare ps -lq` names it"));
+        if arguments.image.is_some() {
+            return Err(Failure::new("--latest and names cannot be used together"));
+        }
+        let id = crate::container::latest(global)?;
+        let format = arguments.format.as_deref();
+        return crate::container::inspect::show(global, &[&id], format, arguments.size);
     }
     let image = arguments.image.as_deref().unwrap_or_default();
     let names = std::iter::once(image).chain(arguments.more.iter().map(String::as_str));

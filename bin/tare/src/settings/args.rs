@@ -69,6 +69,8 @@ pub(crate) struct Global {
     /// What registries see before `tare` as the name of the program
     #[arg(long, value_name = "PREFIX", hide_short_help = true)]
     pub(crate) user_agent_prefix: Option<String>,
+    #[command(flatten)]
+    pub(crate) podman: super::podman::PodmanGlobal,
 }
 
 /// How a registry is reached.

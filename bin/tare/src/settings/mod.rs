@@ -4,12 +4,14 @@ mod access;
 mod args;
 mod open;
 mod places;
+mod podman;
 
 pub(crate) use access::{Access, http2, system_authorities};
 pub(crate) use args::{Global, PlatformArgs, RegistryArgs};
 pub(crate) use open::{ask_registry, connect, open_sink, open_source, registry_source};
 pub(crate) use places::{DestinationArgs, PlaceArgs, RetryArgs, SourceArgs};
 
+use crate::called::Called;
 use crate::caller::Caller;
 use crate::failure::{Failure, Result};
 use images::Gate;
@@ -186,7 +188,14 @@ pub(crate) fn store_paths(global: &Global, caller: &Caller) -> (PathBuf, PathBuf
 pub(crate) fn warn(text: &str) {
     use std::io::Write;
     // With standard error closed there is nobody to tell.
-    let _ = std::io::stderr().write_all(format!("tare: warning: {text}\n").as_bytes());
+    let line = match Called::is_podman() {
+        true => format!(
+            "time=\"{}\" level=warning msg={text:?}\n",
+            images::rfc3339(crate::image::now())
+        ),
+        false => format!("tare: warning: {text}\n"),
+    };
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 struct AcceptAll;

@@ -1,5 +1,6 @@
 //! `tare events`.
 
+use crate::called::Called;
 use crate::container::logs::instant;
 use crate::failure::{Failure, Result};
 use crate::output::Clock;
@@ -38,11 +39,11 @@ pub(crate) struct Events {
     #[arg(long, hide = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = clap::ArgAction::Set)]
     stream: bool,
     /// podman's: IDs are shown in full, as here always
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = clap::ArgAction::Set)]
     no_trunc: bool,
 }
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "config",
     "container",
     "daemon",
@@ -55,6 +56,7 @@ const KEYS: [&str; 14] = [
     "scope",
     "secret",
     "service",
+    "status",
     "type",
     "volume",
 ];
@@ -90,7 +92,10 @@ pub(crate) fn run(global: &Global, arguments: &Events) -> Result<()> {
             if time < since || until.is_some_and(|until| time > until) || !holds(&event, &filters) {
                 continue;
             }
-            let text = shown(&event, arguments.format.as_deref(), &clock)?;
+            let mut text = shown(&event, arguments.format.as_deref(), &clock)?;
+            if !arguments.no_trunc && arguments.format.is_none() {
+                text = shorten(text, &event);
+            }
             let mut out = std::io::stdout().lock();
             match out.write_all(&text).and_then(|()| out.flush()) {
                 Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
@@ -137,9 +142,9 @@ fn is(event: &Json, key: &str, value: &str) -> bool {
     let name = value.trim_start_matches('/');
     match key {
         "container" => kind == "container" && (id.starts_with(value) || attribute("name") == name),
-        "event" => {
+        "event" | "status" => {
             let action = text(&event["Action"]);
-            action == value || action.split(':').next() == Some(value)
+            action == value || action.split(':').next() == Some(value) || podmans(&action) == value
         }
         "image" => {
             let image = if kind == "image" { attribute("name") } else { attribute("image") };
@@ -158,6 +163,32 @@ fn is(event: &Json, key: &str, value: &str) -> bool {
         "type" => kind == value,
         _ => false,
     }
+}
+
+/// The line with the first digits of the ID alone.
+fn shorten(line: Vec<u8>, event: &Json) -> Vec<u8> {
+    let id = event["Actor"]["ID"].as_str().unwrap_or_default();
+    let is_id = id.len() == 64 && id.bytes().all(|it| it.is_ascii_hexdigit());
+    match String::from_utf8(line) {
+        Ok(line) if is_id => line.replacen(id, &id[..12], 1).into_bytes(),
+        Ok(line) => line.into_bytes(),
+        Err(error) => error.into_bytes(),
+    }
+}
+
+/// podman's word for what happened.
+fn podmans(action: &str) -> &str {
+    match action {
+        "die" => "died",
+        "destroy" => "remove",
+        "delete" => "remove",
+        other => other.split(':').next().unwrap_or(other),
+    }
+}
+
+/// As the program's users know it.
+fn called(action: &str) -> String {
+    if Called::is_podman() { podmans(action).to_owned() } else { action.to_owned() }
 }
 
 fn shown(event: &Json, format: Option<&str>, clock: &Clock) -> Result<Vec<u8>> {
@@ -189,8 +220,12 @@ fn line(event: &Json, clock: &Clock) -> String {
         .map(|(key, value)| format!("{key}={}", text(value)))
         .collect();
     attributes.sort();
+    if Called::is_podman() {
+        let is_first = |it: &String| it.starts_with("image=") || it.starts_with("name=");
+        attributes.sort_by_key(|it| !is_first(it));
+    }
     let (kind, action, id) =
-        (text(&event["Type"]), text(&event["Action"]), text(&event["Actor"]["ID"]));
+        (text(&event["Type"]), called(&text(&event["Action"])), text(&event["Actor"]["ID"]));
     let shown = match attributes.is_empty() {
         true => String::new(),
         false => format!(" ({})", attributes.join(", ")),
@@ -209,7 +244,9 @@ fn value(event: &Json) -> Value {
             Field::new("Attributes", Value::text_map(attributes)),
         ],
     );
-    let (id, action) = (text(&event["Actor"]["ID"]), text(&event["Action"]));
+    let (id, action) = (text(&event["Actor"]["ID"]), called(&text(&event["Action"])));
+    let all = event["Actor"]["Attributes"].as_object();
+    let all = all.into_iter().flatten().map(|(key, it)| (key.clone(), text(it)));
     let mut fields = Vec::new();
     if text(&event["Type"]) == "container" {
         fields.extend([
@@ -227,7 +264,9 @@ fn value(event: &Json) -> Value {
         Field::renamed("Scope", "scope", text(&event["scope"])),
         Field::renamed("Time", "time", event["time"].as_i64().unwrap_or(0)),
         Field::renamed("TimeNano", "timeNano", event["timeNano"].as_i64().unwrap_or(0)),
-        // podman's name of it.
+        // podman's names of them.
+        Field::hidden("Attributes", Value::text_map(all)),
+        Field::hidden("Image", text(&event["Actor"]["Attributes"]["image"])),
         Field::hidden("Name", text(&event["Actor"]["Attributes"]["name"])),
     ]);
     Struct::value("event", fields)

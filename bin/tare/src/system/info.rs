@@ -108,9 +108,77 @@ impl Machine {
             Field::renamed("Kernel", "kernel", &*self.kernel),
             Field::renamed("MemTotal", "memTotal", self.memory_bytes),
             Field::renamed("OS", "os", &*self.os),
+            Field::renamed("CgroupManager", "cgroupManager", "cgroupfs"),
+            Field::renamed("CgroupsVersion", "cgroupVersion", cgroup_version()),
+            Field::renamed("DatabaseBackend", "databaseBackend", "files"),
+            Field::renamed("Distribution", "distribution", distribution()),
+            Field::renamed("EventLogger", "eventLogger", "file"),
+            Field::renamed("LogDriver", "logDriver", "json-file"),
+            Field::renamed("NetworkBackend", "networkBackend", "tare"),
+            Field::renamed("OCIRuntime", "ociRuntime", runtime()),
+            Field::renamed("Pasta", "pasta", program("pasta")),
+            Field::renamed("RootlessNetworkCmd", "rootlessNetworkCmd", "pasta"),
+            Field::renamed("Security", "security", security()),
+            Field::renamed("ServiceIsRemote", "serviceIsRemote", false),
+            Field::renamed("Slirp4NetNS", "slirp4netns", program("")),
         ];
         Struct::value("host", fields)
     }
+}
+
+/// `v1` or `v2`, as podman has it.
+fn cgroup_version() -> &'static str {
+    let is_unified = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    if is_unified { "v2" } else { "v1" }
+}
+
+fn distribution() -> Value {
+    let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let of = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.unwrap_or_default().trim_matches('"').to_owned()
+    };
+    let fields = vec![
+        Field::renamed("Distribution", "distribution", of("ID")),
+        Field::renamed("Version", "version", of("VERSION_ID")),
+    ];
+    Struct::value("distribution", fields)
+}
+
+/// The runtime is this program.
+fn runtime() -> Value {
+    let path = std::env::current_exe().unwrap_or_default();
+    let fields = vec![
+        Field::renamed("Name", "name", "tare"),
+        Field::renamed("Path", "path", path.display().to_string()),
+        Field::renamed("Version", "version", VERSION),
+    ];
+    Struct::value("runtime", fields)
+}
+
+/// A program that is looked for as it is started: by `PATH`. The empty one is none.
+fn program(name: &str) -> Value {
+    let dirs = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&dirs).map(|dir| dir.join(name)).find(|path| path.is_file());
+    let path = found.filter(|_| !name.is_empty()).map(|path| path.display().to_string());
+    let fields = vec![Field::renamed("Executable", "executable", path.unwrap_or_default())];
+    Struct::value("program", fields)
+}
+
+fn security() -> Value {
+    let has = |path: &str| std::path::Path::new(path).exists();
+    let apparmor = std::fs::read_to_string("/sys/module/apparmor/parameters/enabled");
+    let fields = vec![
+        Field::renamed(
+            "AppArmorEnabled",
+            "apparmorEnabled",
+            apparmor.is_ok_and(|text| text.starts_with('Y')),
+        ),
+        Field::renamed("Rootless", "rootless", !sys::ids::is_administrator()),
+        Field::renamed("SECCOMPEnabled", "seccompEnabled", has("/proc/sys/kernel/seccomp")),
+        Field::renamed("SELinuxEnabled", "selinuxEnabled", has("/sys/fs/selinux/enforce")),
+    ];
+    Struct::value("security", fields)
 }
 
 /// How many containers there are.
@@ -168,7 +236,14 @@ pub(crate) fn info(global: &Global, arguments: &Info) -> Result<()> {
         let number =
             Struct::value("images", vec![Field::renamed("Number", "number", images as u64)]);
         let store = vec![
+            Field::renamed("GraphDriverName", "graphDriverName", "overlay"),
+            Field::renamed(
+                "GraphOptions",
+                "graphOptions",
+                Value::map(std::collections::BTreeMap::new()),
+            ),
             Field::renamed("GraphRoot", "graphRoot", &*root),
+            Field::renamed("VolumePath", "volumePath", format!("{root}/volumes")),
             Field::renamed("RunRoot", "runRoot", &*runroot),
             Field::renamed("ImageStore", "imageStore", number),
             Field::renamed("ContainerStore", "containerStore", containers.podmans()),

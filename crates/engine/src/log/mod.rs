@@ -100,7 +100,7 @@ fn size(text: &str) -> Option<u64> {
     let (number, shift) = found.unwrap_or((plain, 0));
     // As docker: 1.5m, too.
     let bytes = number.parse::<f64>().ok()? * f64::from(1u32 << shift);
-    (bytes >= 1.0 && bytes < 9e18).then_some(bytes as u64)
+    (1.0..9e18).contains(&bytes).then_some(bytes as u64)
 }
 
 #[test]

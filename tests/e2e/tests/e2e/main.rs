@@ -40,6 +40,7 @@ mod notify;
 mod options;
 mod peers;
 mod pidfd;
+mod podmans;
 mod popular;
 mod rdt;
 mod refusals;

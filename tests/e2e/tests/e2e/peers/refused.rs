@@ -35,7 +35,6 @@ const OPTIONS: &[(&str, &[&str], &str)] = &[
     ("--encrypt-layer", &[], KEYS),
     ("--decryption-key", &[], KEYS),
     ("--latest", &["mount", "unmount"], CONTAINERS),
-    ("--latest", &["diff"], "there are no containers to choose from yet\nhint: name an image"),
     ("--secret", &[], "there are no podman secrets here\nhint: use --password-stdin"),
     ("--history", &["images", "image list"], "names that images had before are not kept"),
     ("--tree", &["images"], "not in lists\nhint: `tare image tree NAME`"),
@@ -45,7 +44,6 @@ const OPTIONS: &[(&str, &[&str], &str)] = &[
     ("--max", &["system check"], "layers that nothing refers to are no mistake"),
     ("--add-compression", &["manifest push"], "images are pushed in one form only\nhint: "),
     ("--rm", &["push"], "it is for indexes\nhint: `tare manifest push --rm`"),
-    ("--latest", &["inspect"], "it is not said of what\nhint: `tare ps -lq` names it"),
 ];
 
 /// Why an option is refused; `None`: it is not.
