@@ -135,7 +135,7 @@ fn own(plan: &Plan<'_>) -> Vec<Value> {
             &["nosuid", "noexec", "nodev", "mode=1777", &shm],
         )),
     }
-    if plan.users == Users::Host {
+    if plan.users == Users::Host || plan.delegation != Delegation::Nothing {
         let access = if plan.delegation == Delegation::Whole { "rw" } else { access };
         mounts.push(mount("/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", access]));
     }

@@ -250,10 +250,11 @@ fn every_option_of_dockers_run_works_or_is_refused_with_a_reason() {
     if std::env::var_os("TARE_WRITE_DOCS").is_some() {
         std::fs::write(PAGE, &page).unwrap();
     }
-    assert!(
-        std::fs::read_to_string(PAGE).unwrap() == page,
-        "{PAGE}: TARE_WRITE_DOCS=1 writes it anew"
-    );
+    // The virtual machine has the program alone.
+    if std::path::Path::new(env!("CARGO_MANIFEST_DIR")).is_dir() {
+        let kept = std::fs::read_to_string(PAGE).unwrap();
+        assert!(kept == page, "{PAGE}: TARE_WRITE_DOCS=1 writes it anew");
+    }
     try_all(test, "tare run --rm");
 }
 

@@ -3,7 +3,7 @@
 //! Real ones are of a Debian root that mmdebstrap makes from where the machine itself has its packages. It is kept
 //! beside the programs, so that only the first run pays for it.
 
-use super::images_scratch::Scratch;
+use super::images_scratch::{Scratch, has_program};
 use super::networks::Host;
 use super::running::box_with;
 use e2e::{program, skip, stderr, stdout};
@@ -141,6 +141,66 @@ fn openrc_and_s6_are_stopped_in_order() {
     }
 }
 
+#[test]
+fn an_ordinary_users_system_runs_where_control_groups_are_delegated() {
+    let test = "an_ordinary_users_system_runs_where_control_groups_are_delegated";
+    let Some(scratch) = box_with(test, &["CMD [\"sh\"]"]) else { return };
+    let Some(root) = debian(test).filter(|_| has_program(test, "newuidmap")) else { return };
+    std::fs::copy(program("tare"), scratch.path("tare")).unwrap();
+    std::fs::copy(root, scratch.path("root.tar")).unwrap();
+    scratch.sh(
+        "mkdir home; chmod 755 . tare; chown 65534:65534 home; echo 65534:200000:65536 > ranges",
+    );
+    let group = format!("/sys/fs/cgroup/tare-e2e-{}", std::process::id());
+    let user = "unshare -m sh -ec 'mount --bind ranges /etc/subuid; mount --bind ranges /etc/subgid
+        test -z \"$1\" || echo $$ > $1/cgroup.procs
+        exec setpriv --reuid 65534 --regid 65534 --clear-groups env -u XDG_CONFIG_HOME TARE_NETWORK=none HOME=$PWD/home \
+        XDG_RUNTIME_DIR=$PWD/home sh ./script' x \"$1\"";
+    std::fs::write(scratch.path("user"), user).unwrap();
+    let run = |group: &str, script: &str| {
+        let tare =
+            "tare() { ./tare --root home/store --runroot home/run --insecure-policy \"$@\"; }";
+        std::fs::write(scratch.path("script"), format!("{tare}\n{script}\n")).unwrap();
+        let mut command = Command::new("sh");
+        let output = command.args(["user", group]).current_dir(scratch.path("")).output().unwrap();
+        (stdout(&output), stderr(&output))
+    };
+    let import = "tare import -q --change 'CMD [\"/sbin/init\"]' root.tar deb:1 > /dev/null
+                  tare run --rm deb:1; echo $?";
+    let (said, why) = run("", import);
+    assert_eq!(said, "125\n", "{why}");
+    let is_v2 = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    let reason = match is_v2 {
+        true => {
+            "it needs a control group of its own, and none may be made here\nhint: `systemd-run --user"
+        }
+        false => {
+            "with cgroup v1 nobody but root can give it control groups of its own\nhint: run it as root"
+        }
+    };
+    assert!(why.contains(reason), "{why}");
+    if !is_v2 {
+        return;
+    }
+    scratch.sh(&format!(
+        "mkdir -p {group}/own; echo +memory +pids > /sys/fs/cgroup/cgroup.subtree_control; echo +memory +pids > {group}/cgroup.subtree_control
+         chown 65534:65534 {group} {group}/own {group}/cgroup.procs {group}/cgroup.subtree_control {group}/own/cgroup.procs"
+    ));
+    let (said, why) = run(
+        &format!("{group}/own"),
+        &format!(
+            "{UP}
+         tare run -d --name sys --memory 300m deb:1 > /dev/null
+         up sys
+         tare exec sys cat /sys/fs/cgroup/memory.max
+         tare exec sys systemd-run -q --wait --pipe -p DynamicUser=yes true && echo done
+         tare stop sys; tare inspect --format '{{{{.State.ExitCode}}}}' sys; tare rm sys"
+        ),
+    );
+    scratch.sh(&format!("rmdir {group}/own {group}"));
+    assert_eq!(said, "running\n314572800\ndone\nsys\n0\nsys\n", "{why}");
+}
+
 /// Waits until a container's log has a line.
 fn wait_for(scratch: &Scratch, name: &str, line: &str) {
     let begun = Instant::now();
@@ -238,11 +298,12 @@ const RAISE: &str = "#!/bin/sh
     try raise\n";
 const ATTACK: &str = "
     put() { cat $1 > /tmp/value && cat /tmp/value > $1; }
-    remount() { for dir in /sys/fs/cgroup /sys/fs/cgroup/memory /sys/fs/cgroup/devices /proc/sys; do busybox mount -o remount,rw,bind $dir; done; }
+    remount() { for dir in /sys/fs/cgroup /sys/fs/cgroup/memory /sys/fs/cgroup/devices /proc/sys; do busybox mount -o remount,rw,bind $dir; done; busybox umount /proc/kcore; }
+    core() { test -n \"$(busybox head -c 4 /proc/kcore)\"; }
     allow() { echo a > /sys/fs/cgroup/devices/devices.allow; }
     clock() { busybox date -s \"$(busybox date)\"; }
     remount > /dev/null 2>&1; try raise; try allow; try clock; try put /proc/sys/kernel/sysrq; try put /proc/sys/vm/overcommit_memory
-    try busybox mknod /dev/mem0 c 1 1; try cat /proc/kcore; try busybox dmesg; echo end\n";
+    try busybox mknod /dev/mem0 c 1 1; try core; try busybox dmesg; echo end\n";
 
 #[test]
 fn s5_a_system_container_reaches_nothing_outside() {
