@@ -2,6 +2,7 @@
 
 mod cdi;
 mod copy_up;
+mod delegation;
 pub(crate) mod enter;
 mod files;
 mod hardware;
@@ -119,13 +120,13 @@ impl Prepared {
             staged: &self.staged,
             users: self.users,
             mapping,
-            delegation: system::delegation(config, self.users, mapping.is_some())?,
+            delegation: delegation::of(config, self.users, mapping.is_some())?,
         };
         let spec = spec::build(&plan)?;
         if spec.process.as_ref().is_some_and(|process| process.no_new_privileges) {
             self.rootfs.ignore_file_rights();
         }
-        let delegate = plan.delegation != system::Delegation::Nothing;
+        let delegate = plan.delegation != delegation::Delegation::Nothing;
         drop(root);
         let options = Options {
             bundle: self.rootfs.path().to_string_lossy().into_owned(),

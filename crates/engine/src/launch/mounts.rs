@@ -1,8 +1,8 @@
 //! What is mounted in a container besides its root directory.
 
+use super::delegation::Delegation;
 use super::spec::{Plan, text};
-use super::system::{self, Delegation};
-use super::{Users, hardware, idmaps};
+use super::{Users, hardware, idmaps, system};
 use crate::error::{Error, Result};
 use crate::record::Mount;
 use serde_json::{Value, json};

@@ -1,9 +1,9 @@
 //! From a record to a runtime configuration.
 
+use super::delegation::Delegation;
 use super::files::Bind;
 use super::security::Rules;
 use super::staging::Staged;
-use super::system::Delegation;
 use super::userns::Mapping;
 use super::users::User;
 use super::{Users, cdi, hardware, limits, mounts, system};

@@ -9,10 +9,9 @@
 use super::rootfs::Rootfs;
 use super::security::{self, Rules};
 use super::{Users, spec};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::place::Engine;
 use crate::record::Config;
-use runtime::cgroup::{Layout, Version};
 use serde_json::{Value, json};
 use sys::fs::{
     self, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_WRONLY, RESOLVE_IN_ROOT,
@@ -81,7 +80,7 @@ impl Init {
         [Self::Systemd, Self::OpenRc, Self::S6].into_iter().find(|it| it.name() == config.system)
     }
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Systemd => "systemd",
             Self::OpenRc => "openrc",
@@ -135,20 +134,17 @@ pub(crate) fn settle(engine: &Engine, config: &mut Config, users: Users) -> Resu
     Ok(true)
 }
 
-/// What is typed must not be ignored.
+/// Options that would keep an init from its work are not options that are ignored.
 fn refuse_others(init: Init, config: &Config) -> Result<()> {
-    let refused = |option: &str| {
-        let name = init.name();
-        Err(Error::invalid(format!("{option}: {name} has to be the container's first process"))
-            .with_hint(format!(
-                "leave it out, or run with --systemd false, which lets {name} see to it"
-            )))
+    let name = init.name();
+    let (option, why) = match &config.namespaces {
+        _ if config.init => ("--init", "has to be the container's first process"),
+        names if !names.pid.is_empty() => ("--pid", "has to be the container's first process"),
+        names if !names.cgroup.is_empty() => ("--cgroupns", "needs control groups of its own"),
+        _ => return Ok(()),
     };
-    match () {
-        () if config.init => refused("--init"),
-        () if !config.namespaces.pid.is_empty() => refused("--pid"),
-        () => Ok(()),
-    }
+    let hint = format!("leave it out, or run with --systemd false, which lets {name} see to it");
+    Err(Error::invalid(format!("{option}: {name} {why}")).with_hint(hint))
 }
 
 fn program(config: &Config) -> &str {
@@ -323,78 +319,6 @@ fn narrow(filter: &mut Value) {
     if let Some(rules) = filter["syscalls"].as_array_mut() {
         rules.retain(|rule| rule["names"].as_array().is_none_or(|names| !names.is_empty()));
     }
-}
-
-/// Control groups that are a container's own, to make others in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Delegation {
-    /// It only sees them.
-    Nothing,
-    /// Those in which nothing is limited (v1).
-    Part,
-    /// All of them (v2).
-    Whole,
-}
-
-/// What an init gets of them; refuses where that would not be safe, or there are none.
-pub(super) fn delegation(config: &Config, users: Users, is_mapped: bool) -> Result<Delegation> {
-    let Some(init) = Init::of(config).filter(|init| init.is_whole()) else {
-        return Ok(Delegation::Nothing);
-    };
-    let layout = Layout::detect()?;
-    let refused = |what: &str, hint: &str| {
-        let text = format!("{}: {what}", init.name());
-        Err(Error::new(Kind::Unsupported, text).with_hint(hint))
-    };
-    let is_ordinary = users != Users::Host;
-    let is_safe = is_mapped || config.security.privileged || is_delegated_by_namespace();
-    let is_missing = init == Init::Systemd && !layout.has("name=systemd");
-    match layout.version {
-        _ if users == Users::EnteredAlone => refused(
-            "its services have users of their own, and there is room for one only",
-            "have ranges in /etc/subuid and /etc/subgid, and the package uidmap",
-        ),
-        _ if is_ordinary && init != Init::Systemd => Ok(Delegation::Nothing),
-        Version::V2 if is_ordinary && !may_make_beside() => refused(
-            "it needs a control group of its own, and none may be made here",
-            "`systemd-run --user --scope tare run ...` runs it where systemd lets a user make some",
-        ),
-        Version::V2 if !is_ordinary && !is_safe => refused(
-            "with the host's users it could raise its own limits, as cgroup2 is mounted without nsdelegate",
-            "leave --userns out, or `mount -o remount,nsdelegate /sys/fs/cgroup`",
-        ),
-        Version::V2 => Ok(Delegation::Whole),
-        _ if is_ordinary => refused(
-            "with cgroup v1 nobody but root can give it control groups of its own",
-            "run it as root: the container has a user namespace all the same; or boot with systemd.unified_cgroup_hierarchy=1",
-        ),
-        _ if is_missing => refused(
-            "with cgroup v1 it needs the hierarchy name=systemd, which is not mounted",
-            "`mkdir /sys/fs/cgroup/systemd; mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd`",
-        ),
-        _ => Ok(Delegation::Part),
-    }
-}
-
-/// Whether an ordinary user may make a cgroup where the runtime does: beside the own one (v2).
-fn may_make_beside() -> bool {
-    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let path = own.lines().find_map(|line| line.strip_prefix("0::"));
-    let parent = path.and_then(|path| path.rsplit_once('/')).map_or("", |(parent, _)| parent);
-    // A process is moved by whoever may write to where both cgroups are.
-    const WRITE: u32 = 2;
-    ["", "/cgroup.procs"]
-        .iter()
-        .all(|file| fs::access(sys::CWD, format!("/sys/fs/cgroup{parent}{file}"), WRITE, 0).is_ok())
-}
-
-/// Whether the kernel keeps the limits of a cgroup namespace's root from those in it (cgroups(7)).
-fn is_delegated_by_namespace() -> bool {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    mounts.lines().any(|line| {
-        let Some((_, kind)) = line.split_once(" - cgroup2 ") else { return false };
-        kind.rsplit(' ').next().unwrap_or_default().split(',').any(|option| option == "nsdelegate")
-    })
 }
 
 /// What the end of a container's first process comes to: its exit code, and whether it wants to be started anew.

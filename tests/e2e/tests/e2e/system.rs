@@ -284,9 +284,13 @@ fn an_init_gets_what_it_needs() {
     assert!(!said.contains("of-image"), "{said}");
     assert_eq!(scratch.ok(&["inspect", "--format", "{{.Config.StopSignal}}", "one"]), "INT");
     scratch.ok(&["rm", "one"]);
-    for option in [&["--init"][..], &["--pid", "host"]] {
+    for (option, why) in [
+        (&["--init"][..], "has to be the container's first process"),
+        (&["--pid", "host"], "has to be the container's first process"),
+        (&["--cgroupns", "host"], "needs control groups of its own"),
+    ] {
         let text = scratch.fails(125, &[&["run", "--rm"], option, &["init:1"]].concat());
-        assert!(text.contains("systemd has to be the container's first process\nhint: "), "{text}");
+        assert!(text.contains(&format!("systemd {why}\nhint: leave it out")), "{text}");
     }
     scratch.ok(&["fsck"]);
 }
