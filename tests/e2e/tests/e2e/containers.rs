@@ -145,6 +145,13 @@ fn streams_are_kept_apart_and_input_reaches_the_program() {
     assert_eq!(engine.ok(&["run", "--rm", "box:1", "cat"]), "");
 }
 
+/// Whether a process waits for a signal rather than being ended by it.
+fn holds_back(pid: u32, signal: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:\t")).unwrap_or("0");
+    u64::from_str_radix(mask, 16).unwrap() >> (signal - 1) & 1 == 1
+}
+
 #[test]
 fn a_client_that_is_killed_takes_nothing_along() {
     let test = "a_client_that_is_killed_takes_nothing_along";
@@ -160,7 +167,7 @@ fn a_client_that_is_killed_takes_nothing_along() {
     // Another one hears the end, and signals of its own go to the program.
     let mut command = engine.0.command(&["attach", "it"]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    engine.until("it takes signals", || holds_back(child.id(), 15));
     assert!(sys::process::kill(child.id() as i32, 15).is_ok());
     let mut said = String::new();
     child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
