@@ -124,6 +124,15 @@ verbs! {
     "generate-sigstore-key" GenerateSigstoreKey(image::signing::NotYet),
 }
 
+/// The verbs whose process, or one that it makes, gets into a container.
+const ENTERING: [&str; 5] = ["run", "exec", "start", "restart", "container"];
+
+/// Whether the first word that is a verb is one of those that enter a container.
+pub(crate) fn enters_container(words: &[OsString]) -> bool {
+    let is_verb = |word: &&OsString| VERBS.iter().any(|(name, _)| **word == **name);
+    words.iter().skip(1).find(is_verb).is_some_and(|verb| ENTERING.iter().any(|it| *verb == **it))
+}
+
 impl Tare {
     /// Understands a command line.
     pub(crate) fn read(mut words: Vec<OsString>) -> Result<Self, clap::Error> {
@@ -235,6 +244,20 @@ mod tests {
         }
         assert!(read("tare run --rm=maybe x").is_err());
         assert!(read("tare run --nosuch=true x").is_err());
+    }
+
+    #[test]
+    fn verbs_that_enter_containers_are_known() {
+        let enters = |line: &str| {
+            super::enters_container(&line.split(' ').map(Into::into).collect::<Vec<_>>())
+        };
+        for line in ["tare run x", "tare --root /r exec -it a sh", "tare container run x"] {
+            assert!(enters(line), "{line}");
+        }
+        for line in ["tare", "tare ps", "tare images run", "tare --version"] {
+            assert!(!enters(line), "{line}");
+        }
+        assert!(super::ENTERING.iter().all(|name| VERBS.iter().any(|verb| verb.0 == *name)));
     }
 
     #[test]

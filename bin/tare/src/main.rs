@@ -44,6 +44,10 @@ fn own_code() -> u8 {
 }
 
 fn main() -> ExitCode {
+    if cli::enters_container(&words()) {
+        // It starts again for that, and must not have done much. What fails is told by the verb, which does it, too.
+        let _ = container::seal();
+    }
     let arguments = match cli::Tare::read(words()) {
         Ok(arguments) => arguments,
         Err(error) if error.use_stderr() && Called::is_podman() => {
