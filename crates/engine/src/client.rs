@@ -102,6 +102,24 @@ impl Session {
         Ok(None)
     }
 
+    /// Has the supervisor do something, and waits until it is done.
+    pub(crate) fn ask(&mut self, what: u8, body: &[u8]) -> Result<()> {
+        let mut number = [0; wire::NUMBER_BYTES];
+        sys::time::random(&mut number).during(|| "asking the container's supervisor")?;
+        wire::send(&self.socket, what, &[&number, body].concat())?;
+        while let Some(frame) = wire::receive(&self.socket, &mut self.reader)? {
+            if frame.kind == kind::ANSWER
+                && let Some(error) = frame.payload.strip_prefix(&number)
+            {
+                return if error.is_empty() { Ok(()) } else { Err(Error::decode(error)) };
+            }
+            if exit_of(&frame).is_some_and(|(_, again)| !again) {
+                break;
+            }
+        }
+        Err(Error::new(Kind::State, "the container has ended meanwhile"))
+    }
+
     fn resize(&self) {
         if let Ok(size) = tty::size(STDIN).or_else(|_| tty::size(STDOUT)) {
             let mut payload = size.rows.to_be_bytes().to_vec();

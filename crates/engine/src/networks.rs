@@ -3,10 +3,14 @@
 //! Whoever joins networks for a container has a locked file `RUNROOT/joined/ID` meanwhile: the next command sees by a lock
 //! that nobody holds that somebody was killed, and looks closer only then.
 
+use crate::client;
 use crate::error::{During, Error, Kind, Result};
 use crate::files;
-use crate::launch::network;
-use crate::place::{Engine, LOCK, Place};
+use crate::launch::{connect, network};
+use crate::place::{CONFIG, Container, Engine, LOCK, Place};
+use crate::record::{Config, Endpoint};
+use crate::supervisor::Attach;
+use crate::wire::kind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use sys::fs::{self, Lock, O_CREAT, O_RDWR};
@@ -108,5 +112,116 @@ impl Engine {
         }
         first?;
         Ok(count)
+    }
+
+    /// Calls networks by their names, where they were named by an identifier or otherwise.
+    pub(crate) fn name_networks(&self, config: &mut Config) {
+        let is_other = |endpoint: &&mut Endpoint| endpoint.network != net::DEFAULT;
+        for endpoint in config.network.endpoints.iter_mut().filter(is_other) {
+            let Ok(networks) = network::open(&self.place) else { return };
+            // One that is not there is told of at the start.
+            if let Ok(network) = networks.get(&endpoint.network) {
+                endpoint.network = network.name;
+            }
+        }
+    }
+
+    /// Makes a container part of one more network, at once if it runs, and at each start.
+    pub fn connect(&self, container: &Container, mut endpoint: Endpoint) -> Result<()> {
+        refuse_shared(&container.config)?;
+        let networks = network::open(&self.place)?;
+        endpoint.network = connect::check(&networks, &container.config, &endpoint)?.name;
+        for link in &endpoint.links {
+            self.find(link.split(':').next().unwrap_or(link))?;
+        }
+        self.change(container, kind::CONNECT, &oci::json::write(&endpoint), |config| {
+            connect::check(&networks, config, &endpoint)?;
+            config.network.endpoints.push(endpoint.clone());
+            Ok(())
+        })
+    }
+
+    /// Takes a container out of a network.
+    pub fn disconnect(&self, container: &Container, name: &str) -> Result<()> {
+        let name = match network::open(&self.place)?.get(name) {
+            Ok(network) => network.name,
+            // Its record is gone; the container's still names it.
+            Err(error) if error.kind() == net::Kind::NotFound => name.to_owned(),
+            Err(error) => return Err(error.into()),
+        };
+        let is_in = |config: &Config| config.network.endpoints.iter().any(|it| it.network == name);
+        if !is_in(&container.config) {
+            refuse_shared(&container.config)?;
+            return Err(connect::is_not_in(&container.config, &name));
+        }
+        self.change(container, kind::DISCONNECT, &name, |config| {
+            config.network.endpoints.retain(|it| it.network != name);
+            Ok(())
+        })
+    }
+
+    /// Takes a container out of a network that has neither files nor processes any more. Says whether it was in it.
+    pub fn disconnect_lost(&self, text: &str, name: &str) -> Result<bool> {
+        let networks = network::open(&self.place)?;
+        let network = networks.get(name)?;
+        let all = networks.attachments(&network)?;
+        let is_it = |it: &&net::Attachment| it.name == text || it.container.starts_with(text);
+        let lost = all.iter().find(is_it).filter(|it| !self.is_live(&it.container));
+        let Some(lost) = lost else { return Ok(false) };
+        networks.detach(&network, &lost.container, None)?;
+        Ok(true)
+    }
+
+    /// By the supervisor of a container that has one; of others in their record alone.
+    fn change(
+        &self,
+        container: &Container,
+        what: u8,
+        body: &str,
+        edit: impl FnOnce(&mut Config) -> Result<()>,
+    ) -> Result<()> {
+        let name = &container.config.name;
+        if container.supervised {
+            return client::connect(container, Attach::default())?.ask(what, body.as_bytes());
+        }
+        if container.is_running() {
+            let text = format!("container {name}: its supervisor was killed");
+            return Err(
+                Error::new(Kind::State, text).with_hint("`tare restart` gives it another one")
+            );
+        }
+        let lock = files::open_lock(&container.dir, LOCK)?;
+        if fs::lock(&lock, Lock::TryExclusive).is_err() {
+            let text = format!("container {name}: somebody starts or removes it");
+            return Err(Error::new(Kind::State, text));
+        }
+        let Some(mut now) = self.load_locked(&container.config.id)? else {
+            return Err(Error::new(Kind::NotFound, format!("No such container: {name}")));
+        };
+        edit(&mut now.config)?;
+        files::write(&now.dir, CONFIG, &now.config, true)
+    }
+}
+
+/// Whose networks are not its own, or who has none, is in no other.
+fn refuse_shared(config: &Config) -> Result<()> {
+    let refused = |text: &str| Err(Error::new(Kind::State, text));
+    match config.network.mode.as_str() {
+        "" => Ok(()),
+        "none" => refused(
+            "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+        ),
+        "host" => refused(
+            "container cannot be disconnected from host network or connected to host network",
+        ),
+        mode if mode.starts_with("pasta") => refused(
+            "container is connected by pasta, which knows no other networks",
+        )
+        .map_err(|error: Error| {
+            error.with_hint("networks with a bridge need root, which ordinary users do not have")
+        }),
+        _ => refused(
+            "container sharing network namespace with another container or host cannot be connected to any other network",
+        ),
     }
 }

@@ -146,6 +146,7 @@ impl Engine {
         if config.hostname.is_empty() {
             config.hostname = config.id[..12].into();
         }
+        self.name_networks(&mut config);
         let pending = self.begin(&config.id)?;
         self.create_in(&config, layers).inspect_err(|_| {
             let _ = self.take_away(&config.id, &config.name);

@@ -229,6 +229,14 @@ oci::document! {
         ipv4: String,
         ipv6: String,
         mac_address: String,
+        /// The device's name in the container.
+        interface: String,
+        /// `NAME:ALIAS`: names that only this container has for others.
+        links: Vec<String>,
+        /// Addresses that lead nowhere but over the link.
+        link_local: Vec<String>,
+        /// `--driver-opt`, as typed.
+        driver_opts: Map,
     }
 
     /// A device of the host.

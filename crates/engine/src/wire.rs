@@ -28,6 +28,10 @@ pub(crate) mod kind {
     pub(crate) const STOP: u8 = 14;
     /// Its health is to be checked now.
     pub(crate) const CHECK: u8 = 15;
+    /// One more network: a number of the client's, eight bytes, and an endpoint as JSON.
+    pub(crate) const CONNECT: u8 = 16;
+    /// A network less: a number of the client's, and the network's name.
+    pub(crate) const DISCONNECT: u8 = 17;
     /// It runs: its first process, four bytes.
     pub(crate) const STARTED: u8 = 20;
     /// It has ended: its code, four bytes, and 1 if it will be started again.
@@ -36,7 +40,12 @@ pub(crate) mod kind {
     pub(crate) const FAILED: u8 = 22;
     /// A check that somebody has asked for has ended: its code, four bytes, and what it said.
     pub(crate) const CHECKED: u8 = 23;
+    /// What was asked for is done: the client's number, and an error if it failed. Everybody gets it.
+    pub(crate) const ANSWER: u8 = 24;
 }
+
+/// Bytes of the number by which a client knows the answer.
+pub(crate) const NUMBER_BYTES: usize = 8;
 
 /// Streams that a client wants.
 pub(crate) const WANTS_STDIN: u8 = 1;

@@ -31,6 +31,7 @@ fn main() -> Result<(), net::Error> {
             interface: Some("eth0"),
             devices: Some(&[]),
             addresses: &[],
+            link_local: &[],
             mac: None,
             ports: std::slice::from_ref(&ports[number]),
             default_route: true,
@@ -81,10 +82,10 @@ fn main() -> Result<(), net::Error> {
 
 /// A port of the host for each container.
 fn ports(count: usize) -> Result<Vec<PortMapping>, net::Error> {
-    let specs = PortSpec::parse(&format!("20000-{}:80", 20_000 + count - 1))?;
     let publishing = Publishing { v4: true, v6: false, default_ip: None };
-    let reserve = |spec| net::PortHolder::reserve(std::slice::from_ref(spec), publishing);
-    specs.iter().map(|spec| reserve(spec).map(|(_, mappings)| mappings[0].clone())).collect()
+    let last = 20_000 + count - 1;
+    let specs = PortSpec::parse(&format!("20000-{last}:20000-{last}"))?;
+    net::PortHolder::reserve(&specs, publishing).map(|(_, mappings)| mappings)
 }
 
 fn print(what: &str, mut times: Vec<u128>) {

@@ -218,27 +218,33 @@ impl Networks {
     /// Makes rules again that somebody has taken away, of every network that containers are in. Returns warnings.
     pub fn reload(&self) -> Result<Vec<String>> {
         let (networks, _) = self.list()?;
-        let socket = Socket::route().during(|| "opening rtnetlink".into())?;
         let (mut warnings, mut first) = (Vec::new(), Ok(()));
-        for network in networks.iter().filter(|network| network.driver == Driver::Bridge) {
-            let reloaded = self.enter(network).and_then(|entered| {
-                let attachments = entered.attachments()?;
-                if attachments.is_empty() {
-                    return Ok(Vec::new());
-                }
-                let options = Options::of(network)?;
-                bridge::ensure(&socket, &options, &entered, "")?;
-                // Networks whose own rules are there may still miss their ports'.
-                Firewall::open()?
-                    .add(&[bridge::rules(network, &options)], &bridge::targets(&attachments))?;
-                firewall::admit_everywhere(&network.interface)
-            });
-            match reloaded {
+        for network in &networks {
+            match self.reload_one(network) {
                 Ok(mut more) => warnings.append(&mut more),
                 Err(error) => first = first.and(Err(error)),
             }
         }
         first.map(|()| warnings)
+    }
+
+    /// The same of one network.
+    pub fn reload_one(&self, network: &Network) -> Result<Vec<String>> {
+        if network.driver != Driver::Bridge || !self.was_used(network) {
+            return Ok(Vec::new());
+        }
+        let socket = Socket::route().during(|| "opening rtnetlink".into())?;
+        let entered = self.enter(network)?;
+        let attachments = entered.attachments()?;
+        if attachments.is_empty() {
+            return Ok(Vec::new());
+        }
+        let options = Options::of(network)?;
+        bridge::ensure(&socket, &options, &entered, "")?;
+        // Networks whose own rules are there may still miss their ports'.
+        Firewall::open()?
+            .add(&[bridge::rules(network, &options)], &bridge::targets(&attachments))?;
+        firewall::admit_everywhere(&network.interface)
     }
 }
 
@@ -266,6 +272,7 @@ fn plan(
         mac: device::mac(request, &taken).map(|mac| mac.to_string()).unwrap_or_default(),
         addresses,
         gateways,
+        link_local: request.link_local.iter().filter_map(|ip| device::link_local(*ip)).collect(),
         ports: request.ports.to_vec(),
         whole: false,
     };

@@ -24,6 +24,8 @@ pub struct AttachRequest<'a> {
     pub devices: Option<&'a [String]>,
     /// Addresses that it has to have, at most one of each kind.
     pub addresses: &'a [IpAddr],
+    /// More addresses, which lead nowhere but over the link: the network does not give them, and does not know them.
+    pub link_local: &'a [IpAddr],
     /// The hardware address that it has to have.
     pub mac: Option<Mac>,
     /// What [`crate::PortHolder::reserve`] has reserved for it.
@@ -50,6 +52,8 @@ oci::document! {
         /// With the subnets' prefixes.
         addresses: Vec<Cidr> => always,
         gateways: Vec<Ip>,
+        /// More addresses, which the network does not know.
+        link_local: Vec<Cidr>,
         ports: Vec<PortMapping>,
         /// Everything was made. Otherwise whoever made it was killed, or still is at it.
         whole: bool,
@@ -116,6 +120,14 @@ pub(crate) fn check(request: &AttachRequest<'_>) -> Result<()> {
     let of_kind = |is_v6: bool| request.addresses.iter().filter(|ip| ip.is_ipv6() == is_v6).count();
     if of_kind(false) > 1 || of_kind(true) > 1 {
         return Err(Error::invalid("two addresses of one kind in one network"));
+    }
+    let is_link_local = |ip: &&IpAddr| match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    if let Some(other) = request.link_local.iter().find(|ip| !is_link_local(ip)) {
+        return Err(Error::invalid(format!("invalid link-local IP address: {other}"))
+            .with_hint("such addresses are of 169.254.0.0/16 or fe80::/10"));
     }
     match request.interface {
         Some(name) => crate::record::check_interface(name),

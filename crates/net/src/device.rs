@@ -225,7 +225,8 @@ pub(crate) fn configure(
     let name = attachment.interface.as_str();
     let attempt = || format!("setting up {name} in the container");
     let routes = if default_route { routes(network, attachment, options) } else { Vec::new() };
-    let any_v6 = attachment.addresses.iter().any(|cidr| cidr.is_v6());
+    let mut all = attachment.addresses.iter().chain(&attachment.link_local);
+    let any_v6 = all.any(|cidr| cidr.is_v6());
     inside(netns, || {
         let socket = Socket::route().during(attempt)?;
         let link = socket.link(name).during(attempt)?;
@@ -241,7 +242,7 @@ pub(crate) fn configure(
         }
         let mut batch = Batch::new();
         batch.set_up(LOOPBACK_INDEX);
-        for address in &attachment.addresses {
+        for address in attachment.addresses.iter().chain(&attachment.link_local) {
             batch.add_address(index, *address);
         }
         batch.set_up(index);
@@ -382,6 +383,11 @@ fn check(answers: &crate::netlink::Answers, attempt: impl Fn() -> String) -> Res
         let words = if words.is_empty() { words } else { format!(" ({words})") };
         Error::os(format!("{}{words}", attempt()), errno)
     })
+}
+
+/// An address that leads nowhere but over the link.
+pub(crate) fn link_local(address: IpAddr) -> Option<Cidr> {
+    Cidr::new(address, if address.is_ipv4() { 16 } else { 64 })
 }
 
 /// Addresses with the prefixes of their subnets, and the gateways of those.

@@ -168,11 +168,20 @@ impl Networks {
 
     /// The attachment of a container.
     pub fn attachment(&self, network: &Network, container: &str) -> Result<Attachment> {
-        let all = self.attachments(network)?;
-        all.into_iter().find(|one| one.container == container).ok_or_else(|| {
-            let text = format!("container {container} is not in network {}", network.name);
-            Error::new(Kind::NotFound, text)
-        })
+        let missing = |error: Error| match error.kind() {
+            Kind::NotFound => {
+                let text = format!("container {container} is not in network {}", network.name);
+                Error::new(Kind::NotFound, text)
+            }
+            _ => error,
+        };
+        crate::attachment::check_container(container)?;
+        let run = files::open_dir(&self.run, &network.id).map_err(missing)?;
+        if !is_of_this_boot(&run)? {
+            return Err(missing(Error::new(Kind::NotFound, "")));
+        }
+        let dir = files::open_dir(&run, ATTACHMENTS).map_err(missing)?;
+        files::read_record(&dir, container).map_err(missing)
     }
 
     /// Whether a container of this boot may have had anything of a network.

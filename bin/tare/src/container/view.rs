@@ -2,7 +2,7 @@
 
 use super::podmans_view;
 use crate::called::{self, Called};
-use engine::record::{Config, Device, Mount, Resources, State, Ulimit, status};
+use engine::record::{Attached, Config, Device, Endpoint, Mount, Resources, State, Ulimit, status};
 use engine::{Container, Engine};
 use std::collections::BTreeMap;
 use template::{Field, Struct, Value};
@@ -412,12 +412,26 @@ fn secret(secret: &engine::record::SecretUse) -> Value {
     )
 }
 
+/// What was asked for with `--ip` and its like.
+fn ipam_config(endpoint: &Endpoint) -> Value {
+    let addresses = [("IPv4Address", &endpoint.ipv4), ("IPv6Address", &endpoint.ipv6)];
+    let said = addresses.into_iter().filter(|(_, text)| !text.is_empty());
+    let mut fields: Vec<Field> = said.map(|(name, text)| Field::new(name, text.as_str())).collect();
+    if !endpoint.link_local.is_empty() {
+        fields.push(Field::new("LinkLocalIPs", texts(&endpoint.link_local)));
+    }
+    if fields.is_empty() { Value::Null } else { Struct::value("*ipam", fields) }
+}
+
+fn driver_opts(endpoint: &Endpoint) -> Value {
+    if endpoint.driver_opts.is_empty() { Value::Null } else { map(&endpoint.driver_opts) }
+}
+
 fn network_settings(container: &Container) -> Value {
     let state = &container.state;
     let attached = if container.is_running() { &state.networks[..] } else { &[] };
     let first = attached.first();
-    let of =
-        |pick: fn(&engine::record::Attached) -> &String| first.map_or("", |it| pick(it).as_str());
+    let of = |pick: fn(&Attached) -> &String| first.map_or("", |it| pick(it).as_str());
     let address = |text: &str| text.split('/').next().unwrap_or_default().to_owned();
     let length =
         |text: &str| text.split_once('/').and_then(|(_, it)| it.parse().ok()).unwrap_or(0i64);
@@ -428,12 +442,22 @@ fn network_settings(container: &Container) -> Value {
             ports.entry(key).or_default().push(binding(&port.host_ip, &port.host.to_string()));
         }
     }
-    let networks = attached.iter().map(|it| {
+    // One that does not run has the networks of its next start, and nothing in them.
+    let later = |it: &&Endpoint| !attached.iter().any(|known| known.network == it.network);
+    let later = container.config.network.endpoints.iter().filter(later).map(|it| Attached {
+        network: it.network.clone(),
+        aliases: it.aliases.clone(),
+        mac: it.mac_address.clone(),
+        ..Attached::default()
+    });
+    let networks = attached.iter().cloned().chain(later).map(|it| {
+        let wanted = container.config.network.endpoints.iter();
+        let wanted = wanted.clone().find(|wanted| wanted.network == it.network);
         let value = Struct::value(
             "*endpoint",
             vec![
-                Field::new("IPAMConfig", Value::Null),
-                Field::new("Links", Value::Nil("[]string")),
+                Field::new("IPAMConfig", wanted.map_or(Value::Null, ipam_config)),
+                Field::new("Links", wanted.map_or(Value::Nil("[]string"), |it| texts(&it.links))),
                 Field::new("Aliases", texts(&it.aliases)),
                 Field::new("MacAddress", it.mac.as_str()),
                 Field::new("NetworkID", it.network_id.as_str()),
@@ -444,7 +468,7 @@ fn network_settings(container: &Container) -> Value {
                 Field::new("IPv6Gateway", it.gateway_v6.as_str()),
                 Field::new("GlobalIPv6Address", address(&it.ipv6)),
                 Field::new("GlobalIPv6PrefixLen", length(&it.ipv6)),
-                Field::new("DriverOpts", Value::Null),
+                Field::new("DriverOpts", wanted.map_or(Value::Null, driver_opts)),
             ],
         );
         (it.network.clone(), value)

@@ -1,4 +1,4 @@
-//! `tare network inspect` and `exists`, `reload`: what is known of networks, and what is true of them.
+//! `tare network inspect` and `exists`: what is known of networks, and what is true of them.
 
 use super::{Shown, find};
 use crate::failure::Result;
@@ -34,10 +34,6 @@ pub(crate) struct Exists {
     network: String,
 }
 
-/// Make rules again that something has removed, such as a restart of the host's firewall
-#[derive(Debug, Args)]
-pub(crate) struct Reload {}
-
 pub(super) fn run(networks: &Networks, arguments: &Inspect) -> Result<u8> {
     let names: Vec<&str> = arguments.networks.iter().map(String::as_str).collect();
     show_all(networks, &names, arguments.format.as_deref())
@@ -65,11 +61,6 @@ pub(super) fn exists(networks: &Networks, arguments: &Exists) -> Result<u8> {
         Err(failure) if failure.is_missing() => Ok(1),
         Err(failure) => Err(failure),
     }
-}
-
-pub(super) fn reload(networks: &Networks) -> Result<()> {
-    networks.reload()?.iter().for_each(|warning| crate::settings::warn(warning));
-    Ok(())
 }
 
 /// Shows networks; the exit code.

@@ -1,10 +1,12 @@
 //! `tare network`: networks of containers.
 
+mod connect;
 mod create;
 mod filter;
 pub(crate) mod inspect;
 mod ls;
 pub(crate) mod prune;
+mod reload;
 mod rm;
 
 use crate::caller::Caller;
@@ -28,13 +30,15 @@ pub(crate) struct NetworkVerb {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Connect(Box<connect::Connect>),
     Create(Box<create::Create>),
+    Disconnect(connect::Disconnect),
     Exists(inspect::Exists),
     Inspect(inspect::Inspect),
     #[command(visible_alias = "list")]
     Ls(ls::Ls),
     Prune(prune::Prune),
-    Reload(inspect::Reload),
+    Reload(reload::Reload),
     #[command(visible_alias = "remove")]
     Rm(rm::Rm),
 }
@@ -42,12 +46,14 @@ enum Verb {
 pub(crate) fn run(global: &Global, arguments: &NetworkVerb) -> Result<u8> {
     let networks = open(global)?;
     match &arguments.verb {
+        Verb::Connect(arguments) => connect::connect(global, arguments).map(|()| 0),
+        Verb::Disconnect(arguments) => connect::disconnect(global, arguments).map(|()| 0),
         Verb::Create(arguments) => create::run(global, &networks, arguments).map(|()| 0),
         Verb::Exists(arguments) => inspect::exists(&networks, arguments),
         Verb::Inspect(arguments) => inspect::run(&networks, arguments),
         Verb::Ls(arguments) => ls::run(&networks, arguments).map(|()| 0),
         Verb::Prune(arguments) => prune::run(global, &networks, arguments).map(|()| 0),
-        Verb::Reload(_) => inspect::reload(&networks).map(|()| 0),
+        Verb::Reload(arguments) => reload::run(global, &networks, arguments),
         Verb::Rm(arguments) => rm::run(global, &networks, arguments),
     }
 }

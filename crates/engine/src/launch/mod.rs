@@ -1,6 +1,7 @@
 //! From a record to a container that runs: namespaces, root directory, files, configuration.
 
 mod cdi;
+pub(crate) mod connect;
 mod copy_up;
 mod delegation;
 pub(crate) mod enter;

@@ -19,6 +19,7 @@ const RESOLV: &str = "/etc/resolv.conf";
 const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
 
 /// What a container has of its networks as long as it runs.
+#[derive(Default)]
 pub(crate) struct Joined {
     pub(crate) attached: Vec<Attached>,
     pub(crate) ports: Vec<Port>,
@@ -29,18 +30,22 @@ pub(crate) struct Joined {
     pub(super) hosts: String,
     pub(super) resolv: String,
     /// Nobody else gets the ports.
-    _ports: PortHolder,
+    pub(super) holder: PortHolder,
+    pub(super) mappings: Vec<PortMapping>,
+    /// The id of the network whose address the ports lead to.
+    pub(super) publisher: Option<String>,
     /// If this process is killed, somebody else cleans up.
-    mark: Option<Mark>,
+    pub(super) mark: Option<Mark>,
     /// What connects a container of a user without rights.
-    pasta: Option<Pasta>,
+    pub(super) _pasta: Option<Running>,
 }
 
-impl Drop for Joined {
+/// pasta, until it is dropped.
+pub(super) struct Running(Pasta);
+
+impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(pasta) = &self.pasta {
-            pasta.stop();
-        }
+        self.0.stop();
     }
 }
 
@@ -130,9 +135,10 @@ fn join_all(networks: &Networks, engine: &Engine, config: &Config, pid: i32) -> 
                 name: &config.name,
                 aliases: &endpoint.aliases,
                 netns: &netns,
-                interface: None,
+                interface: request.interface.as_deref(),
                 devices: Some(&devices),
                 addresses: &request.addresses,
+                link_local: &request.link_local,
                 mac: request.mac,
                 ports,
                 default_route: index == 0,
@@ -144,7 +150,7 @@ fn join_all(networks: &Networks, engine: &Engine, config: &Config, pid: i32) -> 
     let all: Vec<Network> = known.into_iter().map(|(_, network)| network).collect();
     let resolution = resolution(config, &all)?;
     let names = match resolution.has_service {
-        true => Some(name_service(networks, &netns, &all, &resolution)?),
+        true => Some(name_service(networks, engine, config, &netns, &all, &resolution)?),
         false => None,
     };
     Ok(Joined {
@@ -154,9 +160,11 @@ fn join_all(networks: &Networks, engine: &Engine, config: &Config, pid: i32) -> 
         names,
         hosts: hosts(engine, config, &joined)?,
         resolv: resolution.text,
-        _ports: holder,
+        holder,
+        mappings,
+        publisher: all.first().map(|network| network.id.clone()),
         mark: None,
-        pasta: None,
+        _pasta: None,
     })
 }
 
@@ -239,43 +247,48 @@ fn join_by_pasta(
         false => None,
     };
     Ok(Joined {
-        attached: Vec::new(),
         ports: mappings.iter().map(port).collect(),
-        warnings: Vec::new(),
         names,
         hosts: hosts(engine, config, &[])?,
         resolv: resolution.text,
-        _ports: PortHolder::default(),
-        mark: None,
-        pasta: Some(pasta),
+        _pasta: Some(Running(pasta)),
+        ..Joined::default()
     })
 }
 
-struct Request {
-    addresses: Vec<IpAddr>,
-    mac: Option<Mac>,
+pub(super) struct Request {
+    pub(super) interface: Option<String>,
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) link_local: Vec<IpAddr>,
+    pub(super) mac: Option<Mac>,
 }
 
 impl Request {
-    fn of(config: &Config, endpoint: &Endpoint) -> Result<Self> {
-        let mut addresses = Vec::new();
-        for text in [&endpoint.ipv4, &endpoint.ipv6].into_iter().filter(|text| !text.is_empty()) {
+    pub(super) fn of(config: &Config, endpoint: &Endpoint) -> Result<Self> {
+        let read = |text: &String| {
             let bad = |_| Error::invalid(format!("{text:?} is no address"));
-            addresses.push(text.parse().map_err(bad)?);
-        }
-        let mac = match (endpoint.mac_address.as_str(), config.network.mac_address.as_str()) {
+            text.parse::<IpAddr>().map_err(bad)
+        };
+        let own = [&endpoint.ipv4, &endpoint.ipv6].into_iter().filter(|text| !text.is_empty());
+        let addresses = own.map(read).collect::<Result<_>>()?;
+        let link_local = endpoint.link_local.iter().map(read).collect::<Result<_>>()?;
+        let first = config.network.endpoints.first();
+        let is_first = first.is_none_or(|first| first.network == endpoint.network);
+        let common = if is_first { config.network.mac_address.as_str() } else { "" };
+        let mac = match (endpoint.mac_address.as_str(), common) {
             ("", "") => None,
             ("", text) | (text, _) => {
                 let bad = || Error::invalid(format!("{text:?} is no hardware address"));
                 Some(text.parse().map_err(|_| bad())?)
             }
         };
-        Ok(Self { addresses, mac })
+        let interface = Some(&endpoint.interface).filter(|name| !name.is_empty()).cloned();
+        Ok(Self { interface, addresses, link_local, mac })
     }
 }
 
 /// The ports that are published: named ones, and with `-P` all that are exposed.
-fn specs(config: &Config) -> Result<Vec<PortSpec>> {
+pub(super) fn specs(config: &Config) -> Result<Vec<PortSpec>> {
     let mut specs = Vec::new();
     for text in &config.network.publish {
         specs.extend(PortSpec::parse(text)?);
@@ -308,7 +321,7 @@ pub fn check_ports(texts: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn resolution(config: &Config, networks: &[Network]) -> Result<Resolution> {
+pub(super) fn resolution(config: &Config, networks: &[Network]) -> Result<Resolution> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let host = HostResolver::read(&read(RESOLV).unwrap_or_default(), read(RESOLVED).as_deref());
     let wanted = &config.network;
@@ -323,17 +336,30 @@ fn resolution(config: &Config, networks: &[Network]) -> Result<Resolution> {
     Ok(Resolution::new(&host, &options, Reach { names, v6 }))
 }
 
-fn name_service(
+pub(super) fn name_service(
     networks: &Networks,
+    engine: &Engine,
+    config: &Config,
     netns: &Fd,
     all: &[Network],
     resolution: &Resolution,
 ) -> Result<NameService> {
     let forward = all.iter().any(|network| !network.internal);
-    let config = NameConfig { servers: resolution.upstreams.clone(), port: None, forward };
-    let mut service = NameService::open(netns, &config)?;
+    let wanted = NameConfig { servers: resolution.upstreams.clone(), port: None, forward };
+    let mut service = NameService::open(netns, &wanted)?;
     service.set_networks(networks, all, forward)?;
+    service.set_links(links(engine, config)?);
     Ok(service)
+}
+
+/// Names that only this container has for others, each with the other's own.
+pub(super) fn links(engine: &Engine, config: &Config) -> Result<Vec<(String, String)>> {
+    let mut links = Vec::new();
+    for link in config.network.endpoints.iter().flat_map(|it| &it.links) {
+        let (name, alias) = link.split_once(':').unwrap_or((link, link));
+        links.push((alias.to_owned(), engine.find(name)?.config.name));
+    }
+    Ok(links)
 }
 
 /// `/etc/hosts`: what was asked for, linked containers, and itself.
@@ -366,7 +392,7 @@ fn hosts(engine: &Engine, config: &Config, joined: &[Attachment]) -> Result<Stri
     Ok(net::hosts_text(&added, &own, &names))
 }
 
-fn record(attachment: &Attachment) -> Attached {
+pub(super) fn record(attachment: &Attachment) -> Attached {
     let text = |is_v6| attachment.address(is_v6).map(|it| it.to_string()).unwrap_or_default();
     let gateway = |is_v6| attachment.gateway(is_v6).map(|it| it.to_string()).unwrap_or_default();
     Attached {
@@ -382,7 +408,7 @@ fn record(attachment: &Attachment) -> Attached {
     }
 }
 
-fn port(mapping: &PortMapping) -> Port {
+pub(super) fn port(mapping: &PortMapping) -> Port {
     let protocol: Protocol = mapping.protocol;
     Port {
         container: mapping.container_port.into(),

@@ -7,6 +7,7 @@
 
 mod clients;
 mod health;
+mod networks;
 mod restart;
 mod rights;
 mod run;

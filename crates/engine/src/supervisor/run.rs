@@ -37,20 +37,20 @@ const LISTEN_BACKLOG: u32 = 128;
 const KILL_AGAIN_MS: u64 = 2_000;
 
 pub(super) struct Supervisor<'e> {
-    engine: &'e Engine,
-    config: Config,
-    state: State,
-    dir: Fd,
+    pub(super) engine: &'e Engine,
+    pub(super) config: Config,
+    pub(super) state: State,
+    pub(super) dir: Fd,
     lock: Fd,
     signals: Fd,
     prepared: Option<Prepared>,
     streams: Streams,
-    clients: Clients,
-    log: Writer,
+    pub(super) clients: Clients,
+    pub(super) log: Writer,
     /// The end of what it has said since its start.
     tail: Tail,
-    record: Option<Record>,
-    joined: Option<Joined>,
+    pub(super) record: Option<Record>,
+    pub(super) joined: Option<Joined>,
     started_ms: u64,
     /// When SIGKILL follows.
     kill_at: Option<u64>,
@@ -179,7 +179,7 @@ impl<'e> Supervisor<'e> {
         Ok(())
     }
 
-    fn save(&self) {
+    pub(super) fn save(&self) {
         // Nobody is served by an end for want of a record: the lock still says that it runs.
         let _ = files::write(&self.dir, STATE, &self.state, false);
     }
@@ -366,6 +366,7 @@ impl<'e> Supervisor<'e> {
                     checks.ask();
                 }
             }
+            kind::CONNECT | kind::DISCONNECT => self.change_networks(frame),
             kind::STOP => {
                 let time = frame.payload.get(4..8).and_then(|it| it.try_into().ok());
                 self.state.stopped = true;

@@ -59,6 +59,8 @@ pub struct NameService {
     datagrams: UdpSocket,
     streams: TcpListener,
     scopes: Vec<Scope>,
+    /// Names that only this container has for others, and theirs.
+    links: Vec<(String, String)>,
     servers: Vec<SocketAddr>,
     forward: bool,
     /// The server that has answered last: a dead one is not asked first for ever.
@@ -81,6 +83,7 @@ impl NameService {
             datagrams,
             streams,
             scopes: Vec::new(),
+            links: Vec::new(),
             servers: servers.map(|ip| SocketAddr::new(*ip, port)).collect(),
             forward: config.forward,
             preferred: 0,
@@ -102,6 +105,13 @@ impl NameService {
         self.scopes = scopes.collect::<Result<_>>()?;
         self.forward = forward;
         Ok(())
+    }
+
+    /// Sets names that only this container has for others, each with the other's own.
+    pub fn set_links(&mut self, links: Vec<(String, String)>) {
+        let small =
+            |(name, own): (String, String)| (name.to_ascii_lowercase(), own.to_ascii_lowercase());
+        self.links = links.into_iter().map(small).collect();
     }
 
     /// Appends what is to be polled.
@@ -189,7 +199,7 @@ impl NameService {
             Err(Some(answer)) => return self.reply(&asker, &answer, usize::MAX),
         };
         let limit = asker.limit_bytes(&query);
-        match names::look_up(&self.scopes, &query) {
+        match names::look_up(&self.scopes, &self.links, &query) {
             Known::Records(records) => {
                 self.reply(&asker, &query.answer(Code::Fine, &records), limit)
             }

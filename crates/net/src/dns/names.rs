@@ -59,7 +59,7 @@ impl Scope {
 }
 
 /// Looks for a name in networks, the first ones first. As with docker, `NAME.NETWORK` is one, too.
-pub(super) fn look_up(scopes: &[Scope], query: &Query) -> Known {
+pub(super) fn look_up(scopes: &[Scope], links: &[(String, String)], query: &Query) -> Known {
     if !query.is_internet {
         return Known::Nobody;
     }
@@ -69,7 +69,9 @@ pub(super) fn look_up(scopes: &[Scope], query: &Query) -> Known {
         let name = scopes.iter().find_map(|scope| scope.name_of(address));
         return name.map_or(Known::Nobody, |name| Known::Records(vec![Record::Name(name)]));
     }
-    let name = query.name.as_str();
+    let asked = query.name.as_str();
+    let link = links.iter().find(|(name, _)| name == asked);
+    let name = link.map_or(asked, |(_, own)| own.as_str());
     if !crate::attachment::is_hostname(name) {
         return Known::Nobody;
     }

@@ -42,6 +42,7 @@ impl Setting {
                 interface: None,
                 devices: None,
                 addresses: &[],
+                link_local: &[],
                 mac: None,
                 ports: &[],
                 default_route: true,

@@ -142,6 +142,7 @@ fn a_bridge_that_another_store_has_left_is_taken_over() {
         interface: None,
         devices: None,
         addresses: &[],
+        link_local: &[],
         mac: None,
         ports: &[],
         default_route: true,

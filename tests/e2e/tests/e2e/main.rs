@@ -36,6 +36,7 @@ mod names;
 mod nested;
 mod network;
 mod networks;
+mod networks_connect;
 mod notify;
 mod options;
 mod peers;

@@ -9,9 +9,79 @@ pub(super) const GROUP: Group = Group {
     setup: "export PATH=\"$PWD/path:$PATH\"
         tare network create --label tier=back app > /dev/null
         tare run -d --name user --network app box:1 sleep 1000 > /dev/null
+        tare create --name other --network app box:1 sleep 1000 > /dev/null; tare network disconnect app other
+        tare network create --subnet 10.80.0.0/24 --subnet fd80::/64 lan > /dev/null
+        here() { tare container inspect -f \"{{with .NetworkSettings.Networks.lan}}$1{{end}}\" user; }
+        leave() { tare network disconnect lan user; }
         networks() { tare network ls --format '{{.Name}}' \"$@\"; }
         show() { tare network inspect -f \"$@\"; }",
     rows: &[
+        (
+            "network connect",
+            "",
+            "tare network connect lan user; here '{{.IPAddress}}'; leave",
+            Is("10.80.0.2"),
+        ),
+        ("network connect", "", "tare network connect app user", Ends(1, "already exists")),
+        (
+            "network connect",
+            "--alias",
+            "tare network connect --alias uno lan user; here '{{.Aliases}}'; leave",
+            Is("[uno]"),
+        ),
+        (
+            "network connect",
+            "--driver-opt",
+            "tare network connect --driver-opt com.docker.network.endpoint.ifname=lan0 lan user; \
+             tare exec user busybox ip -o link show lan0 | wc -l; leave",
+            Is("1"),
+        ),
+        (
+            "network connect",
+            "--gw-priority",
+            "tare network connect --gw-priority 7 lan user",
+            Refused("the default route stays with the first network that has one"),
+        ),
+        (
+            "network connect",
+            "--ip",
+            "tare network connect --ip 10.80.0.9 lan user; here '{{.IPAddress}}'; leave",
+            Is("10.80.0.9"),
+        ),
+        (
+            "network connect",
+            "--ip6",
+            "tare network connect --ip6 fd80::9 lan user; here '{{.GlobalIPv6Address}}'; leave",
+            Is("fd80::9"),
+        ),
+        (
+            "network connect",
+            "--link",
+            "tare network connect lan other; tare start other > /dev/null; tare network connect --link other:that lan user; \
+             tare exec user busybox nslookup that | grep -o '10.80.0.[0-9]*$'; leave; tare rm -f other > /dev/null",
+            Is("10.80.0.2"),
+        ),
+        (
+            "network connect",
+            "--link-local-ip",
+            "tare network connect --link-local-ip 169.254.7.8 lan user; \
+             tare exec user busybox ip -o addr | grep -o '169.254.7.8/16'; leave",
+            Is("169.254.7.8/16"),
+        ),
+        (
+            "network disconnect",
+            "",
+            "tare network connect lan user; leave; here '{{.IPAddress}}'",
+            Is(""),
+        ),
+        ("network disconnect", "", "leave", Ends(1, "is not connected to network lan")),
+        (
+            "network disconnect",
+            "--force",
+            "tare network disconnect -f lan nosuch",
+            Ends(1, "No such container: nosuch"),
+        ),
+        ("network rm", "", "tare network rm lan", Is("lan")),
         ("network create", "", "tare network create free | wc -c", Is("65")),
         ("network create", "", "tare network create app", Ends(1, "network app exists already")),
         (

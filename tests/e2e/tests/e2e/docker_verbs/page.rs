@@ -214,7 +214,7 @@ fn code(text: &str) -> String {
 
 /// What the rows' own shell functions stand for.
 fn spelt_out(text: &str) -> String {
-    const NAMES: [(&str, &str); 7] = [
+    const NAMES: [(&str, &str); 10] = [
         ("names ", "tare ps --format '{{.Names}}' "),
         ("volumes ", "tare volume ls --format '{{.Name}}' "),
         ("networks ", "tare network ls --format '{{.Name}}' "),
@@ -222,6 +222,9 @@ fn spelt_out(text: &str) -> String {
         ("said ", "tare events --since 1h --until 0s --format '{{.Type}} {{.Action}}' "),
         ("show ", "tare network inspect -f "),
         ("; show ", "; tare network inspect -f "),
+        ("; leave", "; tare network disconnect lan user"),
+        ("leave", "tare network disconnect lan user"),
+        ("; here ", "; (of its endpoint:) tare container inspect user -f "),
     ];
     NAMES.iter().fold(text.to_owned(), |text, (name, whole)| match name.strip_prefix("; ") {
         Some(_) => text.replace(name, whole),
