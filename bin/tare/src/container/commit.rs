@@ -34,9 +34,9 @@ pub(crate) struct Commit {
     /// Say in the history what it is
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
-    /// Pause the container meanwhile [default: true]
-    #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, hide_default_value = true, action = clap::ArgAction::Set)]
-    pause: bool,
+    /// Pause the container meanwhile [default: true, where it can be paused]
+    #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pause: Option<bool>,
     /// podman's: print nothing but the ID, as here always
     #[arg(short, long, hide = true)]
     quiet: bool,
@@ -70,16 +70,20 @@ pub(crate) fn run(global: &Global, arguments: &Commit) -> Result<()> {
     }
     let names: Vec<String> =
         arguments.name.as_deref().map(full_name).transpose()?.into_iter().collect();
-    let _paused = match arguments.pause && container.status() == status::RUNNING {
-        true => {
-            engine.pause(&container)?;
-            Some(Paused(&engine, &config.id))
-        }
+    let runs = container.status() == status::RUNNING;
+    let paused = match runs && arguments.pause.unwrap_or(true) {
+        true => match engine.pause(&container) {
+            Ok(()) => Some(Paused(&engine, &config.id)),
+            // An ordinary user may have no cgroup that could be frozen.
+            Err(_) if arguments.pause.is_none() => None,
+            Err(error) => return Err(error.into()),
+        },
         false => None,
     };
+    let is_live = container.is_running() && paused.is_none();
     let rights = settings.caller.rights();
     engine.with_ids(|engine| {
-        let made = commit(engine, &container, arguments, &names, rights);
+        let made = commit(engine, &container, arguments, &names, (rights, is_live));
         let made = made.map_err(|failure| told(failure.message()));
         let id = made?;
         engine.tell("commit", config, &[("imageID", &id), ("imageRef", &names.concat())]);
@@ -93,7 +97,7 @@ fn commit(
     container: &Container,
     arguments: &Commit,
     names: &[String],
-    rights: Rights,
+    (rights, is_live): (Rights, bool),
 ) -> Result<String> {
     let (store, config) = (engine.store(), &container.config);
     let mut draft = Draft::of_image(store, &image(store, config)?, rights)?;
@@ -109,11 +113,7 @@ fn commit(
     };
     let opened = store.container(&config.id)?;
     let upper = opened.upper_dir()?;
-    let options = pack::Options {
-        notes: Some(rights.notes),
-        is_live: container.is_running() && !arguments.pause,
-        latest: None,
-    };
+    let options = pack::Options { notes: Some(rights.notes), is_live, latest: None };
     piped(
         |writer| {
             let mut writer = Writer::new(Bytes::new(writer));

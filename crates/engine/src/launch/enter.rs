@@ -26,13 +26,25 @@ type Map = Vec<[u32; 3]>;
 
 /// Enters them, and says which users are there.
 pub(crate) fn enter(place: &Place) -> Result<Users> {
-    let users = match sys::ids::is_administrator() {
-        true => {
-            let failed = |errno| Error::invalid(format!("making a mount namespace: {errno}"));
+    enter_with(place, None)
+}
+
+/// The same for a container that shares namespaces of another one, whose process is named: namespaces of an ordinary
+/// user's containers belong to their namespace of users, and only whoever is in it may join them.
+pub(crate) fn enter_with(place: &Place, other: Option<i32>) -> Result<Users> {
+    let failed = |errno| Error::invalid(format!("making a mount namespace: {errno}"));
+    let users = match (sys::ids::is_administrator(), other) {
+        (true, _) => {
             sys::process::unshare(CLONE_NEWNS).map_err(failed)?;
             Users::Host
         }
-        false => enter_users(place)?,
+        (false, Some(pid)) => {
+            crate::control::enter_users(pid)?;
+            sys::process::unshare(CLONE_NEWNS).map_err(failed)?;
+            let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+            if map.lines().count() > 1 { Users::Entered } else { Users::EnteredAlone }
+        }
+        (false, None) => enter_users(place)?,
     };
     // What others mount is seen here, and not the other way round.
     sys::mount::mount("", "/", "", MS_REC | MS_SLAVE, "")

@@ -18,7 +18,7 @@ pub use restart::parse as parse_restart;
 
 use crate::error::{During, Error, Kind, Result};
 use crate::launch::{enter, system};
-use crate::place::{Engine, LOCK, Place};
+use crate::place::{Container, Engine, LOCK, Place};
 use crate::wire::{self, kind};
 use run::Supervisor;
 use sys::fs::{self, Lock};
@@ -116,7 +116,7 @@ fn leave_caller(socket: &Fd) -> sys::Result<Fd> {
 fn supervise(place: &Place, id: &str, attach: Attach, client: &mut Option<Fd>) -> Result<()> {
     // Where mounts are made that the host is to see.
     let outer = fs::open_read("/proc/self/ns/mnt").ok();
-    let users = enter::enter(place)?;
+    let users = enter::enter_with(place, sharer(place, id)?)?;
     // An ordinary user's mounts are nobody else's business.
     let outer = outer.filter(|_| users == enter::Users::Host);
     // What is stacked has to be of the mount namespace that it is stacked in.
@@ -134,6 +134,22 @@ fn supervise(place: &Place, id: &str, attach: Attach, client: &mut Option<Fd>) -
     supervisor.begin(client, attach)?;
     supervisor.run();
     Ok(())
+}
+
+/// The process of the container that an ordinary user's container shares namespaces with, if it does.
+fn sharer(place: &Place, id: &str) -> Result<Option<i32>> {
+    if sys::ids::is_administrator() {
+        return Ok(None);
+    }
+    let engine = Engine::open_plain(place.clone())?;
+    let Some(container) = engine.load(id)? else { return Ok(None) };
+    let config = &container.config;
+    let names = &config.namespaces;
+    let modes = [&config.network.mode, &names.ipc, &names.pid, &names.uts];
+    let other = modes.into_iter().find_map(|mode| mode.strip_prefix("container:"));
+    // Whether it runs is looked at again where its namespaces are joined.
+    let other = other.and_then(|name| engine.find(name).ok()).filter(Container::is_running);
+    Ok(other.map(|other| other.state.pid))
 }
 
 /// Takes a container's lock. Whoever looks into the container shares it, and is waited for.
