@@ -45,7 +45,7 @@ struct Step {
 
 /// The tests of `robust` stop at every system call, which takes hours here; images at rest have no cgroups.
 const E2E: &str = "--skip robust:: --skip images --skip registry:: --skip peers:: --skip transcript:: \
-                   --skip mounting:: --skip login:: --skip docker_verbs:: --skip popular:: --skip chaos::";
+                   --skip mounting:: --skip login:: --skip docker_verbs:: --skip popular:: --skip users:: --skip chaos::";
 const STEPS: [Step; 3] = [
     Step { name: "cgroup", program: "runtime", arguments: "cgroup::", environment: "" },
     Step { name: "cgroupfs", program: "e2e", arguments: E2E, environment: "" },

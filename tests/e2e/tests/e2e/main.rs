@@ -54,3 +54,4 @@ mod system;
 mod transcript;
 mod update;
 mod userns;
+mod users;

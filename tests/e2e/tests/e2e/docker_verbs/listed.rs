@@ -75,6 +75,8 @@ pub(super) const GROUP: Group = Group {
         ("ps", "--filter", "names -a --filter label=tier", Is("web\ndb")),
         ("ps", "--filter", "names -a --filter label=tier=front", Is("web")),
         ("ps", "--filter", "names -a --filter name=e", Is("fresh\ndone\nweb")),
+        ("ps", "--filter", "names -a --filter 'name=^/?(web|db)$'", Is("web\ndb")),
+        ("ps", "--filter", "names -a --filter 'name=^d.*e'", Is("done")),
         ("ps", "--filter", "names --filter network=app", Is("db")),
         ("ps", "--filter", "names --filter publish=8123", Is("web")),
         ("ps", "--filter", "names --filter publish=8000-9000/tcp", Is("web")),

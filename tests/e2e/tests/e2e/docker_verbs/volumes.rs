@@ -27,8 +27,15 @@ pub(super) const GROUP: Group = Group {
         (
             "volume create",
             "--opt",
+            "tare volume create -o type=tmpfs -o device=tmpfs -o o=size=1m mem; \
+             tare run --rm -v mem:/m box:1 cat /proc/mounts | grep ' /m ' | grep -o size=1024k; tare volume rm mem",
+            Is("mem\nsize=1024k\nmem"),
+        ),
+        (
+            "volume create",
+            "--opt",
             "tare volume create -o type=nfs x",
-            Refused("a volume is a directory of the store"),
+            Refused("missing required option: \"device\""),
         ),
         (
             "volume create",
