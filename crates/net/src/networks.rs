@@ -20,9 +20,11 @@ use crate::attachment::Attachment;
 use crate::bridge;
 use crate::error::{During, Error, Kind, Result};
 use crate::files::{self, Durable, Guard};
+use crate::firewall::Firewall;
 use crate::netlink::Socket;
 use crate::record::{DEFAULT, DEFAULT_ALIASES, Driver, Network};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use sys::Fd;
 
 pub(crate) const LOCK: &str = "lock";
@@ -47,13 +49,29 @@ pub struct Places {
 pub struct Networks {
     pub(crate) records: Fd,
     pub(crate) run: Fd,
+    /// Sockets by which rules were removed. When one is closed the kernel waits until nobody looks at those any more, some
+    /// ten milliseconds: that comes when everything else is done.
+    used: Mutex<Vec<Firewall>>,
 }
+
+/// Sockets that are kept.
+const USED: usize = 8;
 
 impl Networks {
     /// Opens the directories, which are made if need be.
     pub fn open(places: &Places) -> Result<Self> {
         let records = files::open_or_make(&places.records)?;
-        Ok(Self { records, run: files::open_or_make(&places.run)? })
+        let run = files::open_or_make(&places.run)?;
+        Ok(Self { records, run, used: Mutex::new(Vec::new()) })
+    }
+
+    /// Closes a socket later.
+    pub(crate) fn keep(&self, firewall: Firewall) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.len() >= USED {
+            used.clear();
+        }
+        used.push(firewall);
     }
 
     /// The network of a name, an id, or the first digits of one. The default network is made when it is asked

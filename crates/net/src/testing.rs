@@ -12,12 +12,22 @@ pub(crate) struct Temporary(PathBuf);
 
 impl Temporary {
     pub(crate) fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// In memory, as the directory of a boot is.
+    pub(crate) fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::below(memory) } else { Self::new() }
+    }
+
+    fn below(dir: &Path) -> Self {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let mut random = [0; 4];
         sys::time::random(&mut random).unwrap();
         let name =
             format!("tare-net-{}-{number}-{:08x}", std::process::id(), u32::from_ne_bytes(random));
-        let path = std::env::temp_dir().join(name);
+        let path = dir.join(name);
         std::fs::create_dir(&path).unwrap();
         Self(path)
     }

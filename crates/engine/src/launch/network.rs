@@ -418,13 +418,12 @@ pub(super) fn port(mapping: &PortMapping) -> Port {
     }
 }
 
-/// Takes a container out of all its networks, whether it still is in them or not.
-pub(crate) fn leave(place: &Place, config: &Config) {
-    if has_endpoints(config)
-        && let Ok(networks) = open(place)
-    {
-        leave_all(&networks, config);
-    }
+/// Takes a container out of all its networks, whether it still is in them or not. What is returned takes the kernel some
+/// time to close.
+pub(crate) fn leave(place: &Place, config: &Config) -> Option<Networks> {
+    let networks = if has_endpoints(config) { open(place).ok()? } else { return None };
+    leave_all(&networks, config);
+    Some(networks)
 }
 
 /// The same of a container of which nothing else is known.

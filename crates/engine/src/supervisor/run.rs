@@ -51,6 +51,8 @@ pub(super) struct Supervisor<'e> {
     tail: Tail,
     pub(super) record: Option<Record>,
     pub(super) joined: Option<Joined>,
+    /// The networks that it was in: closed when nobody waits for anything any more.
+    left: Option<net::Networks>,
     started_ms: u64,
     /// When SIGKILL follows.
     kill_at: Option<u64>,
@@ -100,6 +102,7 @@ impl<'e> Supervisor<'e> {
             tail: Tail::default(),
             record: None,
             joined: None,
+            left: None,
             started_ms: 0,
             kill_at: None,
             start_at: None,
@@ -448,7 +451,7 @@ impl<'e> Supervisor<'e> {
             }
         }
         if let Some(joined) = self.joined.take() {
-            network::leave(&self.engine.place, &self.config);
+            self.left = network::leave(&self.engine.place, &self.config);
             drop(joined);
             self.engine.tell_networks("disconnect", &self.config.id, &self.state.networks);
             self.state.networks.clear();

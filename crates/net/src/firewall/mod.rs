@@ -69,6 +69,7 @@ pub(crate) struct Target<'a> {
 }
 
 /// The table of the calling thread's network namespace.
+#[derive(Debug)]
 pub(crate) struct Firewall(Socket);
 
 impl Firewall {
