@@ -78,7 +78,7 @@ impl Shown {
 
     fn write(&mut self, arguments: &Logs, follow: bool) -> Result<Result<(), std::io::Error>> {
         let mut result = Ok(());
-        let Self { reader, prefix, details, .. } = self;
+        let Self { reader, prefix, details, runs, .. } = self;
         let show = &mut |entry: &Entry| write(entry, arguments.timestamps, prefix, details);
         if !follow {
             if let Err(error) = reader.read(&mut |entry| show(&entry)) {
@@ -90,10 +90,15 @@ impl Shown {
             }
             return Ok(result);
         }
-        reader.follow(&mut |entry| {
+        let each = &mut |entry| {
             result = show(&entry);
             result.is_ok()
-        })?;
+        };
+        if *runs {
+            reader.follow(each)?
+        } else {
+            reader.finish(each)?
+        };
         Ok(result)
     }
 }

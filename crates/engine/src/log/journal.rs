@@ -22,7 +22,8 @@ impl Journal {
         })?;
         let short = config.id.get(..12).unwrap_or(&config.id);
         let mut common = Vec::new();
-        let tag = if tag.is_empty() { short } else { tag };
+        let made = super::attributes::tag(tag, config);
+        let tag = if tag.is_empty() { short } else { &made };
         for (name, value) in [
             ("CONTAINER_ID", short),
             ("CONTAINER_ID_FULL", &config.id),
@@ -33,16 +34,29 @@ impl Journal {
         ] {
             push(&mut common, name, value.as_bytes());
         }
+        for (name, value) in super::attributes::named(config) {
+            // What the journal takes for a name.
+            let name: String = name
+                .to_ascii_uppercase()
+                .chars()
+                .map(|it| if it.is_ascii_alphanumeric() { it } else { '_' })
+                .collect();
+            let name = name.trim_start_matches('_');
+            if !name.is_empty() && !name.starts_with(|it: char| it.is_ascii_digit()) {
+                push(&mut common, name, value.as_str().unwrap_or_default().as_bytes());
+            }
+        }
         Ok(Self { socket, common })
     }
 
     /// Sends one entry; says whether the journal took it.
-    pub(super) fn write(&self, is_error: bool, line: &[u8], is_part: bool) -> bool {
+    pub(super) fn write(&self, is_error: bool, line: &[u8], is_part: bool, time: &str) -> bool {
         let mut fields = self.common.clone();
         push(&mut fields, "PRIORITY", if is_error { b"3" } else { b"6" });
         if is_part {
             push(&mut fields, "CONTAINER_PARTIAL_MESSAGE", b"true");
         }
+        push(&mut fields, "SYSLOG_TIMESTAMP", time.as_bytes());
         push(&mut fields, "MESSAGE", line);
         socket::send(&self.socket, &fields, &[]).is_ok()
     }

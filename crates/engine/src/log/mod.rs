@@ -1,7 +1,9 @@
 //! What containers say: written by their supervisors, read by anybody.
 
+mod attributes;
 mod escape;
 mod journal;
+mod journal_reader;
 mod reader;
 mod writer;
 
@@ -63,6 +65,16 @@ pub(crate) fn settings(config: &LogConfig) -> Result<Settings> {
     let mut settings =
         Settings { driver, max_bytes: 0, max_files: 1, path: None, tag: String::new() };
     read_options(&config.options, &mut settings)?;
+    let is_file = matches!(driver, Driver::JsonFile | Driver::K8sFile);
+    for name in ["max-size", "max-file", "path", "compress"] {
+        if !is_file && config.options.get(name).is_some() {
+            return Err(Error::invalid(format!(
+                "--log-opt {name}: the driver {} writes no file",
+                config.driver
+            ))
+            .with_hint("it is for json-file and k8s-file"));
+        }
+    }
     Ok(settings)
 }
 
@@ -78,10 +90,26 @@ fn read_options(options: &Map, settings: &mut Settings) -> Result<()> {
                 settings.max_files = count.ok_or_else(|| bad("it is no number of files"))?;
             }
             "path" => settings.path = Some(value.clone()),
-            "tag" => settings.tag.clone_from(value),
-            // Of docker's: what is written is not compressed, and labels are in the record.
-            "compress" | "labels" | "labels-regex" | "env" | "env-regex" | "mode"
-            | "max-buffer-size" => {}
+            "tag" => {
+                attributes::check_tag(value)?;
+                settings.tag.clone_from(value);
+            }
+            "compress" if value == "false" => {}
+            "compress" => {
+                return Err(bad("files that are put aside are not packed")
+                    .with_hint("max-size and max-file bound what they take"));
+            }
+            "labels" | "env" => {}
+            "labels-regex" | "env-regex" => {
+                return Err(bad("names are not looked for by patterns")
+                    .with_hint("labels=NAME,... and env=NAME,... take names"));
+            }
+            // A log that cannot be written costs entries, and never the container's time.
+            "mode" if matches!(value.as_str(), "blocking" | "non-blocking") => {}
+            "mode" => return Err(bad("it is neither blocking nor non-blocking")),
+            "max-buffer-size" => {
+                size(value).ok_or_else(|| bad("it is no size"))?;
+            }
             _ => return Err(bad("unknown log opt")),
         }
     }

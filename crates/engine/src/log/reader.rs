@@ -1,5 +1,6 @@
 //! Reading a log, of a container that runs or does not.
 
+use super::journal_reader::JournalReader;
 use super::{Driver, settings};
 use crate::error::{During, Error, Kind, Result};
 use crate::place::{Container, LOG};
@@ -44,6 +45,8 @@ pub struct LogReader {
     file: Option<(BufReader<File>, u64)>,
     /// The beginning of a line that is being written.
     line: Vec<u8>,
+    /// In the place of files.
+    journal: Option<JournalReader>,
 }
 
 impl LogReader {
@@ -59,14 +62,11 @@ impl LogReader {
                 return Err(Error::new(Kind::Unsupported, text)
                     .with_hint("make the container with --log-driver json-file"));
             }
-            Driver::Journald => {
-                let id = &config.id;
-                return Err(Error::new(Kind::Unsupported, "the log is in the journal")
-                    .with_hint(format!("journalctl -o cat CONTAINER_ID_FULL={id}")));
-            }
+            Driver::Journald => false,
         };
+        let journal = (settings.driver == Driver::Journald).then(|| JournalReader::new(&config.id));
         let path = settings.path.map_or_else(|| dir.join(LOG), PathBuf::from);
-        Ok(Self { path, is_json, wanted, file: None, line: Vec::new() })
+        Ok(Self { path, is_json, wanted, file: None, line: Vec::new(), journal })
     }
 
     /// The entries that are there now, handed over one by one; nothing more of them is kept than `tail` says.
@@ -91,6 +91,9 @@ impl LogReader {
     }
 
     fn read_files(&mut self, each: &mut dyn FnMut(Entry) -> bool) -> Result<()> {
+        if self.journal.is_some() {
+            return self.read_journal(each);
+        }
         let mut older: Vec<PathBuf> = Vec::new();
         for number in 1..super::FILES_LIMIT {
             let mut name = self.path.clone().into_os_string();
@@ -116,8 +119,18 @@ impl LogReader {
         self.follow(each)
     }
 
+    fn read_journal(&mut self, each: &mut dyn FnMut(Entry) -> bool) -> Result<()> {
+        let Self { journal: Some(journal), wanted, .. } = self else { return Ok(()) };
+        journal.read(&mut |entry| !is_wanted(wanted, &entry) || each(entry))
+    }
+
     /// The entries that have come since.
     pub fn follow(&mut self, each: &mut dyn FnMut(Entry) -> bool) -> Result<()> {
+        match &self.journal {
+            Some(journal) if !journal.is_due() => return Ok(()),
+            Some(_) => return self.read_journal(each),
+            None => {}
+        }
         loop {
             if let Some((reader, _)) = &mut self.file {
                 let mut line = std::mem::take(&mut self.line);
@@ -147,6 +160,14 @@ impl LogReader {
             let inode = file.metadata().during(|| "looking at the log")?.ino();
             self.file = Some((BufReader::with_capacity(1 << 16, file), inode));
             self.line.clear();
+        }
+    }
+
+    /// The same at the end, when nothing more comes.
+    pub fn finish(&mut self, each: &mut dyn FnMut(Entry) -> bool) -> Result<()> {
+        match self.journal.is_some() {
+            true => self.read_journal(each),
+            false => self.follow(each),
         }
     }
 

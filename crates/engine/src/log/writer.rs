@@ -20,6 +20,8 @@ pub(crate) struct Writer {
     name: String,
     file: Option<Fd>,
     journal: Option<Journal>,
+    /// Of every entry, as docker writes them: with a comma in front.
+    attributes: String,
     size: u64,
     /// Lines that have not ended yet: of output, and of messages.
     parts: [Vec<u8>; 2],
@@ -45,6 +47,7 @@ impl Writer {
             name,
             file: None,
             journal,
+            attributes: attributes_of(config),
             size: 0,
             parts: Default::default(),
             buffer: Vec::new(),
@@ -122,7 +125,9 @@ impl Writer {
                 escape::push(&mut self.buffer, part);
                 self.buffer.extend_from_slice(b"\",\"stream\":\"");
                 self.buffer.extend_from_slice(stream);
-                self.buffer.extend_from_slice(b"\",\"time\":\"");
+                self.buffer.push(b'"');
+                self.buffer.extend_from_slice(self.attributes.as_bytes());
+                self.buffer.extend_from_slice(b",\"time\":\"");
                 self.buffer.extend_from_slice(time.as_bytes());
                 self.buffer.extend_from_slice(b"\"}\n");
             }
@@ -137,7 +142,8 @@ impl Writer {
             }
             Driver::Journald => {
                 let text = part.strip_suffix(b"\n").unwrap_or(part);
-                let taken = self.journal.as_ref().is_some_and(|it| it.write(is_error, text, !ends));
+                let taken =
+                    self.journal.as_ref().is_some_and(|it| it.write(is_error, text, !ends, time));
                 self.lost += u64::from(!taken);
             }
             Driver::None => {}
@@ -179,6 +185,17 @@ impl Writer {
         }
         self.file = None;
         let _ = self.open_file();
+    }
+}
+
+fn attributes_of(config: &Config) -> String {
+    let mut named = super::attributes::named(config);
+    if let Some(tag) = config.log.options.get("tag").filter(|tag| !tag.is_empty()) {
+        named.insert("tag".into(), super::attributes::tag(tag, config).into());
+    }
+    match named.is_empty() {
+        true => String::new(),
+        false => format!(",\"attrs\":{}", serde_json::Value::Object(named)),
     }
 }
 
