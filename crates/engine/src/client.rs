@@ -131,7 +131,7 @@ impl Session {
     /// Copies streams and forwards signals until one of both has ended.
     pub fn relay(mut self, options: &Options) -> Result<Outcome> {
         let _raw = if options.tty && options.stdin { RawTerminal::set() } else { None };
-        let signals = catch(options)?;
+        let signals = catch(options.sig_proxy)?;
         if options.tty {
             self.resize();
         }
@@ -204,9 +204,9 @@ fn show(frame: &Frame) -> Result<Option<Outcome>> {
     }
 }
 
-fn catch(options: &Options) -> Result<Fd> {
+pub(crate) fn catch(sig_proxy: bool) -> Result<Fd> {
     let all = SignalSet(!SignalSet::of(&NOT_FORWARDED).0);
-    let set = if options.sig_proxy { all } else { SignalSet::of(&[SIGWINCH]) };
+    let set = if sig_proxy { all } else { SignalSet::of(&[SIGWINCH]) };
     signal::block(set).during(|| "holding signals back")?;
     signal::signal_fd(set).during(|| "holding signals back")
 }
@@ -214,6 +214,11 @@ fn catch(options: &Options) -> Result<Fd> {
 /// Standard input on its way to a container.
 struct Input {
     is_open: bool,
+    keys: Keys,
+}
+
+/// Keys that leave a terminal alone.
+pub(crate) struct Keys {
     keys: Vec<u8>,
     /// So many of the keys have been typed.
     typed: usize,
@@ -222,7 +227,7 @@ struct Input {
 impl Input {
     fn new(options: &Options) -> Self {
         let keys = if options.tty { options.detach_keys.clone() } else { Vec::new() };
-        Self { is_open: options.stdin, keys, typed: 0 }
+        Self { is_open: options.stdin, keys: Keys::new(keys) }
     }
 
     /// Sends what was typed; says whether the user leaves.
@@ -240,15 +245,22 @@ impl Input {
             let _ = wire::send(socket, kind::STDIN_END, &[]);
             return Ok(false);
         }
-        let mut out = Vec::with_capacity(count + self.keys.len());
-        let leaves = self.filter(&buffer[..count], &mut out);
+        let mut out = Vec::with_capacity(count + self.keys.keys.len());
+        let leaves = self.keys.filter(&buffer[..count], &mut out);
         if !out.is_empty() {
             let _ = wire::send(socket, kind::STDIN, &out);
         }
         Ok(leaves)
     }
+}
 
-    fn filter(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> bool {
+impl Keys {
+    pub(crate) fn new(keys: Vec<u8>) -> Self {
+        Self { keys, typed: 0 }
+    }
+
+    /// What is left to be sent of what was typed; says whether the user leaves.
+    pub(crate) fn filter(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> bool {
         for byte in bytes {
             if self.keys.get(self.typed) == Some(byte) {
                 self.typed += 1;
@@ -271,10 +283,10 @@ impl Input {
 }
 
 /// The caller's terminal as a wire, until this is dropped.
-struct RawTerminal(tty::Settings);
+pub(crate) struct RawTerminal(tty::Settings);
 
 impl RawTerminal {
-    fn set() -> Option<Self> {
+    pub(crate) fn set() -> Option<Self> {
         let saved = tty::settings(STDIN).ok()?;
         tty::set_settings(STDIN, &saved.raw().without_output_processing()).ok()?;
         Some(Self(saved))
@@ -326,7 +338,7 @@ fn only_the_whole_of_the_keys_leaves() {
     let options = Options { tty: true, detach_keys: vec![16, 17], ..Options::default() };
     let mut input = Input::new(&options);
     let mut out = Vec::new();
-    assert!(!input.filter(b"a\x10b\x10\x10", &mut out));
+    assert!(!input.keys.filter(b"a\x10b\x10\x10", &mut out));
     assert_eq!(out, b"a\x10b\x10");
-    assert!(input.filter(b"\x11", &mut out));
+    assert!(input.keys.filter(b"\x11", &mut out));
 }

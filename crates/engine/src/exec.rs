@@ -1,5 +1,7 @@
 //! One more program in a container.
 
+mod terminal;
+
 use crate::control::enter_users;
 use crate::error::{During, Error, Kind, Result};
 use crate::launch;
@@ -28,6 +30,8 @@ pub struct Exec {
     pub detach: bool,
     /// It gets all capabilities.
     pub privileged: bool,
+    /// Keys that leave it and its terminal alone.
+    pub detach_keys: Vec<u8>,
 }
 
 /// Runs it with this process' standard streams; returns its exit code.
@@ -80,6 +84,9 @@ pub fn exec(engine: &Engine, container: &Container, request: &Exec) -> Result<i3
     }
     if request.detach {
         (1..3).try_for_each(|standard| null(standard, fs::O_WRONLY))?;
+    }
+    if request.tty {
+        return terminal::exec(&host, &id, process, request);
     }
     let options = ExecOptions { process, detach: request.detach, ..ExecOptions::default() };
     let words = request.args.join(" ");

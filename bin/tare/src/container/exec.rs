@@ -14,8 +14,8 @@ pub(crate) struct Exec {
     /// Leave it alone once it runs
     #[arg(short, long)]
     detach: bool,
-    /// Not here: the terminal is the caller's own
-    #[arg(long, value_name = "KEYS", hide = true)]
+    /// Keys that leave a program with a terminal alone [default: ctrl-p,ctrl-q]
+    #[arg(long, value_name = "KEYS")]
     detach_keys: Option<String>,
     /// Set an environment variable (repeated)
     #[arg(short, long, value_name = "NAME[=VALUE]")]
@@ -70,18 +70,8 @@ fn what(engine: &Engine, arguments: &Exec) -> Result<(Container, Vec<String>)> {
 
 pub(crate) fn run(global: &Global, arguments: &Exec) -> Result<u8> {
     let has_terminal = sys::tty::is_terminal(sys::BorrowedFd::from_raw(0));
-    if arguments.detach_keys.is_some() && arguments.tty {
-        return Err(Failure::new(
-            "--detach-keys: the terminal is the caller's own, and ends with it",
-        )
-        .hint("`exec -d` runs a program that is left alone"));
-    }
     if arguments.tty && arguments.interactive && !arguments.detach && !has_terminal {
         return Err(Failure::new("the input device is not a TTY").hint("leave -t out"));
-    }
-    if arguments.tty && arguments.detach {
-        return Err(Failure::new("--tty: a program that is left alone has no terminal")
-            .hint("leave -t out"));
     }
     super::seal()?;
     let engine = super::open(global, false)?;
@@ -96,6 +86,7 @@ pub(crate) fn run(global: &Global, arguments: &Exec) -> Result<u8> {
             false => env.extend(std::env::var(variable).ok().map(|v| format!("{variable}={v}"))),
         }
     }
+    let keys = arguments.detach_keys.as_deref().unwrap_or(super::run::DETACH_KEYS);
     let request = engine::Exec {
         args: command,
         env,
@@ -105,6 +96,7 @@ pub(crate) fn run(global: &Global, arguments: &Exec) -> Result<u8> {
         interactive: arguments.interactive,
         detach: arguments.detach,
         privileged: arguments.privileged,
+        detach_keys: engine::parse_keys(keys)?,
     };
     let code = engine::exec(&engine, &container, &request)?;
     Ok(u8::try_from(code).unwrap_or(255))
