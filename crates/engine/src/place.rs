@@ -58,6 +58,8 @@ pub struct Place {
     pub uid: u32,
     /// Its group.
     pub gid: u32,
+    /// Whom to tell that a container is ready (`NOTIFY_SOCKET`).
+    pub notify_socket: Option<String>,
 }
 
 /// Containers of a store.

@@ -85,6 +85,8 @@ oci::document! {
         /// Results of checks that are kept, 0 for many, and characters of each.
         health_log_count: Option<u32>,
         health_log_size: Option<u32>,
+        /// Whom systemd hears that it is ready from: `container`, `conmon`, `healthy` or `ignore`; empty is `container`.
+        sdnotify: String,
         /// Path below the image's platform, for `inspect`.
         platform: String,
     }

@@ -190,6 +190,10 @@ fn program(arguments: &ContainerArgs, config: &mut Config) -> Result<()> {
         return Err(Failure::new(format!("invalid signal: {}", config.stop_signal))
             .hint("write a name such as SIGTERM, or a number"));
     }
+    config.sdnotify = arguments.sdnotify.clone().unwrap_or_default();
+    if config.sdnotify == "healthy" && arguments.no_healthcheck {
+        return Err(Failure::new("--sdnotify healthy: there is no health check"));
+    }
     config.stop_timeout = arguments.stop_timeout.or(config.stop_timeout);
     if matches!(arguments.systemd.as_str(), "always" | "false") {
         config.systemd.clone_from(&arguments.systemd);

@@ -137,6 +137,7 @@ pub(crate) fn place(global: &Global, caller: &Caller) -> Result<Place> {
         },
         uid: caller.uid,
         gid: caller.gid,
+        notify_socket: std::env::var("NOTIFY_SOCKET").ok().filter(|it| !it.is_empty()),
     })
 }
 

@@ -61,6 +61,9 @@ pub(crate) struct ContainerArgs {
         help_heading = "Program"
     )]
     pub(crate) systemd: String,
+    /// Whom systemd (NOTIFY_SOCKET) hears that it is ready from: container, conmon, healthy, ignore [default: container]
+    #[arg(long, value_name = "MODE", value_parser = ["container", "conmon", "healthy", "ignore"], help_heading = "Program")]
+    pub(crate) sdnotify: Option<String>,
     /// Signal that stops the container [default: the image's, or SIGTERM]
     #[arg(long, value_name = "SIGNAL", help_heading = "Program")]
     pub(crate) stop_signal: Option<String>,

@@ -223,6 +223,7 @@ fn surroundings(config: &Config) -> Vec<Field> {
         Field::new("PublishAllPorts", network.publish_all),
         Field::new("ReadonlyRootfs", security.read_only),
         Field::new("SecurityOpt", texts(&security.options)),
+        Field::new("SecurityPreset", or(&security.preset, "default")),
         Field::new("Tmpfs", tmpfs),
         Field::new("UTSMode", names.uts.as_str()),
         Field::new("UsernsMode", names.user.as_str()),

@@ -77,12 +77,17 @@ impl Finding {
 pub(crate) fn run(global: &Global, arguments: &Doctor) -> Result<u8> {
     let caller = Caller::new();
     let is_root = sys::ids::is_administrator();
-    let mut findings = vec![kernel(), file_systems(), cgroups(is_root), filter()];
-    findings.push(if is_root { idmaps() } else { user_namespaces() });
+    let mut findings = vec![kernel(), file_systems(), cgroups(is_root), filter(), profiles()];
+    findings.push(user_namespaces(is_root));
     if !is_root {
         findings.extend([ranges(&caller), helpers()]);
     }
-    findings.push(networks(is_root));
+    findings.push(idmaps(is_root));
+    match is_root {
+        true => findings.extend([rules(), bridges()]),
+        false => findings.push(pasta()),
+    }
+    findings.push(devices(global, &caller));
     findings.extend([store(global), containers(global)]);
     match arguments.format {
         Form::Json => {
@@ -178,23 +183,48 @@ fn filter() -> Finding {
     )
 }
 
-fn idmaps() -> Finding {
-    let known = sys::fs::open_read("/").and_then(|_| sys::mount::clone_tree(sys::CWD, "/", false));
-    let detail = match &known {
-        Ok(_) => "containers can have ids of their own without a copy".to_owned(),
-        Err(errno) => format!("mounts cannot be cloned: {errno}"),
+/// AppArmor is there or not; nothing here needs it.
+fn profiles() -> Finding {
+    let known = fs::read_to_string("/sys/module/apparmor/parameters/enabled").unwrap_or_default();
+    let detail = match known.trim() {
+        "Y" => "AppArmor is on: --security-opt apparmor=PROFILE chooses a profile that is loaded",
+        _ => {
+            "AppArmor is off: --security-opt apparmor=PROFILE is refused, and nothing else changes"
+        }
     };
-    Finding::new(
-        "--userns auto",
-        known.is_ok(),
-        detail,
-        "a kernel from 5.19 on, and the rights of root",
-    )
+    Finding::new("apparmor", true, detail, "")
 }
 
-fn user_namespaces() -> Finding {
+/// Tried with a mount that nobody sees.
+fn idmaps(is_root: bool) -> Finding {
+    let mapped = || -> std::result::Result<(), String> {
+        let map = [oci::runtime::IdMapping { container_id: 0, host_id: 1, size: 1 }];
+        let users = runtime::user_namespace(&map, &map).map_err(|error| error.to_string())?;
+        let tree = sys::mount::clone_tree(sys::CWD, "/", false).map_err(|it| it.to_string())?;
+        sys::mount::set_id_map(&tree, &users, false).map_err(|it| it.to_string())
+    };
+    if !is_root {
+        let detail = "are root's: --userns keep-id and ranges of ids are in their place";
+        return Finding::new("idmapped mounts", true, detail, "");
+    }
+    let tried = mapped();
+    let detail = match &tried {
+        Ok(()) => "containers can have ids of their own without a copy".to_owned(),
+        Err(why) => format!("the kernel does not map the ids of a mount: {why}"),
+    };
+    let hint = "--userns auto and `-v ...:U` need Linux 5.19, and ext4, xfs, btrfs or another file system that knows them";
+    Finding::new("idmapped mounts", tried.is_ok(), detail, hint)
+}
+
+fn user_namespaces(is_root: bool) -> Finding {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let count = read("/proc/sys/user/max_user_namespaces");
+    if is_root {
+        let detail = if count == "0" { "there may be none" } else { "can be made" };
+        let hint =
+            "`sysctl user.max_user_namespaces=31390`; --userns and system containers need them";
+        return Finding::new("user namespaces", count != "0", detail, hint);
+    }
     let debian = read("/proc/sys/kernel/unprivileged_userns_clone");
     let ubuntu = read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns");
     let is_fine = count != "0" && debian != "0" && ubuntu != "1";
@@ -248,22 +278,58 @@ fn helpers() -> Finding {
     Finding::new("helpers for ids", is_fine, detail, "install the package uidmap (shadow-utils)")
 }
 
-fn networks(is_root: bool) -> Finding {
-    if !is_root {
-        let is_fine = on_path("pasta");
-        let detail =
-            if is_fine { "pasta is there" } else { "containers have no network, or the host's" };
-        return Finding::new("networks", is_fine, detail, "install the package passt");
-    }
+fn pasta() -> Finding {
+    let is_fine = on_path("pasta");
+    let detail =
+        if is_fine { "pasta is there" } else { "containers have no network, or the host's" };
+    Finding::new("networks", is_fine, detail, "install the package passt")
+}
+
+fn rules() -> Finding {
     const NETFILTER: u32 = 12;
     let is_fine = sys::socket::netlink(NETFILTER).is_ok();
-    let detail =
-        if is_fine { "bridges and rules can be made" } else { "the kernel has no netfilter" };
+    let detail = if is_fine { "rules can be made" } else { "the kernel has no netfilter" };
+    let hint = "`modprobe nf_tables`; --network host works without";
+    Finding::new("nftables", is_fine, detail, hint)
+}
+
+/// Part of the kernel, or a module that is there.
+fn bridges() -> Finding {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let modules = format!("/lib/modules/{}", release.trim());
+    let lists = ["modules.builtin", "modules.dep"].map(|name| format!("{modules}/{name}"));
+    let missing: Vec<&str> = [("bridge", "bridge/bridge.ko"), ("veth", "net/veth.ko")]
+        .into_iter()
+        .filter(|(name, file)| {
+            let is_loaded = Path::new("/sys/module").join(name).is_dir();
+            let is_listed =
+                |list: &String| fs::read_to_string(list).is_ok_and(|text| text.contains(file));
+            // A kernel that was made without modules says nothing.
+            let is_silent = !Path::new(&modules).is_dir();
+            !is_loaded && !is_silent && !lists.iter().any(is_listed)
+        })
+        .map(|(name, _)| name)
+        .collect();
+    let detail = match missing.is_empty() {
+        true => "bridges and their devices can be made".to_owned(),
+        false => format!("the kernel has no {}", missing.join(" and no ")),
+    };
+    let hint = "`modprobe bridge veth`, or a kernel that has them; --network host and macvlan work without";
+    Finding::new("bridge", missing.is_empty(), detail, hint)
+}
+
+/// CDI devices, if somebody has some.
+fn devices(global: &Global, caller: &Caller) -> Finding {
+    let all = engine::cdi::Catalogue::read(&crate::container::devices::spec_dirs(global, caller));
+    let (detail, is_fine) = match all.refused().first() {
+        Some((path, why)) => (format!("{} is refused: {why}", path.display()), false),
+        None => (output::several(all.names().count(), "CDI device"), true),
+    };
     Finding::new(
-        "networks",
+        "devices",
         is_fine,
         detail,
-        "a kernel with nf_tables, bridge and veth; --network host works without",
+        "mend or remove the file; the vendor's tool writes it anew",
     )
 }
 

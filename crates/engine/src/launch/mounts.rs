@@ -5,6 +5,7 @@ use super::spec::{Plan, text};
 use super::{Users, hardware, idmaps, system};
 use crate::error::{Error, Result};
 use crate::record::Mount;
+use crate::supervisor::notify;
 use serde_json::{Value, json};
 
 /// docker's.
@@ -30,6 +31,13 @@ pub(super) fn list(plan: &Plan<'_>) -> Result<Vec<Value>> {
         };
         mounts.retain(|known| !covers(known));
         mounts.push(one(plan, mount)?);
+    }
+    if notify::is_containers(plan.engine, plan.config) {
+        mounts.push(json!({
+            "destination": notify::INSIDE, "type": "bind",
+            "source": text(&notify::directory(plan.engine, plan.config))?,
+            "options": ["bind", "rprivate", "ro", "nosuid", "nodev", "noexec"]
+        }));
     }
     for (source, target) in plan.staged.secrets() {
         mounts.push(json!({

@@ -10,6 +10,7 @@ use super::{Users, cdi, hardware, limits, mounts, system};
 use crate::error::{Error, Kind, Result};
 use crate::place::Engine;
 use crate::record::{Config, Namespaces};
+use crate::supervisor::notify;
 use oci::runtime::{IdMapping, Spec};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -164,6 +165,9 @@ fn environment(plan: &Plan<'_>) -> Result<Vec<String>> {
     }
     env.extend(config.env.iter().cloned());
     env.extend(plan.engine.secret_variables(config)?);
+    if notify::is_containers(plan.engine, config) {
+        env.push(format!("NOTIFY_SOCKET={}/notify", notify::INSIDE));
+    }
     let name = |variable: &String| variable.split('=').next().unwrap_or_default().to_owned();
     let mut seen = BTreeSet::new();
     env.reverse();

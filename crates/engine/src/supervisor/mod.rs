@@ -8,6 +8,7 @@
 mod clients;
 mod health;
 mod networks;
+pub(crate) mod notify;
 mod restart;
 mod rights;
 mod run;

@@ -3,6 +3,7 @@
 use super::Attach;
 use super::clients::Clients;
 use super::health::{self, Checks};
+use super::notify::Notify;
 use super::restart::{self, BackOff};
 use super::rights::Tail;
 use super::streams::Streams;
@@ -65,6 +66,7 @@ pub(super) struct Supervisor<'e> {
     starts_again: bool,
     back_off: BackOff,
     checks: Option<Checks>,
+    notify: Option<Notify>,
 }
 
 impl<'e> Supervisor<'e> {
@@ -111,6 +113,7 @@ impl<'e> Supervisor<'e> {
             starts_again: false,
             back_off: BackOff::default(),
             checks: Checks::new(&config),
+            notify: Notify::new(engine, &config)?,
             config,
         })
     }
@@ -179,6 +182,7 @@ impl<'e> Supervisor<'e> {
         }
         self.save();
         self.engine.tell("start", &self.config, &[]);
+        self.notify.iter().for_each(Notify::started);
         Ok(())
     }
 
@@ -201,6 +205,7 @@ impl<'e> Supervisor<'e> {
         let mut fds = vec![PollFd::new(&self.signals, wait::POLLIN)];
         fds.extend(streams);
         fds.push(self.checks.as_ref().map_or_else(PollFd::none, Checks::poll));
+        fds.push(self.notify.as_ref().map_or_else(PollFd::none, Notify::poll));
         let asked = fds.len();
         if let Some(names) = self.joined.as_ref().and_then(|joined| joined.names.as_ref()) {
             names.interests(&mut fds);
@@ -224,6 +229,9 @@ impl<'e> Supervisor<'e> {
             && let Some(checks) = &mut self.checks
         {
             checks.read();
+        }
+        if fds[5].ready() != 0 {
+            self.notify.iter().for_each(Notify::serve);
         }
         if let Some(names) = self.joined.as_mut().and_then(|joined| joined.names.as_mut()) {
             names.serve(&fds[asked..first]);
@@ -322,6 +330,9 @@ impl<'e> Supervisor<'e> {
     fn health_changed(&mut self, change: &str) {
         self.save();
         self.engine.tell(&format!("health_status: {change}"), &self.config, &[]);
+        if change == "healthy" {
+            self.notify.iter().for_each(Notify::healthy);
+        }
         if change != health::UNHEALTHY {
             return;
         }

@@ -9,6 +9,8 @@ mod containers_cdi;
 mod containers_cp;
 mod containers_images;
 mod containers_mounts;
+mod containers_presets;
+mod containers_ready;
 mod containers_secrets;
 mod containers_volumes;
 mod containers_watch;
