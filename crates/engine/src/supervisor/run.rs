@@ -10,7 +10,8 @@ use super::streams::Streams;
 use crate::error::{During, Error, Kind, Result};
 use crate::files;
 use crate::launch::network::{self, Joined};
-use crate::launch::{Prepared, Users, system};
+use crate::launch::system::{self, Init};
+use crate::launch::{Prepared, Users};
 use crate::log::Writer;
 use crate::place::{self, Container, Engine, PAUSED, SOCKET, STATE};
 use crate::record::{Config, State, status};
@@ -243,10 +244,10 @@ impl<'e> Supervisor<'e> {
             } else {
                 wants
             };
-            frames.push(frame.clone());
+            frames.push((frame.clone(), wants != 0));
             wants
         });
-        frames.iter().for_each(|frame| self.hear(frame));
+        frames.iter().for_each(|(frame, is_attached)| self.hear(frame, *is_attached));
         if fds[0].ready() != 0 {
             self.take_signals();
         }
@@ -357,7 +358,7 @@ impl<'e> Supervisor<'e> {
         self.save();
     }
 
-    fn hear(&mut self, frame: &Frame) {
+    fn hear(&mut self, frame: &Frame, is_attached: bool) {
         match frame.kind {
             kind::STDIN => self.streams.input(&frame.payload),
             kind::STDIN_END if self.config.stdin_once => self.streams.end_input(),
@@ -367,7 +368,12 @@ impl<'e> Supervisor<'e> {
                 }
             }
             kind::SIGNAL => {
-                let signal = frame.number().unwrap_or(SIGKILL);
+                let mut signal = frame.number().unwrap_or(SIGKILL);
+                // Ctrl-C is no wish to reboot, which is what inits take it for.
+                let is_end = is_attached && matches!(signal, SIGINT | SIGTERM);
+                if is_end && Init::of(&self.config).is_some_and(Init::is_whole) {
+                    signal = self.stop_signal();
+                }
                 if signal == SIGKILL || signal == self.stop_signal() {
                     self.state.stopped = true;
                     self.save();
