@@ -105,3 +105,26 @@ touch --date=@1600000000 "$root/home/podman/testimage-id"
 chmod 555 "$root"
 tar -C "$root" --owner=0 --group=0 --numeric-owner --sort=name -cf "$dir/image.tar" .
 chmod 755 "$root"
+
+# The registry to which the suite logs in: distribution's, where this machine has it.
+registry=$(command -v docker-registry || command -v registry) || exit 0
+root=$dir/registry-image
+mkdir -p "$root"/{bin,etc/docker/registry,tmp,usr/bin,var/lib/registry,proc,sys,dev,run}
+cp "$busybox" "$root/bin/busybox"
+ln -s busybox "$root/bin/sh"
+cp -L "$registry" "$root/usr/bin/registry"
+ldd "$registry" 2>/dev/null | grep -o '/[^ ]*' | while read -r library; do
+    mkdir -p "$root/$(dirname "$library")"
+    cp -Ln "$library" "$root/$library"
+done
+cat >"$root/etc/docker/registry/config.yml" <<'END'
+version: 0.1
+storage:
+  delete:
+    enabled: true
+  filesystem:
+    rootdirectory: /var/lib/registry
+http:
+  addr: 127.0.0.1:5000
+END
+tar -C "$root" --owner=0 --group=0 --numeric-owner --sort=name -cf "$dir/registry.tar" .

@@ -28,7 +28,14 @@ ip -6 route add default via 2001:db8::2
 rm -f /etc/resolv.conf
 echo 'nameserver 192.0.2.2' >/etc/resolv.conf
 
+# A journal of its own, where this machine has the program.
+if [ -x /lib/systemd/systemd-journald ]; then
+    mkdir -p /run/systemd/journal /run/log/journal
+    /lib/systemd/systemd-journald >/dev/null 2>&1 &
+fi
+
 ln -sf "$SUITE_DATA/skopeo.sh" "$SUITE_DIR/bin/skopeo"
+command -v htpasswd >/dev/null || ln -sf "$SUITE_DATA/htpasswd.sh" "$SUITE_DIR/bin/htpasswd"
 export PATH=$SUITE_DIR/bin:$PATH HOME=$SUITE_DIR/session/home
 export TMPDIR=$SUITE_DIR/session/tmp
 export TARE_ROOT=$SUITE_DIR/session/root TARE_RUNROOT=/run/tare/store
@@ -56,14 +63,23 @@ done
 name=$SUITE_USER/$SUITE_NAME
 if [ "$1" = images ]; then
     "$SUITE_DATA/image.sh" "$SUITE_DIR"
-    created=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+    created=2024-10-11T00:00:00Z
+    export SOURCE_DATE_EPOCH=1728604800
     podman import -q --change 'LABEL created_by=test/system/build-testimage' --change "LABEL created_at=$created" \
         --change 'WORKDIR /home/podman' \
         --change 'CMD ["/bin/echo", "This container is intended for podman CI testing"]' \
         "$SUITE_DIR/image.tar" "$SUITE_REGISTRY/$name:$SUITE_TAG"
-    podman push -q --tls-verify=false "$SUITE_REGISTRY/$name:$SUITE_TAG" "docker://$mirror/$name:$SUITE_TAG"
     podman import -q --change 'CMD ["true"]' "$SUITE_DIR/image.tar" "$SUITE_REGISTRY/$name:$SUITE_NONLOCAL_TAG"
-    podman push -q --tls-verify=false "$SUITE_REGISTRY/$name:$SUITE_NONLOCAL_TAG" "docker://$mirror/$name:$SUITE_NONLOCAL_TAG"
+    all=("$name:$SUITE_TAG" "$name:$SUITE_NONLOCAL_TAG")
+    if [ -e "$SUITE_DIR/registry.tar" ]; then
+        all+=("$SUITE_USER/$SUITE_LOGIN_IMAGE")
+        podman import -q --change 'ENTRYPOINT ["registry"]' \
+            --change 'CMD ["serve", "/etc/docker/registry/config.yml"]' \
+            "$SUITE_DIR/registry.tar" "$SUITE_REGISTRY/$SUITE_USER/$SUITE_LOGIN_IMAGE"
+    fi
+    for image in "${all[@]}"; do
+        podman push -q --tls-verify=false "$SUITE_REGISTRY/$image" "docker://$mirror/$image"
+    done
     exit
 fi
 

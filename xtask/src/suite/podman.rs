@@ -95,6 +95,7 @@ impl Run {
             ("BATS_TEST_TIMEOUT", CASE_DEADLINE.into()),
             ("PODMAN_TIMEOUT", COMMAND_DEADLINE.into()),
         ]);
+        environment.push(("SUITE_LOGIN_IMAGE", login_image(tests)?));
         let run = Self { dir, environment };
         let bin = run.dir.join("bin");
         fs::create_dir_all(&bin)
@@ -148,6 +149,16 @@ fn constants(tests: &Path) -> Result<Vec<(&'static str, String)>, String> {
         value.map(|value| (own, value)).ok_or(format!("{}: has no {name}", helpers.display()))
     };
     CONSTANTS.into_iter().map(value).collect()
+}
+
+/// The image of the registry to which the suite logs in: `USER}/registry:2.8.2"`.
+fn login_image(tests: &Path) -> Result<String, String> {
+    let helpers = tests.join("helpers.registry.bash");
+    let source =
+        fs::read_to_string(&helpers).map_err(|error| format!("{}: {error}", helpers.display()))?;
+    let behind = source.split_once("REGISTRY_IMAGE=").and_then(|(_, rest)| rest.lines().next());
+    let image = behind.and_then(|line| line.trim_matches('"').rsplit('/').next());
+    image.map(str::to_owned).ok_or(format!("{}: has no REGISTRY_IMAGE", helpers.display()))
 }
 
 /// `NAME=${NAME:-"value"}`
