@@ -123,11 +123,12 @@ fn size(text: &str) -> Option<u64> {
     }
     let lower = text.to_ascii_lowercase();
     let plain = lower.strip_suffix('b').unwrap_or(&lower);
-    let units = [('k', 10), ('m', 20), ('g', 30)];
-    let found = units.iter().find_map(|(unit, shift)| Some((plain.strip_suffix(*unit)?, *shift)));
-    let (number, shift) = found.unwrap_or((plain, 0));
+    // As docker and podman: of this option powers of 1000.
+    let units = [('k', 1e3), ('m', 1e6), ('g', 1e9)];
+    let found = units.iter().find_map(|(unit, scale)| Some((plain.strip_suffix(*unit)?, *scale)));
+    let (number, scale) = found.unwrap_or((plain, 1.0));
     // As docker: 1.5m, too.
-    let bytes = number.parse::<f64>().ok()? * f64::from(1u32 << shift);
+    let bytes = number.parse::<f64>().ok()? * scale;
     (1.0..9e18).contains(&bytes).then_some(bytes as u64)
 }
 
@@ -139,9 +140,9 @@ fn options_are_checked() {
         settings(&LogConfig { driver: driver.into(), options: map })
     };
     let good = of("", &[("max-size", "10m"), ("max-file", "3")]).unwrap();
-    assert_eq!((good.driver, good.max_bytes, good.max_files), (Driver::JsonFile, 10 << 20, 3));
+    assert_eq!((good.driver, good.max_bytes, good.max_files), (Driver::JsonFile, 10_000_000, 3));
     assert!(of("x", &[]).is_err());
-    assert_eq!(of("", &[("max-size", "1.5k")]).unwrap().max_bytes, 1536);
+    assert_eq!(of("", &[("max-size", "1.5k")]).unwrap().max_bytes, 1500);
     for bad in [
         ("max-size", "nan"),
         ("max-size", "x"),

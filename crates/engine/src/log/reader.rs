@@ -25,6 +25,9 @@ pub struct Wanted {
     pub until: Option<String>,
 }
 
+/// Entries of one line that are kept at most: 16 MiB.
+const PARTS_LIMIT: usize = 1024;
+
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -34,6 +37,48 @@ pub struct Entry {
     pub is_error: bool,
     /// What was written, with the newline if there was one.
     pub text: String,
+}
+
+/// The last lines: of a long one there are several entries.
+#[derive(Default)]
+struct Last {
+    entries: VecDeque<Entry>,
+    lines: usize,
+}
+
+impl Last {
+    fn add(&mut self, entry: Entry, count: usize) {
+        if count == 0 {
+            return;
+        }
+        if self.entries.back().is_none_or(|last| last.text.ends_with('\n')) {
+            self.lines += 1;
+        }
+        self.entries.push_back(entry);
+        while self.lines > count || self.entries.len() > count.saturating_mul(PARTS_LIMIT) {
+            match self.entries.pop_front() {
+                Some(first) if first.text.ends_with('\n') => self.lines -= 1,
+                Some(_) => {}
+                None => return,
+            }
+        }
+    }
+}
+
+#[test]
+fn the_last_lines_are_whole() {
+    let of = |texts: &[&str], count: usize| {
+        let mut last = Last::default();
+        for text in texts {
+            let entry = Entry { time: String::new(), is_error: false, text: (*text).into() };
+            last.add(entry, count);
+        }
+        last.entries.iter().map(|entry| entry.text.as_str()).collect::<String>()
+    };
+    let texts = ["a\n", "b", "b\n", "c\n", "d"];
+    for (count, expected) in [(0, ""), (1, "d"), (2, "c\nd"), (3, "bb\nc\nd"), (9, "a\nbb\nc\nd")] {
+        assert_eq!(of(&texts, count), expected, "{count}");
+    }
 }
 
 /// Reads entries in the order in which they were written.
@@ -72,22 +117,18 @@ impl LogReader {
     /// The entries that are there now, handed over one by one; nothing more of them is kept than `tail` says.
     pub fn read(&mut self, each: &mut dyn FnMut(Entry) -> std::io::Result<()>) -> Result<()> {
         let tail = self.wanted.tail;
-        let mut last: VecDeque<Entry> = VecDeque::new();
+        let mut last = Last::default();
         let mut failed = Ok(());
         self.read_files(&mut |entry| {
             match tail {
-                Some(0) => {}
-                Some(count) => {
-                    if last.len() == count {
-                        last.pop_front();
-                    }
-                    last.push_back(entry);
-                }
+                Some(count) => last.add(entry, count),
                 None => failed = each(entry),
             }
             failed.is_ok()
         })?;
-        failed.and_then(|()| last.into_iter().try_for_each(each)).during(|| "writing the log")
+        failed
+            .and_then(|()| last.entries.into_iter().try_for_each(each))
+            .during(|| "writing the log")
     }
 
     fn read_files(&mut self, each: &mut dyn FnMut(Entry) -> bool) -> Result<()> {
