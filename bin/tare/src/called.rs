@@ -46,6 +46,21 @@ pub(crate) fn podmans_words(message: &str) -> String {
             return format!("{name}: image not known");
         }
     }
+    if let Some(target) = message.strip_prefix("Duplicate mount point: ") {
+        return format!("{target}: duplicate mount destination");
+    }
+    if let Some((name, "")) = between(message, "network ", " not found") {
+        return format!("unable to find network with name or ID {name}: network not found");
+    }
+    if let Some((name, "")) = between(message, "get ", ": no such volume") {
+        return format!("no volume with name {name:?} found: no such volume");
+    }
+    if let Some((name, id)) = between(message, "remove ", ": volume is in use - [") {
+        let id = id.trim_end_matches(']');
+        return format!(
+            "volume {name} is being used by the following container(s): {id}: volume is being used"
+        );
+    }
     if let Some(name) = message.strip_prefix("No such object: ") {
         return format!("no such object: {name:?}");
     }

@@ -2,6 +2,7 @@
 
 use super::options::ContainerArgs;
 use super::parse;
+use crate::called::Called;
 use crate::failure::{Failure, Result};
 use clap::{Args, ValueEnum};
 use engine::Engine;
@@ -200,6 +201,10 @@ pub(super) fn environment(beyond: &BeyondArgs, mut env: Vec<String>) -> Result<V
     };
     if beyond.unsetenv_all {
         env.clear();
+    }
+    // Programs look for it where they have to know that they are in a container.
+    if Called::is_podman() && !beyond.unsetenv_all {
+        env.insert(0, "container=podman".into());
     }
     if beyond.env_host {
         let caller = std::env::vars_os().filter_map(|(name, value)| {

@@ -159,6 +159,14 @@ fn environment(arguments: &ContainerArgs, mut env: Vec<String>) -> Result<Vec<St
         if name.is_empty() {
             return Err(Failure::new(format!("invalid environment variable: {variable}")));
         }
+        // podman's: all of the caller's that begin so.
+        if let Some(start) = variable.strip_suffix('*').filter(|it| !it.contains('=')) {
+            env.extend(std::env::vars_os().filter_map(|(name, value)| {
+                let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+                name.starts_with(start).then(|| format!("{name}={value}"))
+            }));
+            continue;
+        }
         match variable.contains('=') {
             true => env.push(variable.clone()),
             false => env.extend(std::env::var(variable).ok().map(|v| format!("{variable}={v}"))),

@@ -91,7 +91,13 @@ pub(crate) fn run(global: &Global, arguments: &Remove) -> Result<u8> {
         match removed {
             Ok(()) => super::start::tell(name)?,
             Err(failure) => {
-                failure.tell();
+                match Called::is_podman() && failure.is_missing() {
+                    true => Failure::new(format!(
+                        "no container with ID or name {name:?} found: no such container"
+                    ))
+                    .tell(),
+                    false => failure.tell(),
+                }
                 // podman's code for what is used.
                 let own = if Called::is_podman() && failure.is_in_use() { 2 } else { 1 };
                 code = code.max(own);

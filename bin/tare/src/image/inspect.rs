@@ -117,7 +117,7 @@ fn document(store: &Store, image: &Listed, view: &View, config: &ImageConfig) ->
     Struct::value(
         "image",
         vec![
-            Field::renamed("ID", "Id", view.id.to_string()),
+            Field::renamed("ID", "Id", crate::called::image_id(&view.id.to_string())),
             Field::new("Digest", image.root.to_string()),
             Field::new("RepoTags", Value::texts(&names)),
             Field::new("RepoDigests", Value::texts(repo_digests(image))),

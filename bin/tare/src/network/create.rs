@@ -1,5 +1,6 @@
 //! `tare network create`.
 
+use crate::called::Called;
 use crate::failure::{Failure, Result};
 use crate::mutate::name_and_value;
 use crate::output;
@@ -91,7 +92,9 @@ pub(super) fn run(global: &Global, networks: &Networks, arguments: &Create) -> R
             made.id
         }
     };
-    output::write(format!("{id}\n").as_bytes())
+    // podman says what can be typed, docker what is unique.
+    let shown = if Called::is_podman() { &arguments.name } else { &id };
+    output::write(format!("{shown}\n").as_bytes())
 }
 
 fn spec(arguments: &Create) -> Result<NetworkSpec> {

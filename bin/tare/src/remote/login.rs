@@ -1,6 +1,7 @@
 //! `tare login`.
 
 use super::{FileArgs, connect, default_registry};
+use crate::called::Called;
 use crate::failure::{Failure, Result};
 use crate::image::print;
 use crate::settings::{Access, Global, Settings, warn};
@@ -124,7 +125,10 @@ fn ask(arguments: &Login, known: String) -> Result<Credentials> {
     };
     let password = match &arguments.password {
         Some(password) => {
-            warn("other users can see --password: --password-stdin is better");
+            // As docker, and unlike podman.
+            if !Called::is_podman() {
+                warn("other users can see --password: --password-stdin is better");
+            }
             password.clone()
         }
         None if arguments.password_stdin => read_password()?,

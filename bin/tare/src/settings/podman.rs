@@ -13,7 +13,7 @@ pub(crate) struct PodmanGlobal {
     /// podman's: write standard output to a file
     #[arg(long, value_name = "FILE", hide = true)]
     out: Option<PathBuf>,
-    /// podman's: overlay is the only driver
+    /// podman's: overlay, or vfs; layers are directories in any case
     #[arg(long, value_name = "DRIVER", hide = true)]
     storage_driver: Option<String>,
     /// podman's: the store has no options
@@ -48,7 +48,8 @@ impl PodmanGlobal {
         refuse(
             "--storage-driver",
             &self.storage_driver,
-            &["overlay", ""],
+            // What vfs is chosen for, layers that are whole directories, is so here in any case.
+            &["overlay", "vfs", ""],
             "there is one driver, overlay",
         )?;
         refuse("--events-backend", &self.events_backend, &["file"], "events are kept in a file")?;

@@ -40,7 +40,7 @@ pub(super) struct List {
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     /// Show no headings
-    #[arg(long, visible_alias = "noheading")]
+    #[arg(short, long, visible_alias = "noheading")]
     no_heading: bool,
     /// Show names only
     #[arg(short, long)]

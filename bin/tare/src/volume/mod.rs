@@ -4,6 +4,7 @@ mod cluster;
 mod list;
 mod prune;
 
+use crate::called::Called;
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::settings::Global;
@@ -91,6 +92,9 @@ struct Remove {
     /// podman's: all of them
     #[arg(short, long, hide = true)]
     all: bool,
+    /// podman's: seconds for containers that have them, which are left alone here
+    #[arg(short, long, hide = true, value_name = "SECONDS")]
+    time: Option<i64>,
     /// The volumes
     #[arg(required_unless_present = "all", value_name = "VOLUME")]
     volumes: Vec<String>,
@@ -203,8 +207,9 @@ fn remove(global: &Global, arguments: &Remove) -> Result<u8> {
                 output::write(format!("{name}\n").as_bytes())?;
             }
             Err(error) => {
+                let is_used = error.kind() == engine::Kind::State;
                 Failure::from(error).tell();
-                code = 1;
+                code = if Called::is_podman() && is_used { 2 } else { 1 };
             }
         }
     }

@@ -227,6 +227,13 @@ fn by_podmans_name_the_program_speaks_as_podman_does() {
     let events = ["events", "--since", "1h", "--stream=false", "--filter", "status=died"];
     assert!(engine.podman(&events).1.contains(" container died "));
     assert_eq!(engine.podman(&["--noout", "rm", "web"]).1, "");
+    let mounts = ["create", "-v", "one:/x", "--tmpfs", "/x", "box:1"];
+    assert_eq!(said(&mounts).1, "Error: /x: duplicate mount destination");
+    let text = engine.0.fails(1, &mounts);
+    assert!(text.contains("Duplicate mount point: /x"), "{text}");
+    engine.ok(&["create", "-v", "one:/x", "-v", "one:/x", "box:1"]);
+    let (code, text) = said(&["volume", "rm", "one"]);
+    assert!(code == 2 && text.starts_with("Error: volume one is being used by"), "{code} {text}");
     let file = engine.0.path("out");
     engine.podman(&["--out", &file, "create", "box:1"]);
     assert_eq!(std::fs::read_to_string(&file).unwrap().len(), 65);

@@ -23,15 +23,18 @@ pub(super) fn read(engine: &Engine, arguments: &ContainerArgs) -> Result<Vec<Mou
             add(&mut mounts, mount);
         }
     }
+    let mut own: Vec<Mount> = Vec::new();
     for text in &arguments.volume {
-        add(&mut mounts, volume(text)?);
+        add_once(&mut own, volume(text)?)?;
     }
     for text in &arguments.mount {
-        add(&mut mounts, words::mount(text)?);
+        add_once(&mut own, words::mount(text)?)?;
     }
     for text in &arguments.tmpfs {
-        add(&mut mounts, tmpfs(text)?);
+        add_once(&mut own, tmpfs(text)?)?;
     }
+    // What is said of the container itself comes in the place of another one's.
+    own.into_iter().for_each(|mount| add(&mut mounts, mount));
     Ok(mounts)
 }
 
@@ -64,6 +67,20 @@ pub(super) fn provide(
             .ok_or_else(|| Failure::new(format!("{}: the path is not UTF-8", path.display())))?;
     }
     Ok(())
+}
+
+/// Two different things at one place are a mistake, as docker and podman have it.
+fn add_once(mounts: &mut Vec<Mount>, mount: Mount) -> Result<()> {
+    match mounts.iter().find(|known| known.target == mount.target) {
+        Some(known) if *known != mount => {
+            Err(Failure::new(format!("Duplicate mount point: {}", mount.target))
+                .hint("mount one of the two at another place"))
+        }
+        _ => {
+            add(mounts, mount);
+            Ok(())
+        }
+    }
 }
 
 fn add(mounts: &mut Vec<Mount>, mount: Mount) {
