@@ -4,12 +4,15 @@ use e2e::images::{DockerRegistry, Sample, Yard};
 use std::cell::RefCell;
 use std::path::Path;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 /// Two layers of some blocks, so that each is written in several calls.
 const SMALL: Sample =
     Sample { text: "small", architectures: &["amd64"], layers: 2, packed: true, bytes: 3000 };
 /// What commands must not leave behind when another one has run.
 const LEFT_OVERS: [&str; 4] = ["store/staging", "store/claims", "store/trash", "tmp"];
+/// How long what is freed in the background takes at most.
+const FREED: Duration = Duration::from_secs(20);
 /// What is made again has the same time.
 pub(super) const EPOCH: (&str, &str) = ("SOURCE_DATE_EPOCH", "86400");
 /// An image with an entry of each kind, as `oci:layout:small`, from which most verbs start.
@@ -238,6 +241,11 @@ impl Case {
         let text = e2e::stdout(&output);
         if text != IN_ORDER {
             problems.push(format!("{text}{}", e2e::stderr(&output)));
+        }
+        // Space may be freed by a process that outlives the command.
+        let began = Instant::now();
+        while !self.left_overs().is_empty() && began.elapsed() < FREED {
+            std::thread::sleep(Duration::from_millis(10));
         }
         problems.extend(self.left_overs());
     }
