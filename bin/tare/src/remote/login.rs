@@ -51,8 +51,8 @@ pub(crate) struct Login {
     /// Print where the credentials are kept
     #[arg(short, long)]
     verbose: bool,
-    /// podman's secrets are not there
-    #[arg(long, value_name = "NAME", hide = true)]
+    /// Take the password from this secret, and its name for that of the user where none is given
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["password", "password_stdin"])]
     secret: Option<String>,
     /// Registry, perhaps with a namespace [default: the first of unqualified-search-registries, or docker.io]
     #[arg(value_name = "REGISTRY")]
@@ -60,11 +60,6 @@ pub(crate) struct Login {
 }
 
 pub(crate) fn run(global: &Global, arguments: &Login) -> Result<()> {
-    if arguments.secret.is_some() {
-        return Err(
-            Failure::new("--secret: there are no podman secrets here").hint("use --password-stdin")
-        );
-    }
     let settings = Settings::load(global)?;
     let name = match &arguments.registry {
         Some(name) => parse_name(name)?,
@@ -85,7 +80,8 @@ pub(crate) fn run(global: &Global, arguments: &Login) -> Result<()> {
         let missing = || Failure::new(format!("not logged in to {name}"));
         return print(&known.ok_or_else(missing)?);
     }
-    let is_new = arguments.username.is_some() || arguments.password.is_some();
+    let is_new =
+        arguments.username.is_some() || arguments.password.is_some() || arguments.secret.is_some();
     if let Some(kept) = kept.filter(|_| !is_new && !arguments.password_stdin) {
         let access = Access { credentials: Some(kept), ..access.clone() };
         match connect(&settings, &name, &access)?.log_in() {
@@ -96,7 +92,8 @@ pub(crate) fn run(global: &Global, arguments: &Login) -> Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
-    let credentials = ask(arguments, known.unwrap_or_default())?;
+    let secret = arguments.secret.as_deref().map(|name| read_secret(global, name)).transpose()?;
+    let credentials = ask(arguments, known.unwrap_or_default(), secret)?;
     let access = Access { credentials: Some(credentials.clone()), ..access };
     connect(&settings, &name, &access)?.log_in()?;
     let stored = arguments.file.keeper(&settings).store(&name, &credentials);
@@ -110,13 +107,14 @@ pub(crate) fn run(global: &Global, arguments: &Login) -> Result<()> {
 }
 
 /// What options and the terminal say.
-fn ask(arguments: &Login, known: String) -> Result<Credentials> {
+fn ask(arguments: &Login, known: String, secret: Option<String>) -> Result<Credentials> {
     let hint = "name the user by --username, and give the password with --password-stdin";
     let user = match &arguments.username {
         Some(user) => user.clone(),
         None if arguments.password_stdin => {
             return Err(Failure::new("--password-stdin needs --username"));
         }
+        None if arguments.secret.is_some() => arguments.secret.clone().unwrap_or_default(),
         None => {
             let shown = if known.is_empty() { String::new() } else { format!(" ({known})") };
             let typed = terminal::ask(&format!("Username{shown}"), hint)?;
@@ -132,6 +130,7 @@ fn ask(arguments: &Login, known: String) -> Result<Credentials> {
             password.clone()
         }
         None if arguments.password_stdin => read_password()?,
+        None if secret.is_some() => secret.unwrap_or_default(),
         None => terminal::ask_secret("Password", hint)?,
     };
     if user.is_empty() || password.is_empty() {
@@ -147,6 +146,17 @@ fn ask(arguments: &Login, known: String) -> Result<Credentials> {
 fn read_password() -> Result<String> {
     let mut text = String::new();
     std::io::stdin().take(PASSWORD_LIMIT_BYTES).read_to_string(&mut text)?;
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+    Ok(without_end(&text))
+}
+
+fn read_secret(global: &Global, name: &str) -> Result<String> {
+    let data = crate::container::open(global, true)?.secret_data(name)?;
+    let text = String::from_utf8(data);
+    let text = text.map_err(|_| Failure::new(format!("secret {name}: is no text")))?;
+    Ok(without_end(&text))
+}
+
+fn without_end(text: &str) -> String {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text).to_owned()
 }

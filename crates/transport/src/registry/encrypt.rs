@@ -4,12 +4,9 @@
 //! when a server chooses that, the connection comes back before anything was sent on it. What the two ends of that
 //! say to each other is kept by the thread, on which all of it happens.
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    StreamOwned,
-};
+use super::believe::{Anybody, Known};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{Read, Write};
@@ -157,16 +154,18 @@ impl Encrypt {
 
 fn build(tls: &TlsConfig) -> Result<ClientConfig, ureq::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = ClientConfig::builder_with_provider(provider.clone());
     let builder = builder.with_safe_default_protocol_versions()?;
     let builder = match (tls.disable_verification(), tls.root_certs()) {
         (true, _) => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody)),
         (false, RootCerts::Specific(certificates)) => {
-            let mut roots = RootCertStore::empty();
-            let all = certificates.iter().map(|it| CertificateDer::from(it.der()));
-            // A system has some that nobody can read.
-            roots.add_parsable_certificates(all);
-            builder.with_root_certificates(roots)
+            let all = certificates.iter().map(|it| CertificateDer::from(it.der()).into_owned());
+            match Known::new(all.collect(), provider) {
+                Some(known) => {
+                    builder.dangerous().with_custom_certificate_verifier(Arc::new(known))
+                }
+                None => builder.with_root_certificates(RootCertStore::empty()),
+            }
         }
         (false, _) => return Err(ureq::Error::Tls("nobody is believed")),
     };
@@ -212,45 +211,5 @@ impl Transport for Encrypted {
 
     fn is_tls(&self) -> bool {
         true
-    }
-}
-
-/// Believes anybody: what `--tls-verify=false` and `insecure = true` ask for.
-#[derive(Debug)]
-struct Anybody;
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let provider = rustls::crypto::ring::default_provider();
-        provider.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -9,6 +9,7 @@
 
 mod address;
 mod answer;
+mod believe;
 mod beside;
 mod blob;
 mod challenge;

@@ -240,3 +240,19 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     assert!(said.contains("Username: user") && said.contains("Login Succeeded!"), "{said}");
     assert!(!said.contains("hunter2"), "{said}");
 }
+
+#[test]
+fn a_password_is_taken_from_a_secret() {
+    let Some(registry) = Registry::start("a_password_is_taken_from_a_secret") else { return };
+    let made = registry.tare(&["secret", "create", "user", "-"], "hunter2\n");
+    assert!(made.status.success(), "{}", stderr(&made));
+    registry.tare(&["secret", "create", "other", "-"], "wrong");
+    let login = |secret| ["login", "-u", "user", "--secret", secret, "HOST"];
+    registry.check(&login("other"), "", 1, "", "the name or password is not accepted");
+    registry.check(&login("none"), "", 1, "", "no such secret: none");
+    registry.check(&login("user"), "", 0, "Login Succeeded!\n", "");
+    // Without another one, its name is the user's.
+    registry.check(&["logout", "HOST"], "", 0, "Removed login credentials for HOST\n", "");
+    registry.check(&["login", "--secret", "user", "HOST"], "", 0, "Login Succeeded!\n", "");
+    registry.check(&["login", "--get-login", "HOST"], "", 0, "user\n", "");
+}

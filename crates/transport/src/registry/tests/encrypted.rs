@@ -21,6 +21,10 @@ fn certificate(name: &str) -> CertificateDer<'static> {
 
 /// How a registry proves who it is, and perhaps its clients.
 pub(super) fn server_config(wants_client: bool) -> ServerConfig {
+    config_of("server", wants_client)
+}
+
+fn config_of(name: &str, wants_client: bool) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone());
     let builder = builder.with_safe_default_protocol_versions().unwrap();
@@ -33,8 +37,8 @@ pub(super) fn server_config(wants_client: bool) -> ServerConfig {
             builder.with_client_cert_verifier(verifier.build().unwrap())
         }
     };
-    let key = PrivateKeyDer::from_pem_file(file("server.key")).unwrap();
-    builder.with_single_cert(vec![certificate("server.crt")], key).unwrap()
+    let key = PrivateKeyDer::from_pem_file(file(&format!("{name}.key"))).unwrap();
+    builder.with_single_cert(vec![certificate(&format!("{name}.crt"))], key).unwrap()
 }
 
 /// A registry that answers every request with 200 and `{}`, by TLS only.
@@ -44,8 +48,10 @@ pub(super) fn start(wants_client: bool) -> String {
 
 /// As [`start`]; what it is asked is written down.
 pub(super) fn start_logging(wants_client: bool, log: &Arc<Mutex<Vec<String>>>) -> String {
-    let log = log.clone();
-    let config = server_config(wants_client);
+    start_with(server_config(wants_client), log.clone())
+}
+
+fn start_with(config: ServerConfig, log: Arc<Mutex<Vec<String>>>) -> String {
     let config = Arc::new(config);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -88,6 +94,30 @@ fn a_registry_is_believed_by_its_authority_only() {
     assert!(refused.err().unwrap().to_string().contains("https://127.0.0.2"));
     let absent = connect_with(&host, |it| it.system_authorities.push(file("absent.crt")));
     assert_eq!(absent.err().unwrap().kind(), ErrorKind::NotFound);
+}
+
+/// As `openssl req -x509` makes them, and docker's documentation.
+#[test]
+fn a_certificate_that_is_its_own_authority_is_believed_where_it_is_named() {
+    let host = start_with(config_of("self", false), Arc::default());
+    let refused = connect_with(&host, |_| {}).err().unwrap().to_string();
+    assert!(refused.contains("ertificate"), "{refused}");
+    connect_with(&host, |it| it.certificates.authorities.push(file("self.crt"))).unwrap();
+    // Another authority, another name, and another certificate by the same authority.
+    let refused = |host: &str, name: &str| {
+        connect_with(host, |it| it.certificates.authorities.push(file(name))).is_err()
+    };
+    assert!(refused(&host, "ca.crt"));
+    assert!(refused(&host.replace("localhost", "127.0.0.2"), "self.crt"));
+    assert!(refused(&start(false), "self.crt"));
+}
+
+#[test]
+fn an_authority_that_has_run_out_is_believed_no_more() {
+    let host = start_with(config_of("old", false), Arc::default());
+    let tried = connect_with(&host, |it| it.certificates.authorities.push(file("old.crt")));
+    let refused = tried.err().unwrap().to_string();
+    assert!(refused.contains("xpired"), "{refused}");
 }
 
 #[test]

@@ -35,7 +35,6 @@ const OPTIONS: &[(&str, &[&str], &str)] = &[
     ("--encrypt-layer", &[], KEYS),
     ("--decryption-key", &[], KEYS),
     ("--latest", &["mount", "unmount"], CONTAINERS),
-    ("--secret", &[], "there are no podman secrets here\nhint: use --password-stdin"),
     ("--history", &["images", "image list"], "names that images had before are not kept"),
     ("--tree", &["images"], "not in lists\nhint: `tare image tree NAME`"),
     ("--platform", &["rmi"], "an index keeps its digest, so nothing can be taken out of it"),
