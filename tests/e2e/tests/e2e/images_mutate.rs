@@ -222,7 +222,7 @@ fn differences_are_told_as_podman_tells_them() {
     scratch.fails(2, &["diff", "--format", "{{.}}", "two:1"]);
     scratch.fails(2, &["diff"]);
     let error = scratch.fails(1, &["diff", "--latest"]);
-    assert!(error.contains("hint: name an image"), "{error}");
+    assert!(error.contains("no containers: there is none that could be the last one"), "{error}");
     differs_as_with_podman(&scratch);
 }
 

@@ -1,5 +1,6 @@
 //! Running images: `tare` beside podman and docker, each with the same image, in a network namespace of their own.
 
+mod network;
 mod tools;
 
 use super::bundle::Bundle;
@@ -18,7 +19,7 @@ const LISTED: usize = 500;
 const CROWD: usize = 100;
 const STARTERS: usize = 8;
 /// What a container says in the test of logs.
-const SAID_MIB: usize = 1024;
+const SAID_MIB: usize = 256;
 
 pub(super) struct Options {
     rounds: usize,
@@ -89,7 +90,7 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
         crate::print(&format!("| {} | {} |\n", tool.name, result?.join(" | ")));
     }
     crate::print(&format!("\na pipe to cat: {:.2} s\n", bench.pipe()?));
-    Ok(())
+    bench.networks()
 }
 
 fn build() -> Result<PathBuf, String> {
@@ -335,6 +336,20 @@ impl Bench {
         let taken = began.elapsed().as_secs_f64();
         tool.output(&["rm", "-f", "talker"])?;
         Ok(taken)
+    }
+
+    fn networks(&self) -> Result<(), String> {
+        crate::print(
+            "\n| | container to container, MB/s | host to container, MB/s | connections per second |\n|---|---|---|---|\n",
+        );
+        for tool in &self.tools {
+            let [between, from_host, connections] = network::figures(tool)?;
+            let name = tool.name;
+            crate::print(&format!(
+                "| {name} | {between:.0} | {from_host:.0} | {connections:.0} |\n"
+            ));
+        }
+        Ok(())
     }
 
     fn pipe(&self) -> Result<f64, String> {
