@@ -81,6 +81,7 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
         samples.add(3, 0, bench.runtime_alone()?);
     }
     bench.print(&samples);
+    bench.networks()?;
     let results: Vec<Result<Vec<String>, String>> =
         bench.tools.iter().map(|tool| bench.crowd(tool)).collect();
     crate::print(&format!(
@@ -90,7 +91,7 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
         crate::print(&format!("| {} | {} |\n", tool.name, result?.join(" | ")));
     }
     crate::print(&format!("\na pipe to cat: {:.2} s\n", bench.pipe()?));
-    bench.networks()
+    Ok(())
 }
 
 fn build() -> Result<PathBuf, String> {

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
 
 /// What is sent through one connection.
-const SENT_MIB: usize = 2048;
+const SENT_MIB: usize = 256;
 /// Connections, one after the other.
 const CONNECTIONS: u32 = 2000;
 const SINK: u16 = 5000;
@@ -14,11 +14,14 @@ const WEB: u16 = 80;
 /// A program that does not listen by then does not.
 const LISTENS: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
+const ANEW: Duration = Duration::from_millis(500);
 
 /// MB/s from one container to another, from the host to a container, and connections per second.
 pub(super) fn figures(tool: &Tool) -> Result<[f64; 3], String> {
+    // nc says that it has nothing to send when its input ends, and the other one ends with that.
     let listen = format!(
-        "/bin/busybox httpd -p {WEB} -h /etc; while true; do /bin/busybox nc -l -p {SINK} > /dev/null; done"
+        "/bin/busybox httpd -p {WEB} -h /etc; /bin/busybox mkfifo /tmp/open; exec 3<>/tmp/open
+        while true; do /bin/busybox nc -l -p {SINK} <&3 > /dev/null; done"
     );
     let run = |name: &str, script: &str| {
         let words = ["run", "-d", "--name", name, "--network", "bridge", "box:1"];
@@ -32,7 +35,9 @@ pub(super) fn figures(tool: &Tool) -> Result<[f64; 3], String> {
     let address: Ipv4Addr =
         text.parse().map_err(|_| format!("{}: {text:?} is no address", tool.name))?;
     let measured = [between(tool, address), from_host(address), connections(address)];
-    tool.remove_all();
+    for name in ["server", "client"] {
+        tool.output(&["rm", "-f", name])?;
+    }
     let [between, from_host, connections] = measured;
     Ok([between?, from_host?, connections?])
 }
@@ -49,8 +54,7 @@ fn between(tool: &Tool, address: Ipv4Addr) -> Result<f64, String> {
         tool.output(&["exec", "client", "sh", "-c", script]).map(|_| began.elapsed())
     };
     // The listener starts anew after each connection.
-    let wait = format!("until /bin/busybox nc -z {address} {WEB}; do :; done; sleep 0.2");
-    timed(&wait)?;
+    std::thread::sleep(ANEW);
     let nothing = timed("true")?;
     let send = format!(
         "/bin/busybox dd if=/dev/zero bs=1M count={SENT_MIB} 2>/dev/null | /bin/busybox nc {address} {SINK}"
@@ -59,6 +63,7 @@ fn between(tool: &Tool, address: Ipv4Addr) -> Result<f64, String> {
 }
 
 fn from_host(address: Ipv4Addr) -> Result<f64, String> {
+    std::thread::sleep(ANEW);
     let mut stream = connect(address, SINK)?;
     let piece = vec![0; 1 << 20];
     let began = Instant::now();
