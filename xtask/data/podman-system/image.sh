@@ -75,30 +75,15 @@ echo '/bin/sh' >"$root/etc/shells"
 ln -s /proc/mounts "$root/etc/mtab"
 
 echo "$SUITE_TAG" >"$root/home/podman/testimage-id"
-cat >"$root/home/podman/pause" <<'END'
-#!/bin/sh
-trap 'exit 0' SIGTERM
-echo Confirmed: testimage pause invoked as $0
-while :; do sleep 0.1; done
-END
-cat >"$root/home/podman/healthcheck" <<'END'
-#!/bin/sh
-if test -e /uh-oh || test -e /uh-oh-only-once; then
-    echo "Uh-oh on stdout!"
-    echo "Uh-oh on stderr!" >&2
-    rm -f /uh-oh-only-once
-    exit 1
-fi
-echo "Life is Good on stdout"
-echo "Life is Good on stderr" >&2
-END
-cat >"$root/home/podman/bytecheck" <<'END'
-#!/bin/sh
-file=$(mktemp bytecheck.XXXXXXX)
-cat >$file
-echo size=$(stat -c %s $file) hash=$(md5sum <$file) head=$(head -c8 $file | od -An -tx1) tail=$(tail -c8 $file | od -An -tx1)
-rm -f $file
-END
+# The programs of its image are the suite's own: it writes them when it builds that, by commands like `cat >pause <<EOF`.
+for name in pause healthcheck bytecheck; do
+    awk -v name="$name" '
+        inside && $0 == "EOF" { exit }
+        inside { if (!quoted) gsub(/\\\$/, "$"); print }
+        $0 ~ "^cat >" name " <<" { inside = 1; quoted = !/<<EOF/ }
+    ' "$SUITE_TESTS/build-testimage" >"$root/home/podman/$name"
+    [ -s "$root/home/podman/$name" ] || { echo "build-testimage has no $name" >&2; exit 1; }
+done
 chmod 755 "$root"/home/podman/{pause,healthcheck,bytecheck}
 # `run --tz` looks at this time.
 touch --date=@1600000000 "$root/home/podman/testimage-id"

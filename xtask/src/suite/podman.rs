@@ -91,6 +91,7 @@ impl Run {
         let mut environment = constants(tests)?;
         environment.extend([
             ("SUITE_DIR", dir.to_string_lossy().into_owned()),
+            ("SUITE_TESTS", tests.to_string_lossy().into_owned()),
             ("SUITE_DATA", format!("{}/data/podman-system", env!("CARGO_MANIFEST_DIR"))),
             ("BATS_TEST_TIMEOUT", CASE_DEADLINE.into()),
             ("PODMAN_TIMEOUT", COMMAND_DEADLINE.into()),
