@@ -2,7 +2,7 @@
 
 use crate::error::{During, Error, Kind, Result};
 use crate::fault;
-use crate::limits::{NAME_TRIES, RECORD_BYTES, TREE_DEPTH};
+use crate::limits::{EMPTYINGS, NAME_TRIES, RECORD_BYTES, TREE_DEPTH};
 use oci::json::{FromJson, ToJson};
 use std::io;
 use sys::fs::{self, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW};
@@ -188,6 +188,17 @@ pub(crate) fn remove_tree(dir: &Fd, name: &str) -> Result<()> {
         Err(Errno::EISDIR | Errno::EPERM) => {}
         Err(errno) => return Err(Error::os(format!("removing {name}"), errno)),
     }
+    // Whoever had it open may write into it until it is gone.
+    for _ in 1..EMPTYINGS {
+        match remove_emptied(dir, name) {
+            Err(error) if error.kind() == Kind::Os(Errno::ENOTEMPTY) => {}
+            result => return result,
+        }
+    }
+    remove_emptied(dir, name)
+}
+
+fn remove_emptied(dir: &Fd, name: &str) -> Result<()> {
     fault::step("tree to be emptied");
     let opened = match open_any_dir(dir, name.as_bytes()) {
         Err(Errno::ENOENT) => return Ok(()),

@@ -12,6 +12,8 @@ pub const CLAIM_WAIT_MS: u64 = 3 * 3_600_000;
 pub const POLL_MS: u64 = 20;
 /// How often a file that was replaced while its lock was waited for is opened anew.
 pub const REOPENS: u32 = 1000;
+/// How often a directory is emptied into which somebody still writes.
+pub(crate) const EMPTYINGS: u32 = 8;
 /// Random names are 64 bits: a second one is never needed, unless somebody makes names on purpose.
 pub const NAME_TRIES: u32 = 16;
 /// Names of references with digest: 255 bytes of name, 128 of tag, 135 of digest; and of other sources.

@@ -70,7 +70,7 @@ fn clients_that_do_anything_at_once_leave_nothing() {
 const EXEC: u64 = 13;
 
 fn something(scratch: &Scratch, dice: &mut Dice) {
-    let name = format!("c{}", dice.roll(CONTAINERS));
+    let name = format!("x{}", dice.roll(CONTAINERS));
     let name = name.as_str();
     let verbs: [&[&str]; 17] = [
         &["run", "-d", "--name", name, "box:1"],
@@ -88,7 +88,7 @@ fn something(scratch: &Scratch, dice: &mut Dice) {
         &["unpause", name],
         &["exec", name, "echo", "x"],
         &["logs", name],
-        &["rename", name, "c0"],
+        &["rename", name, "x0"],
         &["ps", "-a"],
     ];
     match dice.roll(22) {
@@ -104,7 +104,8 @@ fn something(scratch: &Scratch, dice: &mut Dice) {
 
 /// Runs a verb, or kills it after some milliseconds. It may be refused for any reason that others give it.
 fn check(scratch: &Scratch, verb: &[&str], killed_ms: Option<u64>) {
-    const REASONS: [&str; 19] = [
+    const REASONS: [&str; 20] = [
+        "was deleted",
         "No such container",
         "is already in use by container",
         "is running",
