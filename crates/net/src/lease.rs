@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use sys::Fd;
 
-const LEASES: &str = "leases";
+pub(crate) const LEASES: &str = "leases";
 
 /// The leases of a network whose lock is held.
 pub(crate) struct Leases<'a> {

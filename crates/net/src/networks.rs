@@ -21,6 +21,7 @@ use crate::bridge;
 use crate::error::{During, Error, Kind, Result};
 use crate::files::{self, Durable, Guard};
 use crate::firewall::Firewall;
+use crate::lease::LEASES;
 use crate::netlink::Socket;
 use crate::record::{DEFAULT, DEFAULT_ALIASES, Driver, Network};
 use std::path::PathBuf;
@@ -204,7 +205,10 @@ impl Networks {
 
     /// Whether a container of this boot may have had anything of a network.
     pub(crate) fn was_used(&self, network: &Network) -> bool {
-        sys::fs::stat_at(&self.run, format!("{}/{ATTACHMENTS}", network.id), 0).is_ok()
+        // The address is the first that one gets.
+        [ATTACHMENTS, LEASES]
+            .iter()
+            .any(|dir| sys::fs::stat_at(&self.run, format!("{}/{dir}", network.id), 0).is_ok())
     }
 
     /// Whether a container may be in a network, as far as one sees without its lock: whoever asks knows of nobody who puts

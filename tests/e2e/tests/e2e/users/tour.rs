@@ -29,7 +29,7 @@ const SEEN: [&[&str]; 10] = [
 /// Types the tour into tmux, and looks at the screen when the prompt is there again.
 const TYPE: &str = r#"
 tmux() { command tmux -L tour -f /dev/null "$@"; }
-export TERM=xterm PROMPT_COMMAND='echo $? >> prompts' PS1='$ ' TMUX_TMPDIR=$PWD
+export TERM=xterm SHELL=/bin/sh PROMPT_COMMAND='echo $? >> prompts' PS1='$ ' TMUX_TMPDIR=$PWD
 : > prompts; : > screen
 tmux new-session -d -x 110 -y 40 'bash --norc --noprofile -i'
 tmux pipe-pane -o 'cat >> raw'
