@@ -14,6 +14,8 @@ use crate::launch::{self, Rootfs, Staged, enter};
 use crate::place::{Container, Engine, LOCK};
 use crate::record::{Config, Mount};
 use crate::{files, place};
+use std::io::{PipeReader, PipeWriter};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use sys::fs::{
@@ -141,18 +143,60 @@ pub fn inside(
     scope: Scope,
     action: impl FnOnce(&Inside) -> Result<()>,
 ) -> Result<()> {
-    let (place, id) = (engine.place.clone(), container.config.id.clone());
-    launch::in_child(|| {
-        // What a killed command has begun is nobody's to go on with.
-        let _ = sys::process::set_parent_death_signal(SIGKILL);
-        let (container, lock) = settle(engine, &id)?;
-        let inside = match (lock, scope) {
-            (None, Scope::Mounts) => running(&container)?,
-            (None, Scope::Own) if is_plain(&container.config) => own_of_running(&container)?,
-            (lock, scope) => stacked(place, &container, scope, lock)?,
-        };
-        action(&inside)
-    })
+    launch::in_child(|| look(engine, container, scope, action))
+}
+
+/// The same by this process, which ends with it.
+fn look(
+    engine: &Engine,
+    container: &Container,
+    scope: Scope,
+    action: impl FnOnce(&Inside) -> Result<()>,
+) -> Result<()> {
+    let place = engine.place.clone();
+    // What a killed command has begun is nobody's to go on with.
+    let _ = sys::process::set_parent_death_signal(SIGKILL);
+    let (container, lock) = settle(engine, &container.config.id)?;
+    let inside = match (lock, scope) {
+        (None, Scope::Mounts) => running(&container)?,
+        (None, Scope::Own) if is_plain(&container.config) => own_of_running(&container)?,
+        (lock, scope) => stacked(place, &container, scope, lock)?,
+    };
+    action(&inside)
+}
+
+/// Does something with the files of two containers, in a process for each of them, with a pipe each way: the first one
+/// writes to the second, and reads what that answers.
+pub fn between(
+    engine: &Engine,
+    (from, to): (&Container, &Container),
+    send: impl FnOnce(&Inside, PipeWriter, PipeReader) -> Result<()>,
+    receive: impl FnOnce(&Inside, PipeReader, PipeWriter) -> Result<()>,
+) -> Result<()> {
+    let pipe =
+        || std::io::pipe().map_err(|error| Error::new(Kind::Os, format!("making a pipe: {error}")));
+    let ((input, output), (answers, answer)) = (pipe()?, pipe()?);
+    let theirs = [input.as_raw_fd() as u32, answer.as_raw_fd() as u32];
+    let sending = launch::begin(move || {
+        // Whoever held them would never learn that the other one has ended.
+        for number in theirs {
+            fs::close_range(number, number).during(|| "closing a pipe")?;
+        }
+        look(engine, from, Scope::Mounts, |inside| send(inside, output, answers))
+    })?;
+    let received = inside(engine, to, Scope::Mounts, |inside| receive(inside, input, answer));
+    match (sending.end(), received) {
+        // It was the other one who has given up first, and says why.
+        (Err(error), Err(received)) if is_left(&error) => Err(received),
+        (Err(error), _) => Err(error),
+        (Ok(()), received) => received,
+    }
+}
+
+/// Whether an error says no more than that the other end of a pipe is gone.
+fn is_left(error: &Error) -> bool {
+    let text = error.to_string();
+    text.contains("Broken pipe") || text.contains("failed to fill whole buffer")
 }
 
 /// Whether its ids are those of this process.
@@ -213,8 +257,17 @@ fn running(container: &Container) -> Result<Inside> {
     }
 }
 
-/// The mount that is a running container's root directory, without those upon it.
+/// The mount that is a running container's root directory, without those upon it, to be looked at.
 fn own_of_running(container: &Container) -> Result<Inside> {
+    let root = clone_of_running(container)?;
+    read_only(&root, false)?;
+    let (users, groups) = (Vec::new(), Vec::new());
+    Ok(Inside { root, is_live: true, users, groups, _staged: None, _rootfs: None, _lock: None })
+}
+
+/// A copy of the mount that is a running container's root directory, without those upon it. This process' current
+/// directory is lost.
+pub(crate) fn clone_of_running(container: &Container) -> Result<Fd> {
     const WHAT: &str = "entering the container's mount namespace";
     let pid = container.state.pid;
     let own = fs::open_read("/proc/self/ns/mnt").during(|| WHAT)?;
@@ -225,10 +278,7 @@ fn own_of_running(container: &Container) -> Result<Inside> {
     sys::process::set_namespace(&theirs, sys::process::CLONE_NEWNS).during(|| WHAT)?;
     let root = mount::clone_tree(CWD, "/", false);
     sys::process::set_namespace(&own, sys::process::CLONE_NEWNS).during(|| WHAT)?;
-    let root = root.during(|| "opening the container's root directory")?;
-    read_only(&root, false)?;
-    let (users, groups) = (Vec::new(), Vec::new());
-    Ok(Inside { root, is_live: true, users, groups, _staged: None, _rootfs: None, _lock: None })
+    root.during(|| "opening the container's root directory")
 }
 
 fn read_only(mount: &Fd, recursive: bool) -> Result<()> {

@@ -22,6 +22,7 @@ pub mod record;
 pub mod secrets;
 mod supervisor;
 mod usage;
+mod volume_files;
 pub mod volumes;
 mod wire;
 
@@ -29,7 +30,7 @@ pub use changes::Changed;
 pub use client::{Options as RelayOptions, Outcome, connect, parse_keys};
 pub use error::{Error, Kind, Result};
 pub use exec::{Exec, exec};
-pub use inside::{Inside, Scope, inside, user_of};
+pub use inside::{Inside, Scope, between, inside, user_of};
 pub use launch::{
     check_capability, check_options, check_ports, check_seccomp, check_users, enter_namespaces,
     has_pasta,
@@ -37,3 +38,4 @@ pub use launch::{
 pub use place::{Container, Engine, Made, Place};
 pub use supervisor::{Attach, Session, parse_restart, run_health_check, start};
 pub use usage::Usage;
+pub use volume_files::{Access, in_volume};

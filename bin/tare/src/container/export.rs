@@ -9,7 +9,7 @@ use clap::Args;
 use engine::Scope;
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Write the files of a container as a tar archive
 ///
@@ -26,20 +26,24 @@ pub(crate) struct Export {
     container: String,
 }
 
-pub(crate) fn run(global: &Global, arguments: &Export) -> Result<()> {
-    if arguments.output.is_none() && std::io::stdout().is_terminal() {
-        return Err(Failure::new("a terminal is nothing to write an archive to")
-            .hint("`tare export -o FILE CONTAINER`"));
-    }
-    let engine = super::open(global, false)?;
-    let container = engine.find(&arguments.container)?;
-    let output: Box<dyn Write> = match &arguments.output {
-        None => Box::new(std::io::stdout().lock()),
+/// Where an archive goes: a file, or standard output if that is no terminal.
+pub(crate) fn output(path: Option<&Path>, hint: &str) -> Result<Box<dyn Write>> {
+    match path {
+        None if std::io::stdout().is_terminal() => {
+            Err(Failure::new("a terminal is nothing to write an archive to").hint(hint))
+        }
+        None => Ok(Box::new(std::io::stdout().lock())),
         Some(path) => {
             let failed = |error| Failure::new(format!("making {}: {error}", path.display()));
-            Box::new(File::create(path).map_err(failed)?)
+            Ok(Box::new(File::create(path).map_err(failed)?))
         }
-    };
+    }
+}
+
+pub(crate) fn run(global: &Global, arguments: &Export) -> Result<()> {
+    let engine = super::open(global, false)?;
+    let container = engine.find(&arguments.container)?;
+    let output = output(arguments.output.as_deref(), "`tare export -o FILE CONTAINER`")?;
     let done = engine::inside(&engine, &container, Scope::Own, |inside| {
         let mut writer = Writer::new(Bytes::new(BufWriter::new(output)));
         let options = pack::Options { is_live: inside.is_live, ..pack::Options::default() };

@@ -1,7 +1,9 @@
 //! `tare volume`: directories that outlive containers.
 
+mod archive;
 mod cluster;
 mod list;
+mod mount;
 mod prune;
 
 use crate::called::Called;
@@ -28,12 +30,17 @@ pub(crate) struct Noun {
 enum Verb {
     Create(Box<Create>),
     Exists(Exists),
+    Export(archive::Export),
+    Import(archive::Import),
     Inspect(Inspect),
     #[command(visible_alias = "list")]
     Ls(list::List),
+    Mount(mount::Mount),
     Prune(prune::Prune),
     #[command(visible_alias = "remove")]
     Rm(Remove),
+    #[command(visible_alias = "umount")]
+    Unmount(mount::Unmount),
     #[command(hide = true)]
     Update(cluster::Update),
 }
@@ -107,10 +114,14 @@ pub(crate) fn run(global: &Global, noun: &Noun) -> Result<u8> {
             let engine = crate::container::open(global, true)?;
             return Ok(u8::from(engine.volume(&arguments.volume)?.is_none()));
         }
+        Verb::Export(arguments) => archive::export(global, arguments)?,
+        Verb::Import(arguments) => archive::import(global, arguments)?,
         Verb::Inspect(arguments) => return inspect(global, arguments),
         Verb::Ls(arguments) => list::run(global, arguments)?,
+        Verb::Mount(arguments) => return mount::mount(global, arguments),
         Verb::Prune(arguments) => prune::run(global, arguments)?,
         Verb::Rm(arguments) => return remove(global, arguments),
+        Verb::Unmount(arguments) => return mount::unmount(global, arguments),
         Verb::Update(arguments) => return Err(arguments.refuse()),
     }
     Ok(0)

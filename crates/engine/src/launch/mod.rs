@@ -243,8 +243,18 @@ pub fn enter_namespaces(place: &Place) -> Result<()> {
 
 /// Does something by a process of its own.
 pub(crate) fn in_child(action: impl FnOnce() -> Result<()>) -> Result<()> {
+    begin(action)?.end()
+}
+
+/// A process that does something.
+pub(crate) struct Doing {
+    pid: i32,
+    says: Fd,
+}
+
+/// Begins to do something by a process of its own.
+pub(crate) fn begin(action: impl FnOnce() -> Result<()>) -> Result<Doing> {
     const WHAT: &str = "starting a process";
-    const MESSAGE_LIMIT_BYTES: usize = 64 * 1024;
     let (theirs, ours) = sys::fs::pipe().during(|| WHAT)?;
     let Some(child) = sys::process::fork_plain().during(|| WHAT)? else {
         drop(theirs);
@@ -254,10 +264,18 @@ pub(crate) fn in_child(action: impl FnOnce() -> Result<()>) -> Result<()> {
         }
         sys::process::exit(0);
     };
-    drop(ours);
-    let message = sys::fs::read_to_end(&theirs, MESSAGE_LIMIT_BYTES).during(|| WHAT)?;
-    match sys::wait::child(child.pid, true).during(|| WHAT)? {
-        Some((_, exit)) if exit.shell_code() == 0 => Ok(()),
-        _ => Err(Error::decode(&message)),
+    Ok(Doing { pid: child.pid, says: theirs })
+}
+
+impl Doing {
+    /// Waits until it is done.
+    pub(crate) fn end(self) -> Result<()> {
+        const WHAT: &str = "waiting for a process";
+        const MESSAGE_LIMIT_BYTES: usize = 64 * 1024;
+        let message = sys::fs::read_to_end(&self.says, MESSAGE_LIMIT_BYTES).during(|| WHAT)?;
+        match sys::wait::child(self.pid, true).during(|| WHAT)? {
+            Some((_, exit)) if exit.shell_code() == 0 => Ok(()),
+            _ => Err(Error::decode(&message)),
+        }
     }
 }

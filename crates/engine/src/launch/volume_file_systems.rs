@@ -125,8 +125,24 @@ fn network_address(wanted: &mut Wanted) -> Result<()> {
     Ok(())
 }
 
+/// Whether a volume is memory, which is there only as long as somebody has it mounted.
+pub(crate) fn is_memory(volume: &Volume) -> bool {
+    !volume.options.is_empty() && read(&volume.options).is_ok_and(|it| it.kind == "tmpfs")
+}
+
+/// A process that has a volume of memory mounted.
+pub(crate) fn holder(engine: &Engine, volume: &Volume) -> Result<Option<i32>> {
+    if !is_memory(volume) {
+        return Ok(None);
+    }
+    let known = files::read_bytes(&engine.open_volume(&volume.name)?, MOUNTED)?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&known);
+    let holder = text.lines().find(|line| lives(line));
+    Ok(holder.and_then(|line| line.split(' ').next()?.parse().ok()))
+}
+
 /// Mounts a volume's file system.
-pub(super) fn mount(engine: &Engine, volume: &Volume, place: &Path) -> Result<()> {
+pub(crate) fn mount(engine: &Engine, volume: &Volume, place: &Path) -> Result<()> {
     let attempt = format!("volume {}", volume.name);
     let wanted = read(&volume.options).map_err(|error| error.during(&attempt))?;
     match wanted.kind.as_str() {

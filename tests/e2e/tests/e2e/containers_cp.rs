@@ -81,8 +81,6 @@ fn files_come_out_of_containers_as_docker_has_it() {
             assert!(said.contains(&text), "{from} {to}: {said}");
         }
     }
-    let said = engine.0.fails(1, &["cp", "on:/d", "off:/e"]);
-    assert!(said.contains("copying between containers is not supported\nhint: "), "{said}");
     engine.0.fails(1, &["cp", "a", "b"]);
     engine.0.fails(1, &["cp", "nobody:/a", "b"]);
     engine.ok(&["fsck"]);
@@ -146,6 +144,172 @@ fn files_go_into_containers_as_docker_has_it() {
         }
         let said = engine.0.fails(1, &["cp", "src", "ro:/srv"]);
         assert!(said.contains("container rootfs is marked read-only"), "{said}");
+    }
+}
+
+#[test]
+fn files_go_from_one_container_to_another() {
+    let Some(engine) = Engine::new("files_go_from_one_container_to_another") else { return };
+    engine.both("mkdir -p /d/sub /srv; echo one > /d/one; echo two > /d/sub/two; ln -s /d/one /link; chown -R 33:50 /d");
+    engine.ok(&["create", "--name", "to", "-u", "7:8", "box:1"]);
+    let read = |path: &str| stdout(&engine.0.tare(&["cp", &format!("to:{path}"), "-"]));
+    for from in ["on", "off"] {
+        for start in [false, true] {
+            if start {
+                engine.ok(&["start", "to"]);
+            }
+            let of = |path: &str| format!("{from}:{path}");
+            let dir = format!("/{from}{start}");
+            let to = |path: &str| format!("to:{dir}{path}");
+            engine.ok(&["cp", &of("/d"), &to("")]);
+            engine.ok(&["cp", &of("/d"), &to("")]);
+            engine.ok(&["cp", &of("/d/."), &to("/sub")]);
+            engine.ok(&["cp", &of("/d/one"), &to("/renamed")]);
+            engine.ok(&["cp", "-L", &of("/link"), &to("/")]);
+            engine.ok(&["cp", "-a", &of("/d/one"), &to("/own")]);
+            let tar = engine.0.tare(&["cp", &to(""), "-"]);
+            std::fs::write(engine.0.path("to.tar"), &tar.stdout).unwrap();
+            let listed = engine
+                .0
+                .sh("tar --numeric-owner -tvf to.tar | awk '{print $2, $6}' | LC_ALL=C sort -k 2");
+            let wanted = [
+                "33/50 ",
+                "33/50 d/",
+                "33/50 d/one",
+                "33/50 d/sub/",
+                "33/50 d/sub/two",
+                "33/50 link",
+                "33/50 one",
+                "7/8 own",
+                "33/50 renamed",
+                "33/50 sub/",
+                "33/50 sub/one",
+                "33/50 sub/sub/",
+                "33/50 sub/sub/two",
+                "33/50 sub/two",
+            ];
+            let wanted: String = wanted
+                .iter()
+                .map(|line| {
+                    let (owner, path) = line.split_once(' ').unwrap();
+                    format!("{owner} {}/{path}\n", &dir[1..])
+                })
+                .collect();
+            assert_eq!(listed, wanted);
+            for (source, target, text) in [
+                ("/nope", "", format!("Could not find the file /nope in container {from}")),
+                ("/d", "/one", "cannot copy directory".into()),
+                ("/d/one", "/none/", "no such directory".into()),
+                ("/d/one", "/none/none", "in container to".into()),
+                ("/d/sub", "/sub/one", "cannot copy directory".into()),
+            ] {
+                let said = engine.0.fails(1, &["cp", &of(source), &to(target)]);
+                assert!(said.contains(&text), "{source} {target}: {said}");
+            }
+            if start {
+                engine.ok(&["stop", "-t", "0", "to"]);
+            }
+        }
+    }
+    assert!(read("/onfalse/d/one").contains("one\n"));
+    engine.ok(&["fsck"]);
+}
+
+/// What a directory and a file have in common is their name, unless that is enough.
+#[test]
+fn a_directory_and_a_file_replace_each_other_when_that_is_wanted() {
+    let test = "a_directory_and_a_file_replace_each_other_when_that_is_wanted";
+    let Some(engine) = Engine::new(test) else { return };
+    engine.both("mkdir -p /same /d; echo one > /d/one");
+    engine.0.sh("echo file > same; mkdir -p out/same/d");
+    for name in ["on", "off"] {
+        let of = |path: &str| format!("{name}:{path}");
+        let said = engine.0.fails(1, &["cp", "same", &of("/")]);
+        assert!(said.contains("cannot overwrite directory"), "{said}");
+        engine.ok(&["cp", "--overwrite", "same", &of("/")]);
+        assert!(stdout(&engine.0.tare(&["cp", &of("/same"), "-"])).contains("file\n"));
+        let said = engine.0.fails(1, &["cp", &of("/d"), &of("/same")]);
+        assert!(said.contains("cannot copy directory"), "{said}");
+        let said = engine.0.fails(1, &["cp", &of("/same"), "out"]);
+        assert!(said.contains("cannot overwrite directory"), "{said}");
+        engine.ok(&["cp", "--overwrite", &of("/same"), "out"]);
+        assert_eq!(engine.0.sh("cat out/same; rm out/same; mkdir -p out/same/d"), "file\n");
+    }
+}
+
+#[test]
+fn files_go_from_one_place_of_a_container_to_another() {
+    let test = "files_go_from_one_place_of_a_container_to_another";
+    let Some(engine) = Engine::new(test) else { return };
+    engine.both("mkdir -p /d/sub /to; echo one > /d/one; chown -R 33:50 /d; ln -s /d /way");
+    for name in ["on", "off"] {
+        let of = |path: &str| format!("{name}:{path}");
+        engine.ok(&["cp", &of("/d"), &of("/to")]);
+        engine.ok(&["cp", &of("/d/one"), &of("/d/two")]);
+        let tar = engine.0.tare(&["cp", &of("/to"), "-"]);
+        std::fs::write(engine.0.path("to.tar"), &tar.stdout).unwrap();
+        let listed = engine.0.sh("tar --numeric-owner -tvf to.tar | awk '{print $2, $6}'");
+        assert_eq!(listed, "0/0 to/\n33/50 to/d/\n33/50 to/d/one\n33/50 to/d/sub/\n");
+        for (source, target, text) in [
+            ("/d", "/d", "cannot copy a directory into itself"),
+            ("/d", "/way/sub", "cannot copy a directory into itself"),
+            ("/", "/to", "cannot copy a directory into itself"),
+            ("/d/one", "/d", "are the same file"),
+            ("/d/one", "/way/one", "are the same file"),
+        ] {
+            let said = engine.0.fails(1, &["cp", &of(source), &of(target)]);
+            assert!(said.contains(text), "{source} {target}: {said}");
+        }
+        assert!(stdout(&engine.0.tare(&["cp", &of("/d/two"), "-"])).contains("one\n"));
+    }
+}
+
+#[test]
+fn what_is_copied_between_user_namespaces_has_the_same_users() {
+    let test = "what_is_copied_between_user_namespaces_has_the_same_users";
+    let Some(engine) = Engine::new(test) else { return };
+    let map = ["--uidmap", "0:500000:1000", "--gidmap", "0:500000:1000"];
+    let run = [&["run", "-d", "--name", "it"][..], &map, &["box:1"]].concat();
+    let output = engine.0.tare(&run);
+    if !output.status.success() {
+        e2e::skip(test, &format!("no idmapped mounts: {}", stderr(&output).trim()));
+        return;
+    }
+    engine.both("echo x > /x; chown 7:8 /x");
+    for from in ["on", "off"] {
+        engine.ok(&["cp", &format!("{from}:/x"), "it:/tmp/x"]);
+        assert_eq!(engine.ok(&["exec", "it", "stat", "-c", "%u:%g", "/tmp/x"]), "7:8");
+        engine.ok(&["cp", "it:/tmp/x", &format!("{from}:/y")]);
+        engine.ok(&["cp", "it:/tmp/x", "it:/tmp/z"]);
+        assert_eq!(engine.ok(&["exec", "it", "stat", "-c", "%u:%g", "/tmp/z"]), "7:8");
+        let tar = engine.0.tare(&["cp", &format!("{from}:/y"), "-"]);
+        std::fs::write(engine.0.path("y.tar"), &tar.stdout).unwrap();
+        assert!(engine.0.sh("tar --numeric-owner -tvf y.tar").contains(" 7/8 "), "{from}");
+    }
+}
+
+/// Links of either container lead nowhere but into itself.
+#[test]
+fn links_lead_out_of_neither_container() {
+    let Some(engine) = Engine::new("links_lead_out_of_neither_container") else { return };
+    let host = engine.0.path("host");
+    engine.0.sh("mkdir host; echo secret > host/secret");
+    engine.both(&format!("ln -s {host} /abs; ln -s /proc/1/root{host} /proc1; mkdir /in; ln -s {host} /in/link; echo evil > /evil"));
+    for (from, to) in [("on", "off"), ("off", "on"), ("on", "on")] {
+        for link in ["/abs", "/proc1"] {
+            let of = |name: &str, path: &str| format!("{name}:{link}{path}");
+            let said =
+                engine.0.fails(1, &["cp", "-L", &of(from, "/secret"), &format!("{to}:/got")]);
+            assert!(said.contains("Could not find") || said.contains("symbolic link"), "{said}");
+            // What is not there may be made, in the container.
+            drop(engine.0.tare(&["cp", &format!("{from}:/evil"), &of(to, "/secret")]));
+            drop(engine.0.tare(&["cp", "--overwrite", &format!("{from}:/evil"), &of(to, "")]));
+            assert_eq!(
+                engine.0.sh("ls host; cat host/secret"),
+                "secret\nsecret\n",
+                "{from} {to} {link}"
+            );
+        }
     }
 }
 

@@ -57,3 +57,4 @@ mod transcript;
 mod update;
 mod userns;
 mod users;
+mod volume_archives;

@@ -2,8 +2,8 @@
 
 use engine::{Error, Inside, Kind, Result};
 use sys::fs::{
-    AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_PATH, S_IFDIR, S_IFLNK, S_IFMT, open_at, read_link,
-    stat_at, stat_fd,
+    AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_PATH, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, open_at,
+    read_link, stat_at, stat_fd,
 };
 use sys::{CWD, Errno, Fd};
 
@@ -19,6 +19,10 @@ pub(super) enum Side<'s> {
 }
 
 impl Side<'_> {
+    fn is_host(&self) -> bool {
+        matches!(self, Self::Host)
+    }
+
     /// Opens a path, links followed.
     fn open(&self, path: &[u8], flags: u32) -> sys::Result<Fd> {
         match self {
@@ -36,7 +40,45 @@ impl Side<'_> {
                 Kind::NotFound,
                 format!("Could not find the file {shown} in container {name}"),
             ),
+            (_, Errno::ENOENT) => Error::new(Kind::NotFound, format!("lstat {shown}: {errno}")),
             (_, errno) => Error::new(Kind::Invalid, format!("lstat {shown}: {errno}")),
+        }
+    }
+}
+
+/// Whether a directory is another one, or lies in it. Only directories are gone up through, so nobody leads astray.
+pub(super) fn is_within(dir: &Fd, other: &Source) -> Result<bool> {
+    /// As many as the longest path can have.
+    const DEPTH_LIMIT: usize = 4096;
+    const WHAT: &str = "comparing source and destination";
+    let failed = |errno: Errno| Error::new(Kind::Os, format!("{WHAT}: {errno}"));
+    let number = |fd: &Fd| stat_fd(fd).map(|stat| (stat.st_dev, stat.st_ino)).map_err(failed);
+    let flags = O_PATH | O_DIRECTORY;
+    let wanted = number(&open_at(&other.dir, &other.name, flags, 0).map_err(failed)?)?;
+    let mut dir = open_at(dir, ".", flags, 0).map_err(failed)?;
+    for _ in 0..DEPTH_LIMIT {
+        let own = number(&dir)?;
+        if own == wanted {
+            return Ok(true);
+        }
+        dir = open_at(&dir, "..", flags, 0).map_err(failed)?;
+        if number(&dir)? == own {
+            return Ok(false);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a source is the file of a name in a directory. What is not there is no other.
+pub(super) fn is_same(source: &Source, dir: &Fd, name: &[u8]) -> Result<bool> {
+    let number = |dir: &Fd, name: &[u8]| {
+        stat_at(dir, name, AT_SYMLINK_NOFOLLOW).map(|stat| (stat.st_dev, stat.st_ino))
+    };
+    match (number(&source.dir, &source.name), number(dir, name)) {
+        (Ok(one), Ok(other)) => Ok(one == other),
+        (_, Err(Errno::ENOENT)) => Ok(false),
+        (Err(errno), _) | (_, Err(errno)) => {
+            Err(Error::new(Kind::Os, format!("comparing source and destination: {errno}")))
         }
     }
 }
@@ -72,6 +114,10 @@ fn parts(path: &[u8]) -> Parts<'_> {
         b"" | b"." | b".." => Parts { parent: path, name: b"", is_dir: true },
         name => Parts { parent, name, is_dir },
     }
+}
+
+fn is_regular(found: &Fd) -> bool {
+    stat_fd(found).is_ok_and(|stat| stat.st_mode & S_IFMT == S_IFREG)
 }
 
 fn is_directory(mode: u32) -> bool {
@@ -129,6 +175,12 @@ pub(super) fn target(side: &Side<'_>, path: &[u8]) -> Result<Target> {
             Ok(found) if is_directory(stat_fd(&found).map_err(failed)?.st_mode) => {
                 return Ok(Target::Directory { dir: found });
             }
+            Ok(found) if side.is_host() && !is_regular(&found) => {
+                let shown = String::from_utf8_lossy(&path);
+                let text =
+                    format!("invalid output path: {shown:?} must be a directory or a regular file");
+                return Err(Error::new(Kind::Invalid, text));
+            }
             Ok(_) | Err(Errno::ENOENT) if !name.is_empty() => {}
             Ok(_) => return Err(failed(Errno::ENOTDIR)),
             Err(errno) => return Err(failed(errno)),
@@ -159,13 +211,15 @@ impl Target {
         }
     }
 
-    /// What the source is called there.
-    pub(super) fn name_for(&self, source: &Source) -> Result<Vec<u8>> {
-        let refused = |text: &str| Err(Error::new(Kind::Invalid, text));
+    /// What a source of some name is called there.
+    pub(super) fn name_for(&self, base: &[u8], is_dir: bool) -> Result<Vec<u8>> {
+        let refused = |kind, text: &str| Err(Error::new(kind, text));
         match self {
-            Self::Directory { .. } => Ok(source.base.clone()),
-            Self::File { .. } if source.is_dir => refused("cannot copy directory"),
-            Self::New { wants_dir: true, .. } if !source.is_dir => refused("no such directory"),
+            Self::Directory { .. } => Ok(base.to_vec()),
+            Self::File { .. } if is_dir => refused(Kind::Invalid, "cannot copy directory"),
+            Self::New { wants_dir: true, .. } if !is_dir => {
+                refused(Kind::NotFound, "no such directory")
+            }
             Self::File { name, .. } | Self::New { name, .. } => Ok(name.clone()),
         }
     }

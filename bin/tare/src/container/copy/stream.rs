@@ -15,7 +15,7 @@ const BUFFER_BYTES: usize = 64 << 10;
 
 /// Whose the copies are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owner {
+pub(crate) enum Owner {
     /// The archive's.
     Kept,
     /// Whoever copies.
@@ -24,7 +24,28 @@ pub(super) enum Owner {
     One(u32, u32),
 }
 
-pub(in crate::container) fn told(error: impl std::fmt::Display) -> Error {
+/// What happens to a directory in the place of a file, and to a file in that of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clash {
+    /// Nothing: it is a mistake.
+    Refused,
+    /// It goes, with all that is in it.
+    Replaced,
+}
+
+/// How copies are made.
+#[derive(Clone, Copy)]
+pub(crate) struct Making<'m> {
+    pub(crate) owner: Owner,
+    /// Users and groups of the archive, as the target calls them.
+    pub(crate) ids: Ids<'m>,
+    pub(crate) clash: Clash,
+}
+
+/// What input that is no archive is told by.
+pub(crate) const NO_ARCHIVE: &str = "no tar archive: ";
+
+pub(crate) fn told(error: impl std::fmt::Display) -> Error {
     Error::new(Kind::Os, error.to_string())
 }
 
@@ -37,12 +58,17 @@ fn pack_to(source: &Source, name: &[u8], is_live: bool, output: impl Write) -> R
     output.flush().map_err(told)
 }
 
-/// Users and groups of the archive, as the target calls them.
-type Ids<'i> = &'i dyn Fn(u32, u32) -> (u32, u32);
+/// Users and groups under other numbers.
+pub(crate) type Ids<'i> = &'i dyn Fn(u32, u32) -> (u32, u32);
 
-/// Writes an archive to standard output.
-pub(super) fn write(source: &Source, name: &[u8], inside: &Inside) -> Result<()> {
-    let output = BufWriter::with_capacity(BUFFER_BYTES, std::io::stdout().lock());
+/// Writes an archive with the users that the container knows.
+pub(super) fn write(
+    source: &Source,
+    name: &[u8],
+    inside: &Inside,
+    output: impl Write,
+) -> Result<()> {
+    let output = BufWriter::with_capacity(BUFFER_BYTES, output);
     if !inside.has_own_ids() {
         return pack_to(source, name, inside.is_live, output);
     }
@@ -74,7 +100,7 @@ fn rename(input: impl BufRead, output: impl Write, inside: &Inside) -> Result<()
 }
 
 /// Has one thread write what another one reads.
-pub(in crate::container) fn piped<T>(
+pub(crate) fn piped<T>(
     write: impl FnOnce(BufWriter<PipeWriter>) -> Result<()> + Send,
     read: impl FnOnce(BufReader<PipeReader>) -> Result<T>,
 ) -> Result<T> {
@@ -98,53 +124,69 @@ pub(super) fn pass(
     name: &[u8],
     is_live: bool,
     target: &Target,
-    whose: (Owner, Ids<'_>),
+    making: Making<'_>,
 ) -> Result<u64> {
-    piped(|writer| pack_to(source, name, is_live, writer), |reader| unpack(reader, target, whose))
+    piped(
+        |writer| pack_to(source, name, is_live, writer),
+        |reader| unpack(reader, target.dir(), making),
+    )
 }
 
-/// Unpacks an archive, packed in any way this program knows.
-pub(super) fn read(input: impl Read, target: &Target, whose: (Owner, Ids<'_>)) -> Result<u64> {
+/// Unpacks an archive, packed in any way this program knows, in a directory.
+pub(crate) fn read(input: impl Read, root: &Fd, making: Making<'_>) -> Result<u64> {
+    let none = |error| Error::new(Kind::Invalid, format!("{NO_ARCHIVE}{error}"));
     let input = BufReader::with_capacity(BUFFER_BYTES, input);
-    let (_, plain) = Bounded::of(input, &Limits::default()).map_err(told)?;
-    unpack(BufReader::with_capacity(BUFFER_BYTES, plain), target, whose)
+    let (_, plain) = Bounded::of(input, &Limits::default()).map_err(none)?;
+    unpack(BufReader::with_capacity(BUFFER_BYTES, plain), root, making)
 }
 
-fn unpack(input: impl BufRead, target: &Target, (owner, ids): (Owner, Ids<'_>)) -> Result<u64> {
+pub(super) fn unpack(input: impl BufRead, root: &Fd, making: Making<'_>) -> Result<u64> {
     let is_root = sys::ids::is_administrator();
     let options = Options {
         form: Form::Plain,
         devices: if is_root { Devices::Make } else { Devices::Skip },
-        owners: if owner == Owner::Caller { Owners::Own } else { Owners::Exact },
+        owners: if making.owner == Owner::Caller { Owners::Own } else { Owners::Exact },
         keep: None,
     };
-    let root = target.dir();
     // What was opened as a path only cannot be listed.
     let root =
         sys::fs::open_at(root, ".", sys::fs::O_RDONLY | sys::fs::O_DIRECTORY, 0).map_err(told)?;
     let mut extractor = Extractor::new(root.borrow(), options).map_err(told)?;
     let mut reader = Reader::new(input, Limits::default());
-    while let Some(mut entry) = reader.next_entry().map_err(told)? {
-        check(&root, &entry)?;
-        match owner {
+    let mut is_first = true;
+    loop {
+        let mut entry = match reader.next_entry() {
+            Ok(Some(entry)) => entry,
+            Ok(None) => break,
+            Err(error) if is_first => {
+                return Err(Error::new(Kind::Invalid, format!("{NO_ARCHIVE}{error}")));
+            }
+            Err(error) => return Err(told(error)),
+        };
+        is_first = false;
+        check(&root, &entry, making.clash)?;
+        match making.owner {
             // What was set-id of another's would be so of the caller.
             Owner::Caller => entry.mode &= 0o1777,
             Owner::One(uid, gid) => (entry.uid, entry.gid) = (uid, gid),
             Owner::Kept => {}
         }
-        (entry.uid, entry.gid) = ids(entry.uid, entry.gid);
+        (entry.uid, entry.gid) = (making.ids)(entry.uid, entry.gid);
         extractor.entry(&entry, &mut reader).map_err(told)?;
     }
     Ok(extractor.finish().map_err(told)?.bytes)
 }
 
-/// A directory and a file do not replace each other, and no name removes another.
-fn check(root: &Fd, entry: &Entry) -> Result<()> {
+/// A directory and a file do not replace each other, unless that is wanted, and no name removes another.
+fn check(root: &Fd, entry: &Entry, clash: Clash) -> Result<()> {
     let refused = |text: String| Err(Error::new(Kind::Invalid, text));
     let shown = || String::from_utf8_lossy(entry.path.as_bytes()).into_owned();
     let Some((parent, name)) = entry.path.split() else { return Ok(()) };
     if name.starts_with(b".wh.") {
         return refused(format!("{}: archives of layers have such names, and no others", shown()));
+    }
+    if clash == Clash::Replaced {
+        return Ok(());
     }
     let parent = if parent.is_empty() { b"." } else { parent };
     let inside = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
