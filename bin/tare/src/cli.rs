@@ -85,9 +85,9 @@ verbs! {
     "save" Save(image::save::Save),
     "load" Load(image::load::Load),
     "import" Import(Box<image::import::Import>),
-    "mount" Mount(image::mount::Mount),
+    "mount" Mount(crate::mounting::Mount),
     #[command(visible_alias = "umount")]
-    "unmount" Unmount(image::mount::Unmount),
+    "unmount" Unmount(crate::mounting::Unmount),
     "mutate" Mutate(Box<mutate::Mutate>),
     "image" Image(Box<image::Image>),
     "manifest" Manifest(crate::manifest::Manifest),

@@ -11,6 +11,7 @@ mod image;
 mod interrupt;
 mod json_lines;
 mod manifest;
+mod mounting;
 mod mutate;
 mod network;
 mod output;
@@ -140,7 +141,7 @@ fn run(global: &settings::Global, verb: cli::Verb) -> failure::Result<u8> {
         Verb::Fsck(arguments) => return system::fsck::run(global, &arguments),
         Verb::Gc(arguments) => system::gc::run(global, &arguments)?,
         Verb::History(arguments) => image::history::run(global, &arguments)?,
-        Verb::Mount(arguments) => image::mount::mount(global, &arguments)?,
+        Verb::Mount(arguments) => return mounting::mount(global, &arguments),
         Verb::Prune(arguments) => image::prune::run(global, &arguments)?,
         Verb::Rmi(arguments) => return image::remove::run(global, &arguments),
         Verb::System(arguments) => return system::run(global, &arguments),
@@ -148,7 +149,7 @@ fn run(global: &settings::Global, verb: cli::Verb) -> failure::Result<u8> {
         Verb::Info(arguments) => system::info::info(global, &arguments)?,
         Verb::Version(arguments) => system::info::version(global, &arguments)?,
         Verb::Tag(arguments) => image::tag::tag(global, &arguments)?,
-        Verb::Unmount(arguments) => image::mount::unmount(global, &arguments)?,
+        Verb::Unmount(arguments) => return mounting::unmount(global, &arguments),
         Verb::Untag(arguments) => image::tag::untag(global, &arguments)?,
         Verb::Login(arguments) => remote::login::run(global, &arguments)?,
         Verb::Logout(arguments) => remote::logout::run(global, &arguments)?,

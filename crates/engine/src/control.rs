@@ -148,6 +148,7 @@ impl Engine {
                 }
             }
             let Some(now) = self.load(&container.config.id)? else { return Ok(()) };
+            self.unmount(&now, true)?;
             match self.remove(&now) {
                 Err(error) if error.kind() == Kind::State && time::monotonic_ms() < deadline => {
                     time::sleep_ms(LOOK_MS);

@@ -15,6 +15,7 @@ mod files;
 mod inside;
 mod launch;
 pub mod log;
+mod mounted;
 pub mod names;
 mod networks;
 mod place;

@@ -7,6 +7,7 @@
 //!   lock                  held by its supervisor
 //!   attach.sock           where its supervisor listens
 //!   paused                is there while it is paused
+//!   mounted               is there while it may be mounted for everybody
 //!   container.log         what it said
 //!   files/                hosts, resolv.conf, hostname
 //!   merged/               the place of its root directory, in its supervisor's mount namespace
@@ -372,6 +373,9 @@ impl Engine {
         name: &str,
         remove_directory: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
+        if let Ok(dir) = self.open_dir(id) {
+            self.check_unmounted(&dir, id, name)?;
+        }
         if let Ok(runtime_id) = ContainerId::parse(id) {
             runtime::verbs::delete(&self.place.host, &runtime_id, true, &mut Vec::new())?;
         }
@@ -413,7 +417,7 @@ impl Engine {
         self.sweep_joined();
     }
 
-    fn sweep_one(&self, id: &str) -> Result<()> {
+    pub(crate) fn sweep_one(&self, id: &str) -> Result<()> {
         let path = format!("{PENDING}/{id}");
         let file = match fs::open_at(&self.dir, &path, fs::O_RDWR, 0) {
             Err(Errno::ENOENT) => return Ok(()),

@@ -16,6 +16,7 @@ mod image;
 pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod mount;
 mod mounts;
 pub(crate) mod options;
 mod parse;
@@ -71,6 +72,7 @@ enum NounVerb {
     #[command(visible_aliases = ["list", "ps"])]
     Ls(list::List),
     Logs(logs::Logs),
+    Mount(mount::Mount),
     Pause(state::Pause),
     Port(state::Port),
     Prune(remove::Prune),
@@ -83,6 +85,8 @@ enum NounVerb {
     Stats(stats::Stats),
     Stop(stop::Stop),
     Top(top::Top),
+    #[command(visible_alias = "umount")]
+    Unmount(mount::Unmount),
     Unpause(state::Unpause),
     Update(update::Update),
     Wait(state::Wait),
@@ -105,6 +109,7 @@ pub(crate) fn noun(global: &Global, noun: &Noun) -> Result<u8> {
         NounVerb::Kill(arguments) => return stop::kill(global, arguments),
         NounVerb::Ls(arguments) => list::run(global, arguments)?,
         NounVerb::Logs(arguments) => logs::run(global, arguments)?,
+        NounVerb::Mount(arguments) => return mount::mount(global, arguments),
         NounVerb::Pause(arguments) => return state::pause(global, arguments),
         NounVerb::Port(arguments) => state::port(global, arguments)?,
         NounVerb::Prune(arguments) => remove::prune(global, arguments)?,
@@ -114,6 +119,7 @@ pub(crate) fn noun(global: &Global, noun: &Noun) -> Result<u8> {
         NounVerb::Run(arguments) => return run::run(global, arguments),
         NounVerb::Start(arguments) => return start::run(global, arguments),
         NounVerb::Stop(arguments) => return stop::stop(global, arguments),
+        NounVerb::Unmount(arguments) => return mount::unmount(global, arguments),
         NounVerb::Unpause(arguments) => return state::unpause(global, arguments),
         NounVerb::Wait(arguments) => return state::wait(global, arguments),
     }

@@ -1,7 +1,8 @@
-//! `tare mount` and `tare unmount`: images as directories to look at.
+//! `tare image mount` and `tare image unmount`: images as directories to look at.
 
 use super::look_at;
 use super::users::Users;
+use crate::called::{self, Called};
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::settings::{Global, PlatformArgs, Settings};
@@ -20,32 +21,55 @@ use template::{Field, Struct, Value};
 /// are mounted.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  ls $(tare mount debian:13)\n  tare mount --target /mnt debian:13\n  tare mount"
+    after_help = "Examples:\n  ls $(tare image mount debian:13)\n  tare image mount --target /mnt debian:13\n  tare image mount"
 )]
 pub(crate) struct Mount {
     /// Mount all images
     #[arg(short, long, conflicts_with_all = ["images", "target"])]
-    all: bool,
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) shown: ShownArgs,
+    /// Not here: it is for containers
+    #[arg(short, long, hide = true)]
+    pub(crate) latest: bool,
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
+    /// Images: names, IDs or digests
+    #[arg(value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+}
+
+impl Mount {
+    /// What mounts all images.
+    pub(crate) fn of_all(platform: &PlatformArgs) -> Self {
+        let how = HowArgs { target: None, platform: platform.clone() };
+        let shown = ShownArgs { format: None, json: false, no_trunc: false };
+        Self { all: true, shown, latest: false, how, images: Vec::new() }
+    }
+}
+
+/// How images are mounted.
+#[derive(Debug, Args)]
+pub(crate) struct HowArgs {
+    /// Directory to mount an image at
+    #[arg(long, value_name = "DIR")]
+    pub(crate) target: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) platform: PlatformArgs,
+}
+
+/// How the list of mounts is shown.
+#[derive(Debug, Args)]
+pub(crate) struct ShownArgs {
     /// json, table TEMPLATE, or a Go template for each mount, of the list
     #[arg(long, value_name = "FORMAT", conflicts_with = "images")]
-    format: Option<String>,
+    pub(crate) format: Option<String>,
     /// buildah's word for --format json
     #[arg(long, hide = true, conflicts_with_all = ["format", "images"])]
     json: bool,
     /// Show IDs in full
-    #[arg(long)]
-    no_trunc: bool,
-    /// Not here: it is for containers
-    #[arg(short, long, hide = true)]
-    latest: bool,
-    /// Directory to mount at
-    #[arg(long, value_name = "DIR")]
-    target: Option<PathBuf>,
-    #[command(flatten)]
-    platform: PlatformArgs,
-    /// Images: names, IDs or digests
-    #[arg(value_name = "IMAGE")]
-    images: Vec<String>,
+    #[arg(long, alias = "notruncate")]
+    pub(crate) no_trunc: bool,
 }
 
 /// Unmount images
@@ -55,21 +79,22 @@ pub(crate) struct Mount {
 pub(crate) struct Unmount {
     /// Unmount all images
     #[arg(short, long, conflicts_with = "images")]
-    all: bool,
+    pub(crate) all: bool,
     /// Also what is in use: its users keep it until they are done
     #[arg(short, long)]
-    force: bool,
+    pub(crate) force: bool,
     /// Not here: it is for containers
     #[arg(short, long, hide = true)]
-    latest: bool,
+    pub(crate) latest: bool,
     /// Images, the directories where they are mounted, or IDs of mounts
     #[arg(required_unless_present_any = ["all", "latest"], value_name = "IMAGE")]
-    images: Vec<String>,
+    pub(crate) images: Vec<String>,
 }
 
 fn refuse_latest(latest: bool) -> Result<()> {
     match latest {
-        true => Err(Failure::new("--latest: there are no containers yet")),
+        true => Err(Failure::new("--latest: images have no last one")
+            .hint("`tare container mount --latest` is about containers")),
         false => Ok(()),
     }
 }
@@ -78,10 +103,11 @@ pub(crate) fn mount(global: &Global, arguments: &Mount) -> Result<()> {
     refuse_latest(arguments.latest)?;
     let settings = Settings::load(global)?;
     if arguments.images.is_empty() && !arguments.all {
-        return list(&settings, arguments);
+        let rows = rows(&settings, &settings.store(true)?, arguments.shown.no_trunc)?;
+        return show(&arguments.shown, &rows);
     }
     let store = settings.store(false)?;
-    if arguments.target.is_some() && arguments.images.len() > 1 {
+    if arguments.how.target.is_some() && arguments.images.len() > 1 {
         return Err(Failure::new("--target: only one image can be there"));
     }
     let names = match arguments.all {
@@ -91,21 +117,28 @@ pub(crate) fn mount(global: &Global, arguments: &Mount) -> Result<()> {
             listed.iter().map(|image| image.root.to_string()).collect()
         }
     };
-    let several = names.len() > 1;
-    for name in &names {
-        let (image, view) = look_at(&settings, &store, name, &arguments.platform)?;
-        let layers = view.all_layers()?;
-        let rights = settings.caller.rights();
-        let mounted = images::mount(&store, &layers, arguments.target.as_deref(), rights)
-            .map_err(|error| Failure::from(error).during(format_args!("mounting {name}")))?;
-        let place = mounted.target.display().to_string();
-        let line = match several {
-            true => format!("{} {place}\n", title(&image)),
-            false => place + "\n",
-        };
-        output::write(line.as_bytes())?;
-    }
-    Ok(())
+    let titled = names.len() > 1 || arguments.all && Called::is_podman();
+    names.iter().try_for_each(|name| one(&settings, &store, name, &arguments.how, titled))
+}
+
+/// Mounts one image, and says where; with several, which one that is.
+pub(crate) fn one(
+    settings: &Settings<'_>,
+    store: &Store,
+    name: &str,
+    how: &HowArgs,
+    titled: bool,
+) -> Result<()> {
+    let (image, view) = look_at(settings, store, name, &how.platform)?;
+    let layers = view.all_layers()?;
+    let mounted = images::mount(store, &layers, how.target.as_deref(), settings.caller.rights())
+        .map_err(|error| Failure::from(error).during(format_args!("mounting {name}")))?;
+    let place = mounted.target.display().to_string();
+    let line = match titled {
+        true => format!("{} {place}\n", title(&image)),
+        false => place + "\n",
+    };
+    output::write(line.as_bytes())
 }
 
 /// A name of an image, or its digest.
@@ -114,27 +147,39 @@ fn title(image: &Listed) -> String {
     name.unwrap_or_else(|| image.facts.id.to_string())
 }
 
-fn list(settings: &Settings<'_>, arguments: &Mount) -> Result<()> {
-    const HEADINGS: [(&str, &str); 5] = [
+/// Shows a list of mounts.
+pub(crate) fn show(shown: &ShownArgs, rows: &[Value]) -> Result<()> {
+    const HEADINGS: [(&str, &str); 6] = [
         ("ID", "MOUNT ID"),
         ("Image", "IMAGE ID"),
         ("Repositories", "REPOSITORIES"),
+        ("Container", "CONTAINER ID"),
         ("Name", "NAME"),
         ("MountPoint", "MOUNT POINT"),
     ];
-    let store = settings.store(true)?;
-    let users = Users::of(&store)?;
-    let images = of_layers(settings, &store)?;
-    let mut rows = Vec::new();
-    for mount in users.image_mounts() {
+    let listing = Listing {
+        headings: &HEADINGS,
+        table: "{{.Name}}\t{{.MountPoint}}",
+        rows,
+        with_headings: false,
+        columns: Columns::DOCKER,
+    };
+    let format = if shown.json { Some("json") } else { shown.format.as_deref() };
+    output::list(format, &listing, || rows.to_vec())
+}
+
+/// The mounts of images.
+pub(crate) fn rows(settings: &Settings<'_>, store: &Store, no_trunc: bool) -> Result<Vec<Value>> {
+    let users = Users::of(store)?;
+    let images = of_layers(settings, store)?;
+    let row = |mount: &MountRecord| {
         let image =
             images.iter().find(|(_, layers)| *layers == mount.layers).map(|(image, _)| image);
-        let name = image.map(title).unwrap_or_default();
-        let id = image.map(|image| super::rows::shown_id(&image.facts.id, arguments.no_trunc));
+        let id = image.map(|image| super::rows::shown_id(&image.facts.id, no_trunc));
         let repositories = image.map(|image| {
             image.given_names().map(|name| name.reference.clone()).collect::<Vec<String>>()
         });
-        rows.push(Struct::value(
+        Struct::value(
             "mount",
             vec![
                 Field::renamed("ID", "mount_id", mount.id.as_str()),
@@ -144,20 +189,13 @@ fn list(settings: &Settings<'_>, arguments: &Mount) -> Result<()> {
                     "Repositories",
                     Value::texts(repositories.unwrap_or_default()),
                 ),
-                Field::hidden("Name", name),
+                Field::hidden("Container", ""),
+                Field::hidden("Name", image.map(title).unwrap_or_default()),
                 Field::renamed("MountPoint", "mountpoint", mount.target.as_str()),
             ],
-        ));
-    }
-    let listing = Listing {
-        headings: &HEADINGS,
-        table: "{{.Name}}\t{{.MountPoint}}",
-        rows: &rows,
-        with_headings: false,
-        columns: Columns::DOCKER,
+        )
     };
-    let format = if arguments.json { Some("json") } else { arguments.format.as_deref() };
-    output::list(format, &listing, || rows.clone())
+    Ok(users.image_mounts().map(row).collect())
 }
 
 /// Every image, with the names of its layers.
@@ -176,23 +214,61 @@ pub(crate) fn unmount(global: &Global, arguments: &Unmount) -> Result<()> {
     refuse_latest(arguments.latest)?;
     let settings = Settings::load(global)?;
     let store = settings.store(false)?;
-    let users = Users::of(&store)?;
     if arguments.all {
-        for mount in users.image_mounts() {
-            take(&store, mount, arguments.force)?;
-        }
-        return Ok(());
+        return unmount_all(&settings, &store, arguments.force);
     }
-    for text in &arguments.images {
-        let mount = chosen(&settings, &store, &users, text)?;
-        take(&store, mount, arguments.force)?;
+    arguments
+        .images
+        .iter()
+        .try_for_each(|text| unmount_one(&settings, &store, text, arguments.force))
+}
+
+/// Takes the mounts of all images away.
+pub(crate) fn unmount_all(settings: &Settings<'_>, store: &Store, force: bool) -> Result<()> {
+    let images = match Called::is_podman() {
+        true => of_layers(settings, store)?,
+        false => Vec::new(),
+    };
+    for mount in Users::of(store)?.image_mounts() {
+        let image = images.iter().find(|(_, layers)| *layers == mount.layers);
+        take(store, mount, force, image.map(|(image, _)| &image.facts.id))?;
     }
     Ok(())
 }
 
-fn take(store: &Store, mount: &MountRecord, force: bool) -> Result<()> {
+/// Takes one mount of an image away.
+pub(crate) fn unmount_one(
+    settings: &Settings<'_>,
+    store: &Store,
+    text: &str,
+    force: bool,
+) -> Result<()> {
+    let users = Users::of(store)?;
+    if Called::is_podman() && !text.starts_with(['/', '.']) {
+        // podman says which image it was, and minds none that is not mounted.
+        let (image, view) = look_at(settings, store, text, &PlatformArgs::default())?;
+        return match users.mounts_of(&view).last() {
+            Some(mount) => take(store, mount, force, Some(&image.facts.id)),
+            None => Ok(()),
+        };
+    }
+    take(store, chosen(settings, store, &users, text)?, force, None)
+}
+
+fn take(
+    store: &Store,
+    mount: &MountRecord,
+    force: bool,
+    image: Option<&oci::AnyDigest>,
+) -> Result<()> {
     store.unmount(&mount.id, force)?;
-    output::write(format!("{}\n", mount.target).as_bytes())
+    match image {
+        Some(id) => {
+            let id = id.to_string();
+            output::write(format!("{}\n", called::image_id(&id)).as_bytes())
+        }
+        None => output::write(format!("{}\n", mount.target).as_bytes()),
+    }
 }
 
 /// The mount that a text means: by its ID, its directory, or its image.

@@ -17,7 +17,25 @@ pub(crate) struct Rootfs {
     path: PathBuf,
     /// Nobody removes the container meanwhile.
     _container: store::Container,
-    mount: Option<HeldMount>,
+    mount: Option<Mount>,
+}
+
+/// What it is made of.
+#[derive(Debug)]
+enum Mount {
+    /// A stack of its own.
+    Stacked(HeldMount),
+    /// A copy of the mount that everybody sees.
+    Copied(Fd),
+}
+
+impl Mount {
+    fn fd(&self) -> &Fd {
+        match self {
+            Self::Stacked(mount) => mount.mount(),
+            Self::Copied(mount) => mount,
+        }
+    }
 }
 
 impl Rootfs {
@@ -45,16 +63,19 @@ impl Rootfs {
         }
         .during(|| format!("making {}", path.display()))?;
         let view = store::View::Container(&container);
+        let copy = engine.mounted_root(&config.id, &config.name, mapping.is_some())?;
         let users = mapping.map(Mapping::for_files).transpose()?.flatten();
-        let mount = match (&users, mapping.and_then(Mapping::root)) {
-            (Some(users), Some(root)) => {
-                engine.store.mount_held_mapped(view, store::Mapping { users, root })?
+        let mount = match (copy, &users, mapping.and_then(Mapping::root)) {
+            (Some(copy), _, _) => Mount::Copied(copy),
+            (None, Some(users), Some(root)) => {
+                let mapping = store::Mapping { users, root };
+                Mount::Stacked(engine.store.mount_held_mapped(view, mapping)?)
             }
-            _ => engine.store.mount_held(view)?,
+            _ => Mount::Stacked(engine.store.mount_held(view)?),
         };
         let mut made = Self { path, _container: container, mount: None };
         let target = made.open()?;
-        sys::mount::attach(mount.mount(), &target)
+        sys::mount::attach(mount.fd(), &target)
             .during(|| format!("mounting at {}", made.path.display()))?;
         made.mount = Some(mount);
         Ok(made)

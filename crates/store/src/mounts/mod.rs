@@ -114,26 +114,28 @@ impl Store {
     ) -> Result<Mounted> {
         let begun = Begun::new(self, view)?;
         let target = match target {
-            Some(target) => target.to_path_buf(),
-            None => {
-                files::make_dir(&begun.dir, MERGED)?;
-                self.run_path().join(MOUNTS).join(&begun.id).join(MERGED)
-            }
+            Some(target) => plain(target)?,
+            None => begun.own_place(self)?,
         };
-        // The kernel's list has paths without links.
-        let target = std::fs::canonicalize(&target).map_err(|error| {
-            let errno = Errno(error.raw_os_error().unwrap_or(Errno::EINVAL.0));
-            Error::os(format!("mounting at {}", target.display()), errno)
-        })?;
         let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
         let (mount, form) = begun.make(view, attributes, form)?;
-        begun.write(view, &target)?;
-        fault::step("mount recorded");
-        let place = fs::open_at(CWD, target.as_os_str().as_bytes(), O_PATH | O_DIRECTORY, 0)
-            .during(|| format!("opening {}", target.display()))?;
-        mount::attach(&mount, &place).during(|| format!("mounting at {}", target.display()))?;
-        fault::step("mounted");
-        Ok(Mounted { id: begun.keep(), target, form })
+        begun.attach(view, &mount, target, form)
+    }
+
+    /// Attaches a copy of the mount that is a container's root directory already, at a directory of its own.
+    pub fn mount_copy(&self, container: &Container, mount: &Fd) -> Result<Mounted> {
+        let view = View::Container(container);
+        let begun = Begun::new(self, view)?;
+        let target = begun.own_place(self)?;
+        let set = u64::from(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+        let change = mount::Attributes { set, ..mount::Attributes::default() };
+        mount::set_attributes(mount, change, false).during(|| "changing a mount".into())?;
+        begun.attach(view, mount, target, Form::Bind)
+    }
+
+    /// Whether the mount of a record is seen in this process' mount namespace, whichever it was made in.
+    pub fn sees(&self, record: &MountRecord) -> Result<bool> {
+        record.is_seen()
     }
 
     /// Mounts a view that only its holder sees.
@@ -210,6 +212,14 @@ impl Store {
     pub fn mounts(&self) -> Result<Vec<MountRecord>> {
         live(self)
     }
+}
+
+/// The kernel's list has paths without links.
+fn plain(target: &Path) -> Result<PathBuf> {
+    std::fs::canonicalize(target).map_err(|error| {
+        let errno = Errno(error.raw_os_error().unwrap_or(Errno::EINVAL.0));
+        Error::os(format!("mounting at {}", target.display()), errno)
+    })
 }
 
 /// A mount that is being made: until it is kept or held, its directory goes with this.
@@ -367,6 +377,23 @@ impl Begun {
         // A mount does not survive a power cut, so its record need not.
         files::write_record(&self.dir, "record.tmp", &record, Durability::None)?;
         files::rename(&self.dir, "record.tmp", RECORD)
+    }
+
+    /// A directory for the mount.
+    fn own_place(&self, store: &Store) -> Result<PathBuf> {
+        files::make_dir(&self.dir, MERGED)?;
+        plain(&store.run_path().join(MOUNTS).join(&self.id).join(MERGED))
+    }
+
+    /// Writes the record, and attaches the mount for everybody.
+    fn attach(self, view: View<'_>, mount: &Fd, target: PathBuf, form: Form) -> Result<Mounted> {
+        self.write(view, &target)?;
+        fault::step("mount recorded");
+        let place = fs::open_at(CWD, target.as_os_str().as_bytes(), O_PATH | O_DIRECTORY, 0)
+            .during(|| format!("opening {}", target.display()))?;
+        mount::attach(mount, &place).during(|| format!("mounting at {}", target.display()))?;
+        fault::step("mounted");
+        Ok(Mounted { id: self.keep(), target, form })
     }
 
     /// Leaves the mount and its record to everybody.

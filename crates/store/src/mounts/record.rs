@@ -55,6 +55,11 @@ impl MountRecord {
         Ok(self.boot == boot_id()? && self.namespace != mount_namespace()?)
     }
 
+    /// Whether the mount is one of this process' mount namespace.
+    pub(super) fn is_seen(&self) -> Result<bool> {
+        Ok(self.boot == boot_id()? && is_listed(self)?)
+    }
+
     /// Whether the mount is still there. One that cannot be looked at is taken to be.
     pub(super) fn is_attached(&self) -> Result<bool> {
         // One that is only held counts by its lock, wherever it was made.

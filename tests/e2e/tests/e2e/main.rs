@@ -4,6 +4,7 @@ mod agent;
 mod bad_input;
 mod chaos;
 mod conformance;
+mod container_mounts;
 mod containers;
 mod containers_cdi;
 mod containers_cp;
