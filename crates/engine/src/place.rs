@@ -3,7 +3,7 @@
 //! ```text
 //! ROOT/containers/ID/     the store's: its record, what the container writes
 //!   container.json        what it was made with
-//!   state.json            what became of it
+//!   state.json            what became of it, once it was started
 //!   lock                  held by its supervisor
 //!   attach.sock           where its supervisor listens
 //!   paused                is there while it is paused
@@ -175,21 +175,12 @@ impl Engine {
             mounted: launch::mounted_images(config)?,
             is_ephemeral: config.auto_remove,
         };
-        let mut work = self.store.begin()?;
-        work.create_container(&record)?;
-        let container = self.store.container(&config.id)?;
-        work.finish()?;
+        let container = self.store.create_container(record)?;
         names::take(&self.dir, &config.name, &config.id, |id| self.has(id))?;
         let dir = self.open_dir(&config.id)?;
         // What nobody keeps does not have to survive a power cut.
         let durable =
             !config.auto_remove && self.place.options.durability == store::Durability::Strict;
-        files::write(
-            &dir,
-            STATE,
-            &State { status: status::CREATED.into(), ..State::default() },
-            false,
-        )?;
         files::write(&dir, CONFIG, config, durable)?;
         drop(container);
         Ok(())
@@ -291,12 +282,13 @@ impl Engine {
             ))
             .with_hint("a newer program may have made it"));
         }
-        let state = files::read::<State>(&dir, STATE)?.unwrap_or_default();
+        let state = read_state(&dir)?;
         let supervised = supervised.map_or_else(|| is_locked(&dir), Ok)?;
         let mut container = Container { config, state, dir, supervised };
-        // A supervisor that ends writes first and lets go then.
+        // A supervisor that ends writes first and lets go then; what it has removed at its end is not there any more.
         if !supervised && container.state.status != status::CREATED {
-            container.state = files::read::<State>(&container.dir, STATE)?.unwrap_or_default();
+            let Ok(dir) = self.open_dir(id) else { return Ok(None) };
+            container.state = read_state(&dir)?;
         }
         container.correct();
         Ok(Some(container))
@@ -550,6 +542,12 @@ pub(crate) fn is_alive(state: &State) -> bool {
 pub(crate) fn boot() -> String {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     text.trim().into()
+}
+
+/// What became of a container; of one that was never started, nothing is written.
+fn read_state(dir: &Fd) -> Result<State> {
+    let created = || State { status: status::CREATED.into(), ..State::default() };
+    Ok(files::read::<State>(dir, STATE)?.unwrap_or_else(created))
 }
 
 fn open_path(path: &Path) -> Result<Fd> {

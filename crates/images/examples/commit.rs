@@ -37,7 +37,7 @@ fn open(dir: &Path) -> Result<Store, store::Error> {
 fn fill(dir: &Path, from: &Path) -> Result<(), Box<dyn Error>> {
     let store = open(dir)?;
     let record = ContainerRecord { id: NAME.to_owned(), ..ContainerRecord::default() };
-    store.begin()?.create_container(&record)?;
+    drop(store.create_container(record)?);
     let upper = dir.join("root/containers").join(NAME).join("upper");
     let mut todo = vec![PathBuf::new()];
     let (mut files, mut bytes) = (0, 0);

@@ -7,8 +7,7 @@ use crate::layout::{self, LayerKey, META, UPPER, WORK};
 use crate::limits::LOCK_WAIT_MS;
 use crate::store::Store;
 use crate::trash::Garbage;
-use crate::work::Work;
-use crate::{fault, files, lock, mounts};
+use crate::{fault, files, lock, mounts, work};
 use oci::AnyDigest;
 use sys::Fd;
 use sys::fs::{self, Lock};
@@ -95,28 +94,38 @@ impl Container {
     }
 }
 
-impl Work<'_> {
-    /// Makes a container. Its layers are there, and stay as long as it does.
-    pub fn create_container(&mut self, record: &ContainerRecord) -> Result<()> {
+impl Store {
+    /// Makes a container, and opens it. Its layers are there, and stay as long as it does.
+    pub fn create_container(&self, record: ContainerRecord) -> Result<Container> {
         layout::check_id(&record.id)?;
-        let store = self.store();
-        let root = store.root();
-        let temp = self.path("container");
-        files::make_dir(root, &temp)?;
-        let dir = files::open_dir(root, &temp)?;
-        files::make_dir(&dir, UPPER)?;
+        let (path, dir) = work::staging_dir(self)?;
+        match self.place_container(&path, &dir, &record) {
+            // It is nobody else's before this returns, so that its lock only changes its kind.
+            Ok(()) => lock::wait(&dir, Lock::TryShared, LOCK_WAIT_MS, || path.clone())
+                .map(|()| Container { record, dir }),
+            Err(error) => {
+                // The next command sweeps what could not be removed.
+                let _ = files::remove_tree(self.root(), &path);
+                Err(error)
+            }
+        }
+    }
+
+    fn place_container(&self, path: &str, dir: &Fd, record: &ContainerRecord) -> Result<()> {
+        let root = self.root();
+        files::make_dir(dir, UPPER)?;
         // What the container sees as its root directory has this mode.
-        let upper = files::open_dir(&dir, UPPER)?;
+        let upper = files::open_dir(dir, UPPER)?;
         fs::chmod_fd(&upper, 0o755).map_err(|errno| Error::os("making a container", errno))?;
-        files::make_dir(&dir, WORK)?;
-        let durability = durability_of(store, record);
-        files::write_record(&dir, META, record, durability)?;
-        durability.sync(&dir, &temp)?;
-        let _guard = store.share()?;
-        store.open_layers(&record.keys()?)?;
-        store.open_layers(&record.mounted_keys()?)?;
+        files::make_dir(dir, WORK)?;
+        let durability = durability_of(self, record);
+        files::write_record(dir, META, record, durability)?;
+        durability.sync(dir, path)?;
+        let _guard = self.share()?;
+        self.open_layers(&record.keys()?)?;
+        self.open_layers(&record.mounted_keys()?)?;
         // Replacing would succeed where the other directory is empty; no container's is.
-        match fs::rename(root, &temp, root, layout::container(&record.id), 0) {
+        match fs::rename(root, path, root, layout::container(&record.id), 0) {
             Err(sys::Errno::EEXIST | sys::Errno::ENOTEMPTY) => {
                 let text = format!("container {}: there is one already", record.id);
                 return Err(Error::new(Kind::Exists, text));
@@ -192,9 +201,8 @@ impl Store {
         // One that cannot be read is as durable as it can be.
         let record = files::read_record::<ContainerRecord>(&dir, META);
         let durability = record.map_or(self.durability(), |record| durability_of(self, &record));
-        let mut garbage = Garbage::open(self)?.of(durability);
-        garbage.take(&place)?;
-        drop((dir, guard));
+        let garbage = Garbage::of_directory(self, &place, dir, durability)?;
+        drop(guard);
         Ok(garbage)
     }
 }

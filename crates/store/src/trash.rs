@@ -18,7 +18,7 @@ use sys::{Errno, Fd};
 #[must_use = "it takes space until it is removed"]
 pub struct Garbage<'s> {
     store: &'s Store,
-    /// `trash/NAME/`, or `trash/NAME-` where there was no room for a directory.
+    /// `trash/NAME/`, or `trash/NAME-` where there was no room for a directory; `trash/NAME` for one that is taken as it is.
     prefix: String,
     /// The directory, locked: a sweeper leaves it to its owner. Without one, sweepers do the same work
     /// at the same time.
@@ -62,15 +62,35 @@ impl<'s> Garbage<'s> {
         Err(Error::new(Kind::Busy, "making a directory for what is taken away"))
     }
 
-    /// The same for things that need not be gone after a power cut.
-    pub(crate) fn of(self, durability: Durability) -> Self {
-        Self { durability, ..self }
+    /// A directory that is taken out of the store as a whole, locked by this process alone.
+    pub(crate) fn of_directory(
+        store: &'s Store,
+        path: &str,
+        dir: Fd,
+        durability: Durability,
+    ) -> Result<Self> {
+        let place = format!("{TRASH}/{}", files::random_name()?);
+        let mut garbage = Self {
+            store,
+            prefix: String::new(),
+            dir: Some(dir),
+            changed: BTreeSet::new(),
+            count: 0,
+            durability,
+        };
+        garbage.move_to(path, &place)?;
+        garbage.prefix = place;
+        Ok(garbage)
     }
 
     /// Takes something out of the store.
     pub(crate) fn take(&mut self, path: &str) -> Result<()> {
         self.count += 1;
-        files::rename(self.store.root(), path, &format!("{}{}", self.prefix, self.count))?;
+        self.move_to(path, &format!("{}{}", self.prefix, self.count))
+    }
+
+    fn move_to(&mut self, path: &str, place: &str) -> Result<()> {
+        files::rename(self.store.root(), path, place)?;
         fault::step("taken away");
         if let Some((parent, _)) = path.rsplit_once('/') {
             self.changed.insert(parent.to_owned());

@@ -38,16 +38,8 @@ pub struct Work<'s> {
 impl Store {
     /// Begins a piece of work.
     pub fn begin(&self) -> Result<Work<'_>> {
-        let root = self.root();
-        // A sweeper needs the lock alone to take a directory away, so it finds none without a lock.
-        let guard = self.share()?;
-        let path = format!("{STAGING}/{}", files::make_random_dir(root, STAGING)?);
-        fault::step("staging made");
-        let dir = files::open_dir(root, &path)?;
-        lock::wait(&dir, Lock::TryExclusive, LOCK_WAIT_MS, || path.clone())?;
-        drop(guard);
-        fault::step("staging locked");
-        let needs = files::create(root, &format!("{path}/{}", layout::NEEDS))?;
+        let (path, dir) = staging_dir(self)?;
+        let needs = files::create(self.root(), &format!("{path}/{}", layout::NEEDS))?;
         Ok(Work {
             store: self,
             path,
@@ -60,6 +52,19 @@ impl Store {
             next: 0,
         })
     }
+}
+
+/// A directory for what is being made, with its path, locked.
+pub(crate) fn staging_dir(store: &Store) -> Result<(String, Fd)> {
+    let root = store.root();
+    // A sweeper needs the lock alone to take a directory away, so it finds none without a lock.
+    let _guard = store.share()?;
+    let path = format!("{STAGING}/{}", files::make_random_dir(root, STAGING)?);
+    fault::step("staging made");
+    let dir = files::open_dir(root, &path)?;
+    lock::wait(&dir, Lock::TryExclusive, LOCK_WAIT_MS, || path.clone())?;
+    fault::step("staging locked");
+    Ok((path, dir))
 }
 
 impl<'s> Work<'s> {

@@ -163,7 +163,7 @@ pub(crate) fn open(global: &Global, read_only: bool) -> Result<Engine> {
 /// The same for a container of an image, which is pulled first if it has to be.
 pub(crate) fn open_for(global: &Global, arguments: &options::ContainerArgs) -> Result<Engine> {
     if !arguments.image().starts_with("host:") {
-        image::bring(&Settings::load(global)?, arguments, arguments.image())?;
+        image::bring(&Settings::local(global), arguments, arguments.image())?;
     }
     open(global, false)
 }

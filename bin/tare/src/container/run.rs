@@ -170,8 +170,7 @@ fn make(
                     "--with: it packs programs of this machine for host:PROGRAM",
                 ));
             }
-            let settings = Settings::load(global)?;
-            image::read(&settings, engine.store(), arguments)?
+            image::read(&Settings::local(global), engine.store(), arguments)?
         }
     };
     super::beyond::replace(engine, arguments)?;
@@ -189,7 +188,7 @@ fn make(
         }
     }
     if config.mounts.iter().any(|mount| matches!(mount.kind.as_str(), "volume" | "image")) {
-        super::mounts::provide(&Settings::load(global)?, engine, arguments, &mut config)?;
+        super::mounts::provide(&Settings::local(global), engine, arguments, &mut config)?;
     }
     super::secrets::choose(engine, &arguments.secret, &mut config)?;
     let mounts = config.mounts.clone();

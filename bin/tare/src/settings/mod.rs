@@ -50,6 +50,11 @@ impl<'g> Settings<'g> {
         Ok(settings)
     }
 
+    /// The same without the configuration of registries: for whatever is in the store.
+    pub(crate) fn local(global: &'g Global) -> Self {
+        Self { global, caller: Caller::new(), registries: Registries::default() }
+    }
+
     /// Opens the store: to write to it, or only to look at it.
     pub(crate) fn store(&self, read_only: bool) -> Result<Store> {
         open_store(self.global, &self.caller, read_only)

@@ -525,16 +525,19 @@ impl<'e> Supervisor<'e> {
         let _ = files::remove(&self.dir, SOCKET);
         self.prepared = None;
         let mut garbage = None;
+        let mut is_there = true;
         if self.config.auto_remove {
             match self.engine.take_for_good(&self.config.id, &self.config.name) {
                 Ok(taken) => {
                     self.engine.tell("destroy", &self.config, &[]);
-                    garbage = taken;
+                    (garbage, is_there) = (taken, false);
                 }
                 Err(error) => self.state.error = error.to_string(),
             }
         }
-        self.save();
+        if is_there {
+            self.save();
+        }
         if self.state.stopped {
             self.engine.tell("stop", &self.config, &[]);
         }

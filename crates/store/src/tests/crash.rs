@@ -165,9 +165,9 @@ impl Worker<'_> {
         let mut work = store.begin().unwrap();
         image.fetch(&mut work).unwrap();
         work.commit().unwrap();
-        match work.create_container(&record) {
+        match store.create_container(record.clone()) {
             Err(error) if error.kind() == Kind::Exists => {}
-            result => result.unwrap(),
+            result => drop(result.unwrap()),
         }
         work.finish().unwrap();
         let upper = store.container(id).unwrap().upper_dir().unwrap();

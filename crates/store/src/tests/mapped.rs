@@ -56,7 +56,7 @@ fn make(store: &Store, id: &str, image: &Image) {
         layers: image.keys().iter().map(ToString::to_string).collect(),
         ..ContainerRecord::default()
     };
-    store.begin().unwrap().create_container(&record).unwrap();
+    drop(store.create_container(record.clone()).unwrap());
 }
 
 #[test]

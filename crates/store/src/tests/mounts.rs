@@ -185,7 +185,7 @@ fn a_container_is_written_to_and_its_layers_are_not() {
         layers: image.keys().iter().map(ToString::to_string).collect(),
         ..ContainerRecord::default()
     };
-    store.begin().unwrap().create_container(&record).unwrap();
+    drop(store.create_container(record.clone()).unwrap());
     for form in [Form::Overlay, Form::OverlayClassic] {
         let container = store.container("c1").unwrap();
         let mounted = store.mount_as(View::Container(&container), None, form).unwrap();

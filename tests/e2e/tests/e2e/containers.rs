@@ -428,7 +428,8 @@ fn what_a_power_cut_left_of_a_container_that_nobody_keeps_goes() {
         engine.ok(&["fsck"]);
     }
     // What is kept is nobody's to take away.
-    let id = engine.ok(&["create", "--name", "kept", "box:1", "true"]);
+    let id = engine.ok(&["run", "-d", "--name", "kept", "box:1", "sh", "-c", ":"]);
+    engine.ok(&["wait", "kept"]);
     let path = engine.0.path(&format!("store/containers/{id}/state.json"));
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, "").unwrap();
