@@ -1,40 +1,13 @@
 //! Containers that outlive the command that started them.
 
-use super::images_scratch::Scratch;
-use super::running::box_with;
+use super::engine::Engine;
 use e2e::{stderr, stdout};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
-
-/// Longer than anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A scratch store whose containers go with it.
-struct Engine(Scratch);
+use std::time::Duration;
 
 impl Engine {
-    fn new(test: &str) -> Option<Self> {
-        box_with(test, &["CMD [\"sh\"]"]).map(Self)
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        self.0.ok(args)
-    }
-
-    fn field(&self, name: &str, field: &str) -> String {
-        self.ok(&["container", "inspect", "--format", &format!("{{{{{field}}}}}"), name])
-    }
-
-    fn until(&self, what: &str, is: impl Fn() -> bool) {
-        let began = Instant::now();
-        while !is() {
-            assert!(began.elapsed() < PATIENCE, "{what}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
     /// The supervisor of a container.
     fn supervisor(&self, name: &str) -> i32 {
         let id = self.field(name, ".Id");
@@ -42,12 +15,6 @@ impl Engine {
         let state: serde_json::Value =
             serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         state["supervisor"].as_i64().unwrap() as i32
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.0.tare(&["rm", "-af"]);
     }
 }
 

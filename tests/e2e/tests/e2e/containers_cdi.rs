@@ -1,17 +1,15 @@
 //! Devices by the Container Device Interface: `--device VENDOR/CLASS=NAME` and `--gpus`.
 
-use super::images_scratch::Scratch;
+use super::engine::Engine;
 use super::running::box_with;
 use e2e::stderr;
 
-/// A scratch store whose containers go with it, and directories for specifications.
-struct Engine(Scratch);
-
 impl Engine {
-    fn new(test: &str) -> Option<Self> {
-        let scratch = box_with(test, &["CMD [\"sh\"]"])?;
-        scratch.sh("mkdir low high; echo from-host > file");
-        Some(Self(scratch))
+    /// With directories for specifications.
+    fn with_specs(test: &str) -> Option<Self> {
+        let engine = Self::new(test)?;
+        engine.0.sh("mkdir low high; echo from-host > file");
+        Some(engine)
     }
 
     fn put(&self, name: &str, text: &str) {
@@ -23,18 +21,12 @@ impl Engine {
         [&["--cdi-spec-dir", "low", "--cdi-spec-dir", "high"], args].concat()
     }
 
-    fn ok(&self, args: &[&str]) -> String {
-        self.0.ok(&self.args(args))
+    fn cdi(&self, args: &[&str]) -> String {
+        self.ok(&self.args(args))
     }
 
     fn refused(&self, args: &[&str]) -> String {
         self.0.fails(125, &self.args(args))
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.0.tare(&["rm", "-af"]);
     }
 }
 
@@ -64,13 +56,13 @@ devices:
 
 #[test]
 fn a_device_brings_what_its_vendor_says() {
-    let Some(engine) = Engine::new("a_device_brings_what_its_vendor_says") else { return };
+    let Some(engine) = Engine::with_specs("a_device_brings_what_its_vendor_says") else { return };
     engine.put("low/vendor.yaml", VENDOR);
     let script = "echo $COMMON $DEVICE $PATH; cat /vendor/file; stat -c '%t %T' /dev/mine; \
                   stat -c '%a %u:%g %t %T' /dev/made; echo x > /dev/mine 2>/dev/null || echo full; \
                   echo x > /dev/made && echo null; grep -c /vendor/memory /proc/mounts; id -G";
     let script = script.replace("grep", "busybox grep");
-    let said = engine.ok(&[
+    let said = engine.cdi(&[
         "run",
         "--name",
         "it",
@@ -83,7 +75,7 @@ fn a_device_brings_what_its_vendor_says() {
     ]);
     assert_eq!(said, "yes zero /bin:/vendor\nfrom-host\n1 7\n640 7:8 1 3\nfull\nnull\n1\n0 77");
     assert!(std::path::Path::new(&engine.0.path("hooked")).exists());
-    let shown = engine.ok(&[
+    let shown = engine.cdi(&[
         "inspect",
         "--format",
         "{{range .HostConfig.DeviceRequests}}{{.Driver}} {{.DeviceIDs}}{{end}}",
@@ -92,8 +84,8 @@ fn a_device_brings_what_its_vendor_says() {
     assert_eq!(shown, "cdi [vendor.com/class=0]");
     // What the file says by then counts, wherever the command is given.
     engine.put("low/vendor.yaml", &VENDOR.replace("DEVICE=zero", "DEVICE=new"));
-    assert!(engine.0.ok(&["start", "-a", "it"]).starts_with("yes new "));
-    let said = engine.ok(&[
+    assert!(engine.ok(&["start", "-a", "it"]).starts_with("yes new "));
+    let said = engine.cdi(&[
         "run",
         "--rm",
         "--device",
@@ -111,7 +103,7 @@ fn a_device_brings_what_its_vendor_says() {
 #[test]
 fn the_later_directory_counts_and_files_that_contradict_each_other_do_not() {
     let test = "the_later_directory_counts_and_files_that_contradict_each_other_do_not";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::with_specs(test) else { return };
     let spec = |name: &str, value: &str| {
         format!(
             "{{\"cdiVersion\": \"1.0.0\", \"kind\": \"v.com/c\", \"devices\": [{{\"name\": \"{name}\", \
@@ -126,7 +118,7 @@ fn the_later_directory_counts_and_files_that_contradict_each_other_do_not() {
         ["run", "--rm", "--device", device, "box:1", "sh", "-c", "echo $V"].map(str::to_owned)
     };
     let words = of("v.com/c=a");
-    assert_eq!(engine.ok(&words.each_ref().map(String::as_str)), "high");
+    assert_eq!(engine.cdi(&words.each_ref().map(String::as_str)), "high");
     let words = of("v.com/c=b");
     let text = engine.refused(&words.each_ref().map(String::as_str));
     assert!(
@@ -134,16 +126,16 @@ fn the_later_directory_counts_and_files_that_contradict_each_other_do_not() {
         "{text}"
     );
     assert_eq!(
-        engine.ok(&["info", "--format", "{{json .DiscoveredDevices}}"]),
+        engine.cdi(&["info", "--format", "{{json .DiscoveredDevices}}"]),
         "[{\"Source\":\"cdi\",\"ID\":\"v.com/c=a\"}]"
     );
-    assert!(engine.ok(&["info"]).ends_with("CDI devices:\n  v.com/c=a"));
+    assert!(engine.cdi(&["info"]).ends_with("CDI devices:\n  v.com/c=a"));
 }
 
 #[test]
 fn a_device_that_nobody_defines_is_refused_with_what_there_is() {
     let test = "a_device_that_nobody_defines_is_refused_with_what_there_is";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::with_specs(test) else { return };
     let text = engine.refused(&["run", "--rm", "--device", "vendor.com/class=9", "box:1"]);
     assert!(text.contains("no CDI specification defines it\nhint: "), "{text}");
     engine.put("low/vendor.yaml", VENDOR);
@@ -156,7 +148,7 @@ fn a_device_that_nobody_defines_is_refused_with_what_there_is() {
 #[test]
 fn hostile_specifications_are_refused_in_one_sentence() {
     let test = "hostile_specifications_are_refused_in_one_sentence";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::with_specs(test) else { return };
     let of = |edits: &str| {
         format!(
             "cdiVersion: 0.6.0\nkind: v.com/c\ndevices:\n- name: x\n  containerEdits: {edits}\n"
@@ -191,12 +183,12 @@ fn hostile_specifications_are_refused_in_one_sentence() {
     assert!(said.contains("it belongs to user 12345"), "{said}");
     // What is wrong takes nothing away from the rest.
     engine.put("low/vendor.yaml", VENDOR);
-    engine.ok(&["run", "--rm", "--device", "vendor.com/class=1", "box:1", "id"]);
+    engine.cdi(&["run", "--rm", "--device", "vendor.com/class=1", "box:1", "id"]);
 }
 
 #[test]
 fn gpus_are_chosen_by_number_and_by_name() {
-    let Some(engine) = Engine::new("gpus_are_chosen_by_number_and_by_name") else { return };
+    let Some(engine) = Engine::with_specs("gpus_are_chosen_by_number_and_by_name") else { return };
     let text = engine.refused(&["run", "--rm", "--gpus", "all", "box:1"]);
     assert!(text.contains("nvidia-ctk cdi generate"), "{text}");
     let devices: String = ["0", "1", "2", "GPU-x"]
@@ -223,7 +215,7 @@ fn gpus_are_chosen_by_number_and_by_name() {
     ] {
         let script = "echo ${G0:--}${G1:--}${G2:--}${Gx:--}$NVIDIA_DRIVER_CAPABILITIES";
         assert_eq!(
-            engine.ok(&["run", "--rm", "--gpus", gpus, "box:1", "sh", "-c", script]),
+            engine.cdi(&["run", "--rm", "--gpus", gpus, "box:1", "sh", "-c", script]),
             said,
             "{gpus}"
         );

@@ -1,23 +1,11 @@
 //! `tare cp`.
 
-use super::images_scratch::Scratch;
-use super::running::box_with;
+use super::engine::Engine;
 use e2e::{stderr, stdout};
 use std::io::Write;
 use std::process::Stdio;
 
-/// A scratch store whose containers go with it.
-struct Engine(Scratch);
-
 impl Engine {
-    fn new(test: &str) -> Option<Self> {
-        box_with(test, &["CMD [\"sleep\", \"1000\"]"]).map(Self)
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        self.0.ok(args)
-    }
-
     /// One that runs and one that does not, with the same files.
     fn both(&self, script: &str) {
         self.ok(&["create", "--name", "off", "box:1", "sh", "-c", script]);
@@ -27,15 +15,11 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.0.tare(&["rm", "-af"]);
-    }
-}
-
 #[test]
 fn files_come_out_of_containers_as_docker_has_it() {
-    let Some(engine) = Engine::new("files_come_out_of_containers_as_docker_has_it") else { return };
+    let Some(engine) = Engine::idle("files_come_out_of_containers_as_docker_has_it") else {
+        return;
+    };
     engine.both(
         "mkdir -p /d/sub; echo one > /d/one; echo two > /d/sub/two; ln -s /d/one /link; \
          ln -s /d /dirs; echo x > /mine; chown 33:33 /mine",
@@ -88,7 +72,7 @@ fn files_come_out_of_containers_as_docker_has_it() {
 
 #[test]
 fn files_go_into_containers_as_docker_has_it() {
-    let Some(engine) = Engine::new("files_go_into_containers_as_docker_has_it") else { return };
+    let Some(engine) = Engine::idle("files_go_into_containers_as_docker_has_it") else { return };
     engine.both("mkdir -p /srv/there /user; ln -s srv/there /way; echo old > /file");
     engine.0.sh("mkdir -p src/sub; echo one > src/one; echo two > src/sub/two; chown -R 7:8 src");
     for name in ["on", "off"] {
@@ -316,7 +300,7 @@ fn links_lead_out_of_neither_container() {
 #[test]
 fn volumes_are_seen_whether_the_container_runs_or_not() {
     let test = "volumes_are_seen_whether_the_container_runs_or_not";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::idle(test) else { return };
     engine.0.sh("mkdir -p host; echo host > host/file");
     let host = format!("{}:/deep/host:ro", engine.0.path("host"));
     engine.ok(&["create", "--name", "it", "-v", "data:/deep/data", "-v", &host, "box:1"]);
@@ -345,7 +329,7 @@ fn volumes_are_seen_whether_the_container_runs_or_not() {
 
 #[test]
 fn links_of_a_container_do_not_lead_out_of_it() {
-    let Some(engine) = Engine::new("links_of_a_container_do_not_lead_out_of_it") else { return };
+    let Some(engine) = Engine::idle("links_of_a_container_do_not_lead_out_of_it") else { return };
     let host = engine.0.path("host");
     engine.0.sh("mkdir host; echo secret > host/secret");
     // Whatever the container says, a path of the host is one of its own.
@@ -379,7 +363,7 @@ fn links_of_a_container_do_not_lead_out_of_it() {
 #[test]
 fn a_container_that_swaps_links_gets_nothing_of_the_host() {
     let test = "a_container_that_swaps_links_gets_nothing_of_the_host";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::idle(test) else { return };
     let host = engine.0.path("host");
     engine.0.sh("mkdir -p host; echo secret > host/file; echo evil > evil");
     // CVE-2018-15664: a directory of the path is a link to the host's at some moments.
@@ -405,7 +389,7 @@ fn a_container_that_swaps_links_gets_nothing_of_the_host() {
 #[test]
 fn ids_of_a_user_namespace_are_the_container_s() {
     let test = "ids_of_a_user_namespace_are_the_container_s";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::idle(test) else { return };
     let map = ["--uidmap", "0:500000:1000", "--gidmap", "0:500000:1000"];
     let run = [&["run", "-d", "--name", "it"][..], &map, &["box:1"]].concat();
     let output = engine.0.tare(&run);

@@ -1,25 +1,9 @@
 //! `tare export`, `tare commit`, `tare diff` of containers.
 
-use super::images_scratch::Scratch;
-use super::running::box_with;
+use super::engine::Engine;
 
-/// A scratch store whose containers go with it.
-struct Engine(Scratch);
-
-impl Engine {
-    fn new(test: &str) -> Option<Self> {
-        box_with(test, &["CMD [\"sleep\", \"1000\"]", "ENV A=image", "LABEL from=image"]).map(Self)
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        self.0.ok(args)
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.0.tare(&["rm", "-af"]);
-    }
+fn idle(test: &str) -> Option<Engine> {
+    Engine::changed(test, &["CMD [\"sleep\", \"1000\"]", "ENV A=image", "LABEL from=image"])
 }
 
 const CHANGE: &str = "busybox rm /bin/pwd; echo new > /new; mkdir -p /srv/deep; echo x > /srv/deep/x; \
@@ -27,7 +11,7 @@ const CHANGE: &str = "busybox rm /bin/pwd; echo new > /new; mkdir -p /srv/deep; 
 
 #[test]
 fn what_a_container_has_changed_is_told() {
-    let Some(engine) = Engine::new("what_a_container_has_changed_is_told") else { return };
+    let Some(engine) = idle("what_a_container_has_changed_is_told") else { return };
     engine.ok(&["run", "-d", "--name", "idle", "-v", "data:/data", "box:1"]);
     assert_eq!(engine.ok(&["diff", "idle"]), "A /data");
     engine.ok(&["run", "-d", "--name", "it", "box:1"]);
@@ -46,7 +30,7 @@ fn what_a_container_has_changed_is_told() {
 
 #[test]
 fn the_files_of_a_container_are_exported() {
-    let Some(engine) = Engine::new("the_files_of_a_container_are_exported") else { return };
+    let Some(engine) = idle("the_files_of_a_container_are_exported") else { return };
     engine.ok(&["run", "-d", "--name", "it", "-v", "data:/data", "--tmpfs", "/tmp", "box:1"]);
     engine.ok(&["exec", "it", "sh", "-c", &format!("{CHANGE}; echo v > /data/v; echo t > /tmp/t")]);
     for stop in [false, true] {
@@ -75,7 +59,7 @@ fn the_files_of_a_container_are_exported() {
 
 #[test]
 fn an_image_is_made_of_a_container() {
-    let Some(engine) = Engine::new("an_image_is_made_of_a_container") else { return };
+    let Some(engine) = idle("an_image_is_made_of_a_container") else { return };
     let run =
         ["run", "-d", "--name", "it", "-e", "B=run", "-l", "more=run", "-w", "/home", "box:1"];
     engine.ok(&run);

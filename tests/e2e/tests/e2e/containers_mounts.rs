@@ -1,23 +1,17 @@
 //! `--mount` in all its kinds, parts of volumes, owners, propagation, and volumes with file systems of their own.
 
-use super::images_scratch::{Registry, Scratch};
-use super::running::box_with;
+use super::engine::Engine;
+use super::images_scratch::Registry;
 use e2e::{program, stderr, stdout};
-
-/// A scratch store whose containers go with it.
-struct Engine(Scratch);
 
 impl Engine {
     /// With an image `data:1` that has the file `/etc/f` and a link that would lead out.
-    fn new(test: &str) -> Option<Self> {
-        let scratch = box_with(test, &["CMD [\"sh\"]"])?;
+    fn with_link(test: &str) -> Option<Self> {
+        let engine = Self::new(test)?;
+        let scratch = &engine.0;
         scratch.sh("mkdir -p data/etc/sub; echo of-image > data/etc/f; ln -s /etc/hostname data/etc/link; tar -C data -cf data.tar .");
         scratch.ok(&["import", "-q", &scratch.path("data.tar"), "data:1"]);
-        Some(Self(scratch))
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        self.0.ok(args)
+        Some(engine)
     }
 
     /// What a script says in a container with one mount.
@@ -41,16 +35,10 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.0.tare(&["rm", "-af"]);
-    }
-}
-
 #[test]
 fn an_image_is_mounted_and_stays_as_long_as_the_container() {
     let test = "an_image_is_mounted_and_stays_as_long_as_the_container";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::with_link(test) else { return };
     let said = engine.with(
         "type=image,source=data:1,target=/x",
         "cat /x/etc/f; echo y > /x/new 2>/dev/null || echo ro",
@@ -99,7 +87,7 @@ fn an_image_is_mounted_and_stays_as_long_as_the_container() {
 #[test]
 fn an_image_that_is_mounted_is_pulled_as_it_is_wanted() {
     let test = "an_image_that_is_mounted_is_pulled_as_it_is_wanted";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::with_link(test) else { return };
     let Some(registry) = Registry::start(test, &engine.0) else { return };
     let name = registry.at("data:1");
     engine.ok(&["push", "-q", "data:1", &format!("docker://{name}")]);
@@ -115,7 +103,7 @@ fn an_image_that_is_mounted_is_pulled_as_it_is_wanted() {
 #[test]
 fn an_image_is_mounted_with_the_ids_of_a_user_namespace() {
     let test = "an_image_is_mounted_with_the_ids_of_a_user_namespace";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::with_link(test) else { return };
     let output = engine.0.tare(&[
         "run",
         "--rm",
@@ -140,7 +128,7 @@ fn an_image_is_mounted_with_the_ids_of_a_user_namespace() {
 #[test]
 fn a_part_of_a_volume_is_mounted_and_its_links_lead_nowhere() {
     let test = "a_part_of_a_volume_is_mounted_and_its_links_lead_nowhere";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::with_link(test) else { return };
     let secret = engine.0.path("host-secret");
     std::fs::write(&secret, "of-the-host").unwrap();
     let script = format!(
@@ -167,7 +155,7 @@ fn a_part_of_a_volume_is_mounted_and_its_links_lead_nowhere() {
 #[test]
 fn a_volume_that_is_not_to_be_filled_is_empty() {
     let test = "a_volume_that_is_not_to_be_filled_is_empty";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::with_link(test) else { return };
     assert_eq!(engine.with("type=volume,source=a,target=/home", "ls /home"), "web");
     assert_eq!(engine.with("type=volume,source=b,target=/home,volume-nocopy", "ls /home"), "");
     assert_eq!(
@@ -179,7 +167,7 @@ fn a_volume_that_is_not_to_be_filled_is_empty() {
 #[test]
 fn memory_has_the_size_and_mode_that_are_asked_for() {
     let test = "memory_has_the_size_and_mode_that_are_asked_for";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::with_link(test) else { return };
     let script = "stat -c '%a' /m; busybox df -k /m | busybox tail -1 | busybox awk '{print $2}'";
     assert_eq!(
         engine.with("type=tmpfs,target=/m,tmpfs-size=2m,tmpfs-mode=0711", script),
@@ -218,7 +206,7 @@ fn memory_has_the_size_and_mode_that_are_asked_for() {
 #[test]
 fn owners_are_shown_as_the_users_and_no_file_changes() {
     let test = "owners_are_shown_as_the_users_and_no_file_changes";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::with_link(test) else { return };
     engine
         .0
         .sh("mkdir own; echo x > own/f; chown -R 1234:2345 own; chmod 700 own; touch -d @7 own/f");
@@ -271,7 +259,7 @@ fn owners_are_shown_as_the_users_and_no_file_changes() {
 #[test]
 fn labels_of_selinux_are_taken_where_there_is_none() {
     let test = "labels_of_selinux_are_taken_where_there_is_none";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::with_link(test) else { return };
     engine.0.sh("mkdir own; echo x > own/f");
     for mode in ["z", "Z", "ro,z"] {
         let mount = format!("{}:/o:{mode}", engine.0.path("own"));
@@ -288,7 +276,7 @@ fn labels_of_selinux_are_taken_where_there_is_none() {
 #[test]
 fn mounts_go_in_and_out_as_the_propagation_says() {
     let test = "mounts_go_in_and_out_as_the_propagation_says";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::with_link(test) else { return };
     let said = engine.apart(
         "mkdir prop; mount -t tmpfs t prop; mount --make-shared prop; mkdir prop/in prop/out
          for way in rprivate rslave rshared; do
@@ -311,7 +299,7 @@ fn mounts_go_in_and_out_as_the_propagation_says() {
 #[test]
 fn mounts_below_a_source_come_along_as_it_is_said() {
     let test = "mounts_below_a_source_come_along_as_it_is_said";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::with_link(test) else { return };
     let said = engine.apart(
         "mkdir top; mount -t tmpfs t top; mkdir top/below; mount -t tmpfs t top/below; touch top/below/f
          run() { $tare run --rm --mount type=bind,source=$PWD/top,target=/t,$1 box:1 sh -c \
@@ -326,7 +314,7 @@ fn mounts_below_a_source_come_along_as_it_is_said() {
 #[test]
 fn volumes_have_file_systems_of_their_own() {
     let test = "volumes_have_file_systems_of_their_own";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::with_link(test) else { return };
     let memory = ["-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m,uid=33,mode=700"];
     assert_eq!(engine.ok(&[&["volume", "create"][..], &memory, &["mem"]].concat()), "mem");
     assert_eq!(
@@ -391,7 +379,7 @@ fn volumes_have_file_systems_of_their_own() {
 
 #[test]
 fn what_is_no_mount_is_refused() {
-    let Some(engine) = Engine::new("what_is_no_mount_is_refused") else { return };
+    let Some(engine) = Engine::with_link("what_is_no_mount_is_refused") else { return };
     for (mount, why) in [
         ("type=glob,source=/x*,target=/x", "no one target"),
         ("type=npipe,source=x,target=/x", "containers of Windows"),

@@ -1,41 +1,10 @@
 //! What goes out of containers beside their streams: the word that they are ready, entries of the journal, terminals
 //! that are left alone.
 
-use super::images_scratch::Scratch;
-use super::running::box_with;
+use super::engine::{Engine, PATIENCE};
 use e2e::{program, skip, stderr, stdout};
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
-
-/// Longer than anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A scratch store whose containers go with it.
-struct Engine(Scratch);
-
-impl Engine {
-    fn new(test: &str) -> Option<Self> {
-        box_with(test, &["CMD [\"sh\"]"]).map(Self)
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        self.0.ok(args)
-    }
-
-    fn until(&self, what: &str, is: impl Fn() -> bool) {
-        let began = Instant::now();
-        while !is() {
-            assert!(began.elapsed() < PATIENCE, "{what}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.0.tare(&["rm", "-af"]);
-    }
-}
 
 #[test]
 fn systemd_hears_that_a_container_is_ready_from_whom_it_is_said() {

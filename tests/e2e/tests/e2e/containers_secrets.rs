@@ -1,24 +1,12 @@
 //! `tare secret` and `run --secret`.
 
-use super::images_scratch::Scratch;
-use super::running::box_with;
+use super::engine::Engine;
 use e2e::{stderr, stdout};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 
-/// A scratch store whose containers go with it.
-struct Engine(Scratch);
-
 impl Engine {
-    fn new(test: &str) -> Option<Self> {
-        box_with(test, &["CMD [\"sh\"]"]).map(Self)
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        self.0.ok(args)
-    }
-
     /// Makes a secret of standard input.
     fn secret(&self, args: &[&str], text: &[u8]) -> std::process::Output {
         let mut command = self.0.command(&[&["secret", "create"], args, &["-"]].concat());
@@ -33,12 +21,6 @@ impl Engine {
     fn found(&self, text: &str) -> String {
         let script = format!("busybox grep -rlF '{text}' store run /run/tare 2>/dev/null || true");
         self.0.sh(&script).replace(&self.0.path(""), "")
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.0.tare(&["rm", "-af"]);
     }
 }
 

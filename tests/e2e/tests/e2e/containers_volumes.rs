@@ -1,15 +1,13 @@
 //! `tare volume`, and volumes that images want.
 
-use super::images_scratch::Scratch;
-use super::running::{MAKE, box_with};
-
-/// A scratch store whose containers go with it.
-struct Engine(Scratch);
+use super::engine::Engine;
+use super::running::MAKE;
 
 impl Engine {
     /// With an image that has a directory for a volume, with files of its own.
-    fn new(test: &str) -> Option<Self> {
-        let scratch = box_with(test, &["CMD [\"sh\"]"])?;
+    fn with_data(test: &str) -> Option<Self> {
+        let engine = Self::new(test)?;
+        let scratch = &engine.0;
         scratch.sh(&format!("rm -rf box; {MAKE}"));
         scratch.sh(
             "mkdir -p box/data/sub; echo one > box/data/one; chmod 640 box/data/one; ln box/data/one box/data/two; \
@@ -18,11 +16,7 @@ impl Engine {
         );
         let changes = ["--change", "VOLUME /data", "--change", "CMD [\"sh\"]"];
         scratch.ok(&[&["import", "-q"][..], &changes, &[&scratch.path("data.tar"), "data:1"]].concat());
-        Some(Self(scratch))
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        self.0.ok(args)
+        Some(engine)
     }
 
     fn volumes(&self) -> usize {
@@ -30,15 +24,9 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.0.tare(&["rm", "-af"]);
-    }
-}
-
 #[test]
 fn volumes_are_made_listed_and_removed() {
-    let Some(engine) = Engine::new("volumes_are_made_listed_and_removed") else { return };
+    let Some(engine) = Engine::with_data("volumes_are_made_listed_and_removed") else { return };
     assert_eq!(engine.ok(&["volume", "create", "--label", "a=b", "one"]), "one");
     assert_eq!(engine.ok(&["volume", "create", "one"]), "one");
     let name = engine.ok(&["volume", "create"]);
@@ -103,7 +91,7 @@ fn volumes_are_made_listed_and_removed() {
 #[test]
 fn volumes_that_cannot_be_made_or_removed_are_told() {
     let test = "volumes_that_cannot_be_made_or_removed_are_told";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::with_data(test) else { return };
     engine.ok(&["volume", "create", "one"]);
     engine.ok(&["create", "--name", "it", "-v", "two:/x", "box:1"]);
     let said = engine.0.fails(1, &["volume", "rm", "two"]);
@@ -121,7 +109,7 @@ fn volumes_that_cannot_be_made_or_removed_are_told() {
 #[test]
 fn a_new_volume_begins_with_what_the_image_has_there() {
     let test = "a_new_volume_begins_with_what_the_image_has_there";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::with_data(test) else { return };
     let script =
         "stat -c '%a %u:%g' /data; stat -c '%a %u:%g %Y %h' /data/one; cat /data/link; ls /data";
     let wanted = "2750 33:50\n640 33:50 7 2\none\nlink\none\nsub\ntwo";
@@ -152,7 +140,7 @@ fn a_new_volume_begins_with_what_the_image_has_there() {
 #[test]
 fn volumes_without_a_name_go_with_their_container() {
     let test = "volumes_without_a_name_go_with_their_container";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::with_data(test) else { return };
     engine.ok(&["run", "--rm", "-v", "/more", "data:1", "pwd"]);
     assert_eq!(engine.volumes(), 0);
     engine.ok(&["create", "--name", "it", "data:1"]);
@@ -173,7 +161,7 @@ fn volumes_without_a_name_go_with_their_container() {
 #[test]
 fn volumes_belong_to_the_ids_of_a_user_namespace() {
     let test = "volumes_belong_to_the_ids_of_a_user_namespace";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::with_data(test) else { return };
     let map = ["--uidmap", "0:500000:1000", "--gidmap", "0:500000:1000"];
     let run = |mount: &str, path: &str| {
         let script = format!("stat -c %u:%g {path} && echo x > {path}/x");

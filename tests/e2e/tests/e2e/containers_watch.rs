@@ -1,33 +1,13 @@
 //! `tare events`, `top`, `stats`, `update`, `healthcheck run`, `inspect`, `system df`, `info` and `prune`.
 
-use super::images_scratch::Scratch;
-use super::running::box_with;
+use super::engine::Engine;
 use e2e::stdout;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-/// A scratch store whose containers go with it.
-struct Engine(Scratch);
-
-impl Engine {
-    fn new(test: &str) -> Option<Self> {
-        box_with(test, &["CMD [\"sleep\", \"1000\"]"]).map(Self)
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        self.0.ok(args)
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.0.tare(&["rm", "-af"]);
-    }
-}
-
 #[test]
 fn what_happened_is_told() {
-    let Some(engine) = Engine::new("what_happened_is_told") else { return };
+    let Some(engine) = Engine::idle("what_happened_is_told") else { return };
     let output =
         engine.0.tare(&["run", "--name", "one", "-l", "k=v", "box:1", "sh", "-c", "exit 3"]);
     assert_eq!(output.status.code(), Some(3));
@@ -98,7 +78,7 @@ fn what_happened_is_told() {
 
 #[test]
 fn what_happens_is_followed() {
-    let Some(engine) = Engine::new("what_happens_is_followed") else { return };
+    let Some(engine) = Engine::idle("what_happens_is_followed") else { return };
     engine.ok(&["create", "--name", "one", "box:1", "pwd"]);
     // Without a beginning it begins now, and goes on.
     let mut command = engine.0.command(&["events", "--format", "{{.Action}}"]);
@@ -122,7 +102,7 @@ fn what_happens_is_followed() {
 
 #[test]
 fn processes_are_shown() {
-    let Some(engine) = Engine::new("processes_are_shown") else { return };
+    let Some(engine) = Engine::idle("processes_are_shown") else { return };
     engine.ok(&["run", "-d", "--name", "it", "-u", "web", "box:1"]);
     engine.ok(&["exec", "-d", "it", "sleep", "2000"]);
     let pid = engine.ok(&["inspect", "--format", "{{.State.Pid}}", "it"]);
@@ -146,7 +126,7 @@ fn processes_are_shown() {
 
 #[test]
 fn usage_is_shown_and_limits_change() {
-    let Some(engine) = Engine::new("usage_is_shown_and_limits_change") else { return };
+    let Some(engine) = Engine::idle("usage_is_shown_and_limits_change") else { return };
     engine.ok(&["run", "-d", "--name", "it", "-m", "64m", "box:1"]);
     engine.ok(&["create", "--name", "off", "box:1"]);
     let stats = |format: &str| engine.ok(&["stats", "--no-stream", "--format", format, "it"]);
@@ -190,7 +170,7 @@ fn usage_is_shown_and_limits_change() {
 
 #[test]
 fn health_is_checked_when_asked() {
-    let Some(engine) = Engine::new("health_is_checked_when_asked") else { return };
+    let Some(engine) = Engine::idle("health_is_checked_when_asked") else { return };
     engine.ok(&[
         "run",
         "-d",
@@ -218,7 +198,7 @@ fn health_is_checked_when_asked() {
 #[test]
 fn a_name_is_a_container_s_then_an_image_s_then_a_volume_s() {
     let test = "a_name_is_a_container_s_then_an_image_s_then_a_volume_s";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::idle(test) else { return };
     engine.ok(&["tag", "box:1", "both:latest"]);
     engine.ok(&["create", "--name", "both", "-v", "data:/d", "box:1"]);
     engine.ok(&["volume", "create", "both"]);
@@ -250,7 +230,7 @@ fn a_name_is_a_container_s_then_an_image_s_then_a_volume_s() {
 #[test]
 fn the_store_counts_containers_and_volumes() {
     let test = "the_store_counts_containers_and_volumes";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::idle(test) else { return };
     engine.ok(&["run", "-d", "--name", "on", "-v", "data:/d", "box:1"]);
     engine.ok(&[
         "run",

@@ -20,6 +20,7 @@ mod crun;
 mod devices;
 mod docker_options;
 mod docker_verbs;
+mod engine;
 mod events;
 mod flags;
 mod host;

@@ -1,49 +1,15 @@
 //! What podman's users type, where docker has no word of its own for it, and the form of what the program says when it
 //! goes by podman's name.
 
-use super::images_scratch::Scratch;
-use super::running::box_with;
+use super::engine::Engine;
 use e2e::{stderr, stdout};
 use std::os::unix::process::CommandExt;
-use std::time::{Duration, Instant};
-
-/// Longer than anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A scratch store whose containers go with it.
-struct Engine(Scratch);
 
 impl Engine {
-    fn new(test: &str) -> Option<Self> {
-        box_with(test, &["CMD [\"sh\"]"]).map(Self)
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        self.0.ok(args)
-    }
-
-    fn field(&self, name: &str, field: &str) -> String {
-        self.ok(&["container", "inspect", "--format", &format!("{{{{{field}}}}}"), name])
-    }
-
-    fn until(&self, what: &str, is: impl Fn() -> bool) {
-        let began = Instant::now();
-        while !is() {
-            assert!(began.elapsed() < PATIENCE, "{what}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
     /// The program by podman's name: its exit code, and what it says.
     fn podman(&self, args: &[&str]) -> (i32, String, String) {
         let output = self.0.command(args).arg0("podman").output().expect("starting the program");
         (output.status.code().unwrap_or(-1), stdout(&output), stderr(&output))
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.0.tare(&["rm", "-af"]);
     }
 }
 
