@@ -50,7 +50,6 @@ pub mod registry;
 pub mod signature;
 pub mod sync;
 mod transfer;
-mod yaml;
 
 #[cfg(test)]
 mod tests;

@@ -4,10 +4,10 @@
 //! attachments. The section of the most special scope counts, and nothing of the others.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::yaml::{self, Node};
 use oci::{Digest, Reference};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use yaml::Node;
 
 /// The sections of all files.
 #[derive(Clone, Debug, Default)]
@@ -87,7 +87,7 @@ impl Section {
         let mut old = (None, None);
         for (key, value) in members(path, scope, node)? {
             let text = match value {
-                Node::Scalar(text) => text,
+                Node::Plain(text) | Node::Quoted(text) => text,
                 Node::Null => continue,
                 _ => return Err(Error::in_file(path, format!("{scope}.{key}: expected a text"))),
             };

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// Which crates of the workspace each crate may depend on: one way only.
 const EDGES: &[(&str, &[&str])] = &[
     ("archive", &["skips", "sys"]),
-    ("engine", &["net", "oci", "runtime", "store", "sys"]),
+    ("engine", &["net", "oci", "runtime", "store", "sys", "yaml"]),
     ("images", &["archive", "oci", "store", "sys", "transport"]),
     ("net", &["oci", "private-net", "skips", "sys"]),
     ("oci", &[]),
@@ -19,9 +19,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("pkg", &["skips"]),
     ("store", &["oci", "skips", "sys"]),
     ("template", &[]),
-    ("transport", &["archive", "oci", "skips", "sys"]),
+    ("transport", &["archive", "oci", "skips", "sys", "yaml"]),
     ("runtime", &["oci", "skips", "sys"]),
     ("serve", &["oci", "skips", "sys", "transport"]),
+    ("yaml", &["oci"]),
     ("tare-runtime", &["oci", "rt", "runtime", "sys"]),
     (
         "tare",

@@ -7,7 +7,6 @@
 
 pub mod gpus;
 mod spec;
-mod yaml;
 
 pub(crate) use spec::{Edits, Hook, Mount, Node};
 

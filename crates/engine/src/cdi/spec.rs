@@ -3,7 +3,6 @@
 //! What it says is done with the rights of whoever starts the container, so the file has to be theirs or root's, and
 //! nobody else's to write; it is opened as it lies there, never through a link.
 
-use super::yaml;
 use oci::Map;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -99,11 +98,21 @@ oci::document! {
 /// Reads a file. The error is a sentence fragment about it.
 pub(super) fn read(path: &Path) -> Result<Spec, String> {
     let text = text(path)?;
-    let json = match path.extension().is_some_and(|it| it == "json") {
-        true => text,
-        false => yaml::to_json(&text)?,
-    };
-    let spec: Spec = oci::json::read(json.as_bytes()).map_err(|why| why.to_string())?;
+    match path.extension().is_some_and(|it| it == "json") {
+        true => parse(&text),
+        false => parse_yaml(&text),
+    }
+}
+
+fn parse_yaml(text: &str) -> Result<Spec, String> {
+    match yaml::read(text)? {
+        yaml::Node::Null => Err("it is empty".into()),
+        node => parse(&oci::json::write(&node)),
+    }
+}
+
+fn parse(json: &str) -> Result<Spec, String> {
+    let spec: Spec = oci::json::read(json.as_bytes())?;
     check(&spec)?;
     Ok(spec)
 }
@@ -292,12 +301,6 @@ fn hook(hook: &Hook) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Spec, String> {
-        let json = yaml::to_json(text)?;
-        let spec: Spec = oci::json::read(json.as_bytes()).map_err(|why| why.to_string())?;
-        check(&spec).map(|()| spec)
-    }
-
     #[test]
     fn names_are_as_the_specification_has_them() {
         for good in ["vendor.com", "a", "a-b_c.d9"] {
@@ -312,7 +315,7 @@ mod tests {
     #[test]
     fn what_is_not_of_a_specification_is_refused() {
         let of = |version: &str, kind: &str, edits: &str| {
-            parse(&format!(
+            parse_yaml(&format!(
                 "cdiVersion: \"{version}\"\nkind: \"{kind}\"\ndevices:\n- name: a\n  containerEdits: {edits}\n"
             ))
         };

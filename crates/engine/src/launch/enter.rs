@@ -83,7 +83,7 @@ fn enter_users(place: &Place) -> Result<Users> {
         drop(go);
         let is_there = sys::fs::read(&ready, &mut [0]).is_ok_and(|count| count == 1);
         let fine = is_there && ask("newuidmap", own, &users) && ask("newgidmap", own, &groups);
-        std::process::exit(i32::from(!fine));
+        sys::process::exit(i32::from(!fine));
     };
     let entered = sys::process::unshare(CLONE_NEWUSER | CLONE_NEWNS);
     if entered.is_ok() {

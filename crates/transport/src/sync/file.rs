@@ -19,9 +19,9 @@
 use super::Filter;
 use crate::auth::Credentials;
 use crate::error::{Error, ErrorKind, Result};
-use crate::yaml::{self, Node};
 use oci::{Digest, Reference};
 use std::path::{Path, PathBuf};
+use yaml::Node;
 
 /// What a file says, and what is odd in it.
 #[derive(Clone, Debug, Default)]
@@ -199,7 +199,7 @@ fn members(place: &str, node: Node) -> Result<Vec<(String, Node)>, String> {
 
 fn scalar(place: &str, node: Node) -> Result<String, String> {
     match node {
-        Node::Scalar(text) => Ok(text),
+        Node::Plain(text) | Node::Quoted(text) => Ok(text),
         _ => Err(format!("{place}: expected a text")),
     }
 }

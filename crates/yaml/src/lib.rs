@@ -1,28 +1,33 @@
 //! YAML as a tree: mappings, lists and scalars. No anchors, which could make a small text huge, and no tags.
+//!
+//! What a scalar means is its reader's business, or that of YAML's core rules, by which a tree is written as JSON.
 
-use saphyr_parser::{Event, Parser, ScalarStyle};
+use oci::json::{ToJson, Writer};
+use saphyr_parser::{Event, Parser, ScalarStyle, StrInput};
 use std::collections::BTreeSet;
 
-/// Deepest nesting. `registries.d` has 3 levels.
+/// Deepest nesting. A CDI specification has 6 levels, `registries.d` 3.
 const DEPTH_LIMIT: usize = 32;
 /// Most nodes of a text.
-const NODES_LIMIT: usize = 100_000;
+const NODES_LIMIT: usize = 500_000;
 
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Node {
+pub enum Node {
     /// Nothing: an empty value, `~` or `null`.
     Null,
-    /// A scalar as it is written: what it means is its reader's business.
-    Scalar(String),
+    /// A scalar without quotes, as it is written.
+    Plain(String),
+    /// A scalar in quotes or in a block: a text, whatever it says.
+    Quoted(String),
     /// A list.
     List(Vec<Node>),
     /// A mapping in its order. No key is there twice.
     Map(Vec<(String, Node)>),
 }
 
-/// Reads the only document of a text.
-pub(crate) fn read(text: &str) -> Result<Node, String> {
+/// Reads the only document of a text. The error is a sentence fragment that begins with the line.
+pub fn read(text: &str) -> Result<Node, String> {
     let mut builder = Builder { parser: Parser::new_from_str(text), nodes: 0, line: 0 };
     let mut root = Node::Null;
     let mut documents = 0;
@@ -38,7 +43,7 @@ pub(crate) fn read(text: &str) -> Result<Node, String> {
 }
 
 struct Builder<'a> {
-    parser: Parser<'a, saphyr_parser::StrInput<'a>>,
+    parser: Parser<'a, StrInput<'a>>,
     nodes: usize,
     line: usize,
 }
@@ -68,13 +73,11 @@ impl<'a> Builder<'a> {
             return Err(self.refuse("too many levels"));
         }
         match event {
-            Event::Scalar(text, style, 0, None) => {
-                let plain = style == ScalarStyle::Plain;
-                Ok(match &*text {
-                    "" | "~" | "null" | "Null" | "NULL" if plain => Node::Null,
-                    text => Node::Scalar(text.to_owned()),
-                })
-            }
+            Event::Scalar(text, ScalarStyle::Plain, 0, None) => Ok(match &*text {
+                "" | "~" | "null" | "Null" | "NULL" => Node::Null,
+                text => Node::Plain(text.to_owned()),
+            }),
+            Event::Scalar(text, _, 0, None) => Ok(Node::Quoted(text.into_owned())),
             Event::SequenceStart(0, None) => {
                 let mut list = Vec::new();
                 loop {
@@ -112,13 +115,60 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// By YAML's core rules: a plain scalar is a truth, a whole number, or else a text.
+impl ToJson for Node {
+    fn write(&self, writer: &mut Writer) {
+        match self {
+            Self::Null => writer.raw("null"),
+            Self::Plain(text) => match text.as_str() {
+                "true" | "True" | "TRUE" => true.write(writer),
+                "false" | "False" | "FALSE" => false.write(writer),
+                text => match number(text) {
+                    Some(number) => number.write(writer),
+                    None => writer.string(text),
+                },
+            },
+            Self::Quoted(text) => writer.string(text),
+            Self::List(list) => list.write(writer),
+            Self::Map(members) => {
+                writer.open('{');
+                for (key, value) in members {
+                    writer.key(key);
+                    value.write(writer);
+                }
+                writer.close('}');
+            }
+        }
+    }
+}
+
+/// As Go's reader has them: `0x` and `0o`, and a leading 0 for octal, as modes of files are written.
+fn number(text: &str) -> Option<i64> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if !digits.starts_with(|it: char| it.is_ascii_digit()) {
+        return None;
+    }
+    let of = |digits: &str, radix| i64::from_str_radix(digits, radix).ok();
+    let value = match digits.as_bytes() {
+        [b'0', b'x', ..] => of(&digits[2..], 16),
+        [b'0', b'o', ..] => of(&digits[2..], 8),
+        [b'0', _, ..] => of(&digits[1..], 8),
+        _ => of(digits, 10),
+    };
+    value.map(|value| sign * value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn texts_become_trees() {
-        let scalar = |text: &str| Node::Scalar(text.into());
+        let plain = |text: &str| Node::Plain(text.into());
+        let quoted = |text: &str| Node::Quoted(text.into());
         let map = |members: &[(&str, Node)]| {
             Node::Map(members.iter().map(|(key, node)| ((*key).into(), node.clone())).collect())
         };
@@ -129,16 +179,34 @@ mod tests {
         check("{}", map(&[]));
         check(
             "a:\n  b: 1\n  c: \"null\"\n  d:\n",
-            map(&[("a", map(&[("b", scalar("1")), ("c", scalar("null")), ("d", Node::Null)]))]),
+            map(&[("a", map(&[("b", plain("1")), ("c", quoted("null")), ("d", Node::Null)]))]),
         );
         check(
             "- x\n- [~, 'y']\n",
-            Node::List(vec![scalar("x"), Node::List(vec![Node::Null, scalar("y")])]),
+            Node::List(vec![plain("x"), Node::List(vec![Node::Null, quoted("y")])]),
         );
         check(
             "localhost:8080:\n  x: file:///y\n",
-            map(&[("localhost:8080", map(&[("x", scalar("file:///y"))]))]),
+            map(&[("localhost:8080", map(&[("x", plain("file:///y"))]))]),
         );
+    }
+
+    #[test]
+    fn trees_become_json() {
+        for (text, json) in [
+            ("", "null"),
+            ("{}", "{}"),
+            (
+                "a: 1\nb: \"1\"\nc:\nd: yes\ne: true\n",
+                r#"{"a":1,"b":"1","c":null,"d":"yes","e":true}"#,
+            ),
+            ("- 0660\n- 0x1f\n- -3\n- 1.5\n- 09\n", r#"[432,31,-3,"1.5","09"]"#),
+            ("a:\n- b: c:d=e\n  f: [x, 'y\"']\n", r#"{"a":[{"b":"c:d=e","f":["x","y\""]}]}"#),
+            ("---\n{\"a\": \"\\u00e9\"}\n", "{\"a\":\"é\"}"),
+            ("- |\n  true\n- 99999999999999999999\n", "[\"true\\n\",\"99999999999999999999\"]"),
+        ] {
+            assert_eq!(oci::json::write(&read(text).unwrap()), json, "{text}");
+        }
     }
 
     #[test]
