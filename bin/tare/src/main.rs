@@ -10,6 +10,7 @@ mod healthcheck;
 mod image;
 mod interrupt;
 mod json_lines;
+mod labels;
 mod manifest;
 mod mounting;
 mod mutate;

@@ -15,11 +15,6 @@ const VERBS: &[(&[&str], &str, &str)] = &[
         "Kubernetes places containers on several machines; here they run on this one",
     ),
     (
-        &["secret", "config"],
-        "docker keeps them for a swarm, which there is none of",
-        "`-v FILE:/run/secrets/NAME:ro` gives a container a file",
-    ),
-    (
         &["plugin"],
         "there are no plugins",
         "drivers of networks, volumes and logs are part of the program",

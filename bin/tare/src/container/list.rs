@@ -3,6 +3,7 @@
 use super::rows::{HEADINGS, Maker, shown};
 use crate::failure::{Failure, Result};
 use crate::image::now;
+use crate::labels;
 use crate::output::{self, Clock};
 use crate::settings::Global;
 use clap::Args;
@@ -259,10 +260,6 @@ impl Filters {
 
 fn is(container: &Container, key: &str, value: &str) -> bool {
     let (config, state) = (&container.config, &container.state);
-    let has_label = |value: &str| match value.split_once('=') {
-        Some((name, wanted)) => config.labels.get(name).is_some_and(|it| it == wanted),
-        None => config.labels.contains_key(value),
-    };
     match key {
         "ancestor" => {
             let id = config.image_id.strip_prefix("sha256:").unwrap_or(&config.image_id);
@@ -291,8 +288,8 @@ fn is(container: &Container, key: &str, value: &str) -> bool {
             config.entrypoint.iter().chain(&config.cmd).next().is_some_and(|it| it == value)
         }
         "is-task" => matches!(value, "false" | "0"),
-        "label" => has_label(value),
-        "label!" => !has_label(value),
+        "label" => labels::has(&config.labels, value),
+        "label!" => !labels::has(&config.labels, value),
         "network" => {
             config.network.mode == value
                 || config.network.endpoints.iter().any(|endpoint| endpoint.network == value)

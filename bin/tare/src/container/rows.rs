@@ -1,6 +1,7 @@
 //! Rows of the list of containers, with docker's and podman's names of fields.
 
 use crate::called::Called;
+use crate::labels;
 use crate::output::{Clock, tame};
 use engine::Container;
 use engine::record::{Port, status};
@@ -67,8 +68,6 @@ impl Maker<'_> {
         if !Called::is_podman() {
             command = format!("\"{command}\"");
         }
-        let labels: Vec<String> =
-            config.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let volumes = config.mounts.iter().filter(|mount| mount.kind == "volume").count();
         let size = self.size.map(|size| size(container));
         let bytes = |bytes: u64| units::decimal_size(bytes, SIZE_DIGITS);
@@ -78,7 +77,6 @@ impl Maker<'_> {
             Some((own, Some(image))) => format!("{} (virtual {})", bytes(own), bytes(own + image)),
         };
         let health = state.health.as_ref().map_or("", |health| health.status.as_str());
-        let lookup = config.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         Struct::value(
             "container",
             vec![
@@ -90,8 +88,8 @@ impl Maker<'_> {
                 Field::new("Image", config.image.as_str()),
                 Field::hidden("ImageID", config.image_id.as_str()),
                 Field::new("HealthStatus", if container.is_running() { health } else { "" }),
-                Field::new("Labels", labels.join(",")),
-                Field::hidden("Label", Value::Lookup(std::sync::Arc::new(lookup))),
+                Field::new("Labels", labels::text(&config.labels)),
+                Field::hidden("Label", labels::lookup(&config.labels)),
                 Field::new("LocalVolumes", volumes.to_string()),
                 Field::new("Mounts", mounts.join(",")),
                 Field::new("Names", config.name.as_str()),

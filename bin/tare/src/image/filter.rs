@@ -2,6 +2,7 @@
 
 use super::rows::created;
 use crate::failure::{Failure, Result};
+use crate::labels;
 use images::Listed;
 use oci::Reference;
 use oci::image::ImageConfig;
@@ -19,20 +20,14 @@ pub(super) struct Filters {
     containers: Option<bool>,
     /// None of the store's images is what these are asked for.
     impossible: bool,
-    labels: Vec<Label>,
+    /// What labels have to be there, or not.
+    labels: Vec<(String, bool)>,
     references: Vec<String>,
     ids: Vec<String>,
     digests: Vec<String>,
     before: Option<Instant>,
     since: Option<Instant>,
     until: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Label {
-    name: String,
-    value: Option<String>,
-    wanted: bool,
 }
 
 /// What filters are read and applied with.
@@ -69,8 +64,8 @@ impl Filters {
         };
         match key {
             "dangling" => self.dangling = Some(truth(value)?),
-            "label" => self.labels.push(Label::read(value, true)),
-            "label!" => self.labels.push(Label::read(value, false)),
+            "label" => self.labels.push((value.into(), true)),
+            "label!" => self.labels.push((value.into(), false)),
             "before" => self.before = Some(time_of(value)?),
             "since" | "after" => self.since = Some(time_of(value)?),
             "until" => self.until = Some((point_in_time(value, surroundings.now)?, 0)),
@@ -140,25 +135,8 @@ impl Filters {
             return true;
         }
         let config = (surroundings.config)(image).and_then(|config| config.config);
-        let labels = config.map(|config| config.labels).unwrap_or_default();
-        self.labels.iter().all(|label| {
-            let found = labels.get(label.name.as_str());
-            let holds = match &label.value {
-                Some(value) => found == Some(value),
-                None => found.is_some(),
-            };
-            holds == label.wanted
-        })
-    }
-}
-
-impl Label {
-    fn read(text: &str, wanted: bool) -> Self {
-        let (name, value) = match text.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (text, None),
-        };
-        Self { name: name.to_owned(), value, wanted }
+        let all = config.map(|config| config.labels).unwrap_or_default();
+        self.labels.iter().all(|(label, wanted)| labels::has(&all, label) == *wanted)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::called::Called;
 use crate::failure::{Failure, Result};
+use crate::labels;
 use crate::mutate::name_and_value;
 use crate::output;
 use crate::settings::Global;
@@ -138,18 +139,12 @@ fn spec(arguments: &Create) -> Result<NetworkSpec> {
         no_dns: arguments.disable_dns,
         options,
         ipam_options: pairs(&arguments.ipam_opt)?,
-        labels: arguments.label.iter().map(|label| name_and_maybe_value(label)).collect(),
+        labels: labels::read(&arguments.label),
     })
 }
 
 fn pairs(all: &[String]) -> Result<Map> {
     all.iter().map(|pair| name_and_value(pair)).collect()
-}
-
-/// A label without a value has an empty one.
-fn name_and_maybe_value(text: &str) -> (String, String) {
-    let (name, value) = text.split_once('=').unwrap_or((text, ""));
-    (name.to_owned(), value.to_owned())
 }
 
 fn aux_address(text: &str) -> Result<(String, IpAddr)> {

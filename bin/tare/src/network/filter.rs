@@ -3,6 +3,7 @@
 use super::Shown;
 use crate::failure::{Failure, Result};
 use crate::image::filter::{point_in_time, truth};
+use crate::labels;
 use crate::pattern;
 use regex_lite::Regex;
 
@@ -14,7 +15,8 @@ pub(super) struct Filters {
     ids: Vec<Regex>,
     names: Vec<Regex>,
     scopes: Vec<String>,
-    labels: Vec<(String, Option<String>, bool)>,
+    /// What labels have to be there, or not.
+    labels: Vec<(String, bool)>,
     built_in: Option<bool>,
     dangling: Option<bool>,
     until: Option<i64>,
@@ -33,17 +35,13 @@ impl Filters {
 
     fn add(&mut self, text: &str, now: i64) -> Result<()> {
         let (key, value) = text.split_once('=').ok_or_else(|| Failure::new("must be KEY=VALUE"))?;
-        let label = |wanted: bool| match value.split_once('=') {
-            Some((name, value)) => (name.to_owned(), Some(value.to_owned()), wanted),
-            None => (value.to_owned(), None, wanted),
-        };
         match key {
             "driver" => self.drivers.push(value.into()),
             "id" => self.ids.push(pattern::read(key, value)?),
             "name" => self.names.push(pattern::read(key, value)?),
             "scope" => self.scopes.push(value.into()),
-            "label" => self.labels.push(label(true)),
-            "label!" => self.labels.push(label(false)),
+            "label" => self.labels.push((value.into(), true)),
+            "label!" => self.labels.push((value.into(), false)),
             "dangling" => self.dangling = Some(truth(value)?),
             "until" => self.until = Some(point_in_time(value, now)?),
             "type" => {
@@ -67,12 +65,8 @@ impl Filters {
         let any = |all: &[String], holds: &dyn Fn(&str) -> bool| {
             all.is_empty() || all.iter().any(|text| holds(text))
         };
-        let label = |(name, value, wanted): &(String, Option<String>, bool)| {
-            let found = network.labels.get(name.as_str());
-            let holds =
-                found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found));
-            holds == *wanted
-        };
+        let label =
+            |(label, wanted): &(String, bool)| labels::has(&network.labels, label) == *wanted;
         let matches =
             |all: &[Regex], text: &str| all.is_empty() || all.iter().any(|it| it.is_match(text));
         any(&self.drivers, &|driver| driver == shown.driver)

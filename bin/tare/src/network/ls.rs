@@ -4,6 +4,7 @@ use super::filter::Filters;
 use super::{Shown, all};
 use crate::failure::{Failure, Result};
 use crate::image::now;
+use crate::labels;
 use crate::output::{self, Clock};
 use clap::Args;
 use net::Networks;
@@ -80,10 +81,6 @@ fn id(shown: &Shown, whole: bool) -> &str {
 /// As docker has it: everything is a text.
 fn row(shown: &Shown, whole: bool, clock: &Clock) -> Value {
     let network = &shown.network;
-    let labels = network.labels.iter().map(|(name, value)| format!("{name}={value}"));
-    let labels: Vec<String> = labels.collect();
-    let lookup: std::collections::BTreeMap<_, _> =
-        network.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     Struct::value(
         "network",
         vec![
@@ -93,8 +90,8 @@ fn row(shown: &Shown, whole: bool, clock: &Clock) -> Value {
             Field::new("IPv4", shown.has(false).to_string()),
             Field::new("IPv6", shown.has(true).to_string()),
             Field::new("Internal", network.internal.to_string()),
-            Field::hidden("Label", Value::Lookup(lookup.into())),
-            Field::new("Labels", labels.join(",")),
+            Field::hidden("Label", labels::lookup(&network.labels)),
+            Field::new("Labels", labels::text(&network.labels)),
             Field::new("Name", network.name.as_str()),
             Field::new("Scope", "local"),
         ],

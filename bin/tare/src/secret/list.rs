@@ -1,6 +1,7 @@
 //! `tare secret ls`.
 
 use crate::failure::{Failure, Result};
+use crate::labels;
 use crate::output::{self, Clock};
 use crate::settings::Global;
 use clap::Args;
@@ -69,23 +70,17 @@ fn read(texts: &[String]) -> Result<Vec<(String, String)>> {
 
 /// Values of one key are alternatives, but for labels.
 fn is_chosen(secret: &Secret, filters: &[(String, String)]) -> bool {
-    let has_label = |value: &str| match value.split_once('=') {
-        Some((name, wanted)) => secret.labels.get(name).is_some_and(|it| it == wanted),
-        None => secret.labels.contains_key(value),
-    };
     let of = |key: &'static str| filters.iter().filter(move |(known, _)| known == key);
     let any = |key, is: &dyn Fn(&str) -> bool| {
         of(key).next().is_none() || of(key).any(|(_, value)| is(value))
     };
     any("id", &|value| secret.id.starts_with(value))
         && any("name", &|value| secret.name.contains(value))
-        && of("label").all(|(_, value)| has_label(value))
+        && of("label").all(|(_, value)| labels::has(&secret.labels, value))
 }
 
 fn row(secret: &Secret, clock: &Clock) -> Value {
     let age = |text: &str| clock.age(Time::parse_rfc3339(text).as_ref());
-    let labels: Vec<String> =
-        secret.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     Struct::value(
         "secret",
         vec![
@@ -94,7 +89,7 @@ fn row(secret: &Secret, clock: &Clock) -> Value {
             Field::new("Driver", secret.driver.as_str()),
             Field::new("CreatedAt", age(&secret.created)),
             Field::new("UpdatedAt", age(&secret.updated)),
-            Field::new("Labels", labels.join(",")),
+            Field::new("Labels", labels::text(&secret.labels)),
         ],
     )
 }

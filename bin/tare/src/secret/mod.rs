@@ -150,11 +150,7 @@ fn create(global: &Global, arguments: &Create) -> Result<()> {
             read(&mut file).map_err(|error| failed(&format_args!("{path}: {error}")))?
         }
     };
-    let mut labels = oci::Map::default();
-    for text in &arguments.label {
-        let (key, value) = text.split_once('=').unwrap_or((text, ""));
-        labels.insert(key.into(), value.into());
-    }
+    let labels = crate::labels::read(&arguments.label);
     let existing = match (arguments.ignore, arguments.replace) {
         (true, _) => Existing::Keep,
         (_, true) => Existing::Replace,

@@ -1,6 +1,7 @@
 //! `tare volume ls`.
 
 use crate::failure::{Failure, Result};
+use crate::labels;
 use crate::output;
 use crate::pattern;
 use crate::settings::Global;
@@ -8,7 +9,6 @@ use clap::Args;
 use engine::Engine;
 use engine::volumes::Volume;
 use std::collections::HashMap;
-use std::sync::Arc;
 use template::listing::Listing;
 use template::table::Columns;
 use template::{Field, Struct, Value, units};
@@ -64,17 +64,13 @@ pub(super) fn is_chosen(
     users: &HashMap<String, usize>,
     filters: &[(String, String)],
 ) -> bool {
-    let has_label = |value: &str| match value.split_once('=') {
-        Some((name, wanted)) => volume.labels.get(name).is_some_and(|it| it == wanted),
-        None => volume.labels.contains_key(value),
-    };
     let matches =
         |value: &str| pattern::read("name", value).is_ok_and(|it| it.is_match(&volume.name));
     let is = |key: &str, value: &str| match key {
         "dangling" => matches!(value, "true" | "1") != users.contains_key(&volume.name),
         "driver" => volume.driver == value,
-        "label" => has_label(value),
-        "label!" => !has_label(value),
+        "label" => labels::has(&volume.labels, value),
+        "label!" => !labels::has(&volume.labels, value),
         _ => matches(value),
     };
     let of = |key: &'static str| filters.iter().filter(move |(known, _)| known == key);
@@ -148,9 +144,6 @@ fn row(
     users: &HashMap<String, usize>,
     bytes: Option<u64>,
 ) -> Value {
-    let labels: Vec<String> =
-        volume.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let lookup = volume.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
     let links = users.get(&volume.name).copied().unwrap_or(0);
     Struct::value(
         "volume",
@@ -158,8 +151,8 @@ fn row(
             Field::new("Availability", "N/A"),
             Field::new("Driver", volume.driver.as_str()),
             Field::new("Group", "N/A"),
-            Field::new("Labels", labels.join(",")),
-            Field::hidden("Label", Value::Lookup(Arc::new(lookup))),
+            Field::new("Labels", labels::text(&volume.labels)),
+            Field::hidden("Label", labels::lookup(&volume.labels)),
             Field::new("Links", links.to_string()),
             Field::new(
                 "Mountpoint",

@@ -8,6 +8,7 @@ mod prune;
 
 use crate::called::Called;
 use crate::failure::{Failure, Result};
+use crate::labels;
 use crate::output;
 use crate::settings::Global;
 use clap::{Args, Subcommand};
@@ -137,18 +138,12 @@ fn create(global: &Global, arguments: &Create) -> Result<()> {
         .hint("local is the only one; `-v` mounts what the host has mounted from elsewhere"));
     }
     let engine = crate::container::open(global, false)?;
-    let mut volume = Volume {
+    let volume = Volume {
         name: arguments.volume.clone().or(arguments.name.clone()).unwrap_or_default(),
+        labels: labels::read(&arguments.label),
+        options: labels::read(&arguments.opt),
         ..Volume::default()
     };
-    for text in &arguments.label {
-        let (key, value) = text.split_once('=').unwrap_or((text, ""));
-        volume.labels.insert(key.into(), value.into());
-    }
-    for text in &arguments.opt {
-        let (key, value) = text.split_once('=').unwrap_or((text, ""));
-        volume.options.insert(key.into(), value.into());
-    }
     let wanted = volume.options.clone();
     let (made, is_new) = engine.ensure_volume(volume)?;
     if !is_new && !wanted.is_empty() && made.options != wanted {
