@@ -1,6 +1,7 @@
 //! `cargo xtask COMMAND`: the project's own commands.
 
 mod bench;
+mod build;
 mod docs;
 mod dropin;
 mod long;

@@ -124,14 +124,7 @@ pub(crate) fn program(name: &str, given: Option<&String>) -> Result<PathBuf, Str
     if let Some(path) = given {
         return fs::canonicalize(path).map_err(|error| format!("{path}: {error}"));
     }
-    let arguments = ["build", "--quiet", "--locked", "--profile", "dist", "-p", name];
-    let status = Command::new(env!("CARGO")).args(arguments).status();
-    if !status.is_ok_and(|status| status.success()) {
-        return Err("the build failed".into());
-    }
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let target = own.parent().and_then(Path::parent).ok_or("no target directory")?;
-    Ok(target.join("dist").join(name))
+    Ok(crate::build::dist(&[&["-p", name]])?.join(name))
 }
 
 /// The runtime under the name that a suite expects.

@@ -4,9 +4,11 @@ mod bundle;
 mod engine;
 mod images;
 mod measure;
+mod options;
 mod registry;
 mod runtime;
 
+use options::Options;
 use std::process::ExitCode;
 
 const USAGE: &str =
@@ -33,18 +35,17 @@ pub(crate) fn is_installed(name: &str) -> bool {
 /// Runs the benchmark that `arguments` name.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
     // What was asked for may be misunderstood; what goes wrong later is another failure.
-    let parsed = match arguments.split_first() {
-        Some((what, rest)) if what == "runtime" => {
-            runtime::Options::parse(rest).map(|options| runtime::run(&options))
+    let Some((what, rest)) = arguments.split_first() else { return crate::misused(USAGE) };
+    let read = |rounds, known: &[&str]| Options::parse(rest, rounds, known);
+    let parsed = match what.as_str() {
+        "runtime" => read(50, &["--rounds", "--idle-ms", "--only", "--programs"])
+            .map(|options| runtime::run(&options)),
+        "images" => read(5, &["--rounds", "--programs"]).map(|options| images::run(&options)),
+        "engine" => {
+            read(20, &["--rounds", "--programs", "--only"]).map(|options| engine::run(&options))
         }
-        Some((what, rest)) if what == "images" => {
-            images::Options::parse(rest).map(|options| images::run(&options))
-        }
-        Some((what, rest)) if what == "engine" => {
-            engine::Options::parse(rest).map(|options| engine::run(&options))
-        }
-        Some((what, rest)) if what == "registry" => {
-            registry::Options::parse(rest).map(|options| registry::run(&options))
+        "registry" => {
+            read(3, &["--rounds", "--program", "--only"]).map(|options| registry::run(&options))
         }
         _ => return crate::misused(USAGE),
     };

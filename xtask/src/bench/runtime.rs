@@ -7,6 +7,7 @@
 
 use super::bundle::Bundle;
 use super::measure::{Sample, Samples, sample};
+use super::options::Options;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -26,34 +27,6 @@ const BATCH_ROUNDS: usize = 5;
 const STATE: &str = "/run";
 /// A killed container is gone within milliseconds.
 const END_DEADLINE: Duration = Duration::from_secs(5);
-
-pub(super) struct Options {
-    rounds: usize,
-    idle_ms: u64,
-    only: Vec<String>,
-    /// Where the programs are; `None`: they are built.
-    programs: Option<PathBuf>,
-}
-
-impl Options {
-    pub(super) fn parse(arguments: &[String]) -> Result<Self, String> {
-        let mut options = Self { rounds: 50, idle_ms: 60, only: Vec::new(), programs: None };
-        let mut rest = arguments.iter();
-        while let Some(name) = rest.next() {
-            let value = rest.next().ok_or_else(|| format!("{name} needs a value"))?;
-            let number =
-                || value.parse::<u64>().map_err(|_| format!("{name}: {value:?} is not a number"));
-            match name.as_str() {
-                "--rounds" => options.rounds = number()?.max(1) as usize,
-                "--idle-ms" => options.idle_ms = number()?,
-                "--programs" => options.programs = Some(PathBuf::from(value)),
-                "--only" => options.only = value.split(',').map(String::from).collect(),
-                _ => return Err(format!("unknown option {name}")),
-            }
-        }
-        Ok(options)
-    }
-}
 
 struct Tool {
     name: String,
@@ -98,7 +71,7 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
     if sys::ids::euid() != 0 {
         return Err("needs root".into());
     }
-    let programs = options.programs.clone().map_or_else(build, Ok)?;
+    let programs = options.programs(&[&["-p", "tare-runtime", "-p", "floor"]])?;
     enter_mount_namespace()?;
     let noop = programs.join("bench-noop");
     let log_path = std::env::temp_dir().join(format!("tare-bench-{}.log", std::process::id()));
@@ -110,24 +83,11 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
         log: File::create(&log_path).map_err(|error| format!("making the log: {error}"))?,
         log_path,
     };
-    bench.find_tools(&programs, &options.only);
+    bench.find_tools(&programs, options);
     let samples = bench.measure(options)?;
     bench.print(&samples, options);
     let _ = std::fs::remove_file(&bench.log_path);
     Ok(())
-}
-
-/// Builds what is measured in its shipping form; returns where it is.
-fn build() -> Result<PathBuf, String> {
-    let arguments = ["build", "--quiet", "--locked", "--profile", "dist"];
-    let packages = ["--package", "tare-runtime", "--package", "floor"];
-    let status = Command::new(env!("CARGO")).args(arguments).args(packages).status();
-    if !status.is_ok_and(|status| status.success()) {
-        return Err("the build failed".into());
-    }
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let target = own.parent().and_then(Path::parent).ok_or("no target directory")?;
-    Ok(target.join("dist"))
 }
 
 /// A mount namespace for all tools, with their state on a tmpfs, where it is on every machine that
@@ -150,20 +110,19 @@ pub(super) fn on_path(name: &str) -> Option<PathBuf> {
 }
 
 impl Bench {
-    fn find_tools(&mut self, programs: &Path, only: &[String]) {
-        let wanted = |name: &str| only.is_empty() || only.iter().any(|one| one == name);
+    fn find_tools(&mut self, programs: &Path, options: &Options) {
         let floor = Path::new("/sys/fs/cgroup/memory").is_dir();
         if !floor {
             crate::say("floor: is written for cgroup v1, which this machine does not have\n");
         }
-        if floor && wanted("floor") {
+        if floor && options.wants("floor") {
             let program = programs.join("bench-floor");
             self.tools.push(Tool { name: "floor".into(), program, root: None });
         }
         let own = Some(programs.join("tare-runtime"));
         let peers = ["crun", "runc", "youki"].map(|name| (name, on_path(name)));
         for (name, program) in [("tare-runtime", own)].into_iter().chain(peers) {
-            if !wanted(name) {
+            if !options.wants(name) {
                 continue;
             }
             let Some(program) = program else {

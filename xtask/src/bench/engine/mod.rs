@@ -5,6 +5,7 @@ mod tools;
 
 use super::bundle::Bundle;
 use super::measure::{Sample, Samples, sample};
+use super::options::Options;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,33 +21,6 @@ const CROWD: usize = 100;
 const STARTERS: usize = 8;
 /// What a container says in the test of logs.
 const SAID_MIB: usize = 256;
-
-pub(super) struct Options {
-    rounds: usize,
-    programs: Option<PathBuf>,
-    only: Vec<String>,
-}
-
-impl Options {
-    pub(super) fn parse(arguments: &[String]) -> Result<Self, String> {
-        let mut options = Self { rounds: 20, programs: None, only: Vec::new() };
-        let mut rest = arguments.iter();
-        while let Some(name) = rest.next() {
-            let value = rest.next().ok_or_else(|| format!("{name} needs a value"))?;
-            match name.as_str() {
-                "--rounds" => {
-                    let rounds: usize =
-                        value.parse().map_err(|_| format!("{value:?} is not a number"))?;
-                    options.rounds = rounds.max(1);
-                }
-                "--programs" => options.programs = Some(PathBuf::from(value)),
-                "--only" => options.only = value.split(',').map(String::from).collect(),
-                _ => return Err(format!("unknown option {name}")),
-            }
-        }
-        Ok(options)
-    }
-}
 
 /// What is done in turns.
 const ROWS: [&str; 4] =
@@ -67,7 +41,7 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
     if sys::ids::euid() != 0 {
         return Err("needs root".into());
     }
-    let programs = options.programs.clone().map_or_else(build, Ok)?;
+    let programs = options.programs(&[&["-p", "tare", "-p", "tare-runtime", "-p", "floor"]])?;
     if std::env::var_os(INSIDE).is_none() {
         return enter(&programs, options);
     }
@@ -92,19 +66,6 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
     }
     crate::print(&format!("\na pipe to cat: {:.2} s\n", bench.pipe()?));
     Ok(())
-}
-
-fn build() -> Result<PathBuf, String> {
-    let arguments = ["build", "--quiet", "--locked", "--profile", "dist"];
-    let packages = ["--package", "tare", "--package", "tare-runtime", "--package", "floor"];
-    let status = Command::new(env!("CARGO")).args(arguments).args(packages).status();
-    if !status.is_ok_and(|status| status.success()) {
-        return Err("the build failed".into());
-    }
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let target = own.parent().and_then(Path::parent).ok_or("no target directory")?;
-    Ok(target.join("x86_64-unknown-linux-gnu/dist"))
-        .map(|dir| if dir.is_dir() { dir } else { target.join("dist") })
 }
 
 /// Goes on in a network and mount namespace: bridges and rules of the peers are none of the machine's.
@@ -138,14 +99,12 @@ impl Bench {
         let tar = tools::image(&dir)?;
         let log =
             File::create(dir.join("log")).map_err(|error| format!("making the log: {error}"))?;
-        let wanted =
-            |name: &str| options.only.is_empty() || options.only.iter().any(|it| it == name);
         let mut tools = vec![Tool::tare(&programs.join("tare"), &dir)];
-        if wanted("podman") && super::is_installed("podman") {
+        if options.wants("podman") && super::is_installed("podman") {
             tools.push(Tool::podman(&dir));
         }
         let mut daemon = None;
-        if wanted("docker") && super::is_installed("dockerd") {
+        if options.wants("docker") && super::is_installed("dockerd") {
             match Daemon::start(&dir) {
                 Ok(started) => {
                     tools.push(Tool::docker(&dir));

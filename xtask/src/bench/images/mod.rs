@@ -9,6 +9,7 @@ mod sample_image;
 mod table;
 
 use super::measure::{Samples, sample};
+use super::options::Options;
 use super::runtime::on_path;
 use rows::Row;
 use serde_json::Value;
@@ -27,27 +28,6 @@ const GET: &str = "GET";
 const FLOORS: [&str; 5] = [GET, "hash packed", "unpack", "hash plain", "untar"];
 /// The row of the bare compressor of zstd, behind those of both formats' parts.
 const PACK: usize = 2 * FLOORS.len();
-
-pub(super) struct Options {
-    rounds: usize,
-    programs: Option<PathBuf>,
-}
-
-impl Options {
-    pub(super) fn parse(arguments: &[String]) -> Result<Self, String> {
-        let mut options = Self { rounds: 5, programs: None };
-        let mut rest = arguments.iter();
-        while let Some(name) = rest.next() {
-            let value = rest.next().ok_or_else(|| format!("{name} needs a value"))?;
-            match name.as_str() {
-                "--rounds" => options.rounds = value.parse().map_err(|_| "--rounds: a number")?,
-                "--programs" => options.programs = Some(PathBuf::from(value)),
-                _ => return Err(format!("unknown option {name}")),
-            }
-        }
-        Ok(options)
-    }
-}
 
 struct Bench {
     root: PathBuf,
@@ -68,7 +48,10 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
     if sys::ids::euid() != 0 {
         return Err("needs root".into());
     }
-    let programs = options.programs.clone().map_or_else(build, Ok)?;
+    let programs = options.programs(&[
+        &["-p", "tare", "-p", "floor"],
+        &["-p", "archive", "--example", "floor", "-p", "images", "--example", "commit"],
+    ])?;
     let root = std::env::temp_dir().join(format!("tare-bench-images-{}", std::process::id()));
     fs::create_dir_all(&root).map_err(|error| error.to_string())?;
     let result = measure(&root, &programs, options);
@@ -105,22 +88,6 @@ fn measure(root: &Path, programs: &Path, options: &Options) -> Result<(), String
     bench.floors(&registry, options.rounds)?;
     bench.print();
     Ok(())
-}
-
-fn build() -> Result<PathBuf, String> {
-    let common = ["build", "--quiet", "--locked", "--profile", "dist"];
-    for rest in [
-        &["-p", "tare", "-p", "floor"][..],
-        &["-p", "archive", "--example", "floor", "-p", "images", "--example", "commit"],
-    ] {
-        let status = Command::new(env!("CARGO")).args(common).args(rest).status();
-        if !status.is_ok_and(|status| status.success()) {
-            return Err("the build failed".into());
-        }
-    }
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let target = own.parent().and_then(Path::parent).ok_or("no target directory")?;
-    Ok(target.join("dist"))
 }
 
 fn succeed(command: &[String]) -> Result<String, String> {

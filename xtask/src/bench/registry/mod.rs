@@ -9,10 +9,10 @@ mod floor;
 mod load;
 mod server;
 
+use super::options::Options;
 use floor::Depth;
 use load::{Client, Content};
 use server::Server;
-use std::path::PathBuf;
 
 /// Requests for a manifest in a round.
 const MANIFESTS: usize = 20_000;
@@ -28,34 +28,6 @@ const CROWD: usize = 1000;
 const CROWD_BYTES: usize = 1 << 20;
 /// A piece of an upload in chunks.
 const CHUNK_BYTES: usize = 8 << 20;
-
-pub(super) struct Options {
-    rounds: usize,
-    /// `tare`; `None`: it is built.
-    program: Option<PathBuf>,
-    only: Vec<String>,
-}
-
-impl Options {
-    pub(super) fn parse(arguments: &[String]) -> Result<Self, String> {
-        let mut options = Self { rounds: 3, program: None, only: Vec::new() };
-        let mut rest = arguments.iter();
-        while let Some(name) = rest.next() {
-            let value = rest.next().ok_or_else(|| format!("{name} needs a value"))?;
-            match name.as_str() {
-                "--rounds" => {
-                    let rounds: usize =
-                        value.parse().map_err(|_| format!("{value:?} is not a number"))?;
-                    options.rounds = rounds.max(1);
-                }
-                "--program" => options.program = Some(PathBuf::from(value)),
-                "--only" => options.only = value.split(',').map(String::from).collect(),
-                _ => return Err(format!("unknown option {name}")),
-            }
-        }
-        Ok(options)
-    }
-}
 
 /// The row that has a floor.
 const PUT: &str = "blob PUT, CPU s/GB";
@@ -77,10 +49,9 @@ const ROWS: [(&str, usize); 10] = [
 pub(super) fn run(options: &Options) -> Result<(), String> {
     let program =
         options.program.clone().map_or_else(|| crate::suite::program("tare", None), Ok)?;
-    let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|it| it == name);
     let mut names = vec!["tare"];
     names.extend(super::is_installed("docker-registry").then_some("docker-registry"));
-    names.retain(|name| wanted(name));
+    names.retain(|name| options.wants(name));
     let mut results: Vec<Vec<Vec<f64>>> = vec![vec![Vec::new(); ROWS.len()]; names.len()];
     let mut floors: [Vec<f64>; 3] = Default::default();
     let mut content = Content::new(BLOB_BYTES);
