@@ -21,6 +21,7 @@ pub mod inputs;
 pub mod limits;
 mod names;
 mod observe;
+mod outside;
 mod page;
 mod pattern;
 mod references;

@@ -23,7 +23,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use sys::Fd;
 use transport::hash::Hasher;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// Where the key comes from; it is asked for again with each request, as some are good for hours only.
 pub type Keys = Arc<dyn Fn() -> Result<Credentials, String> + Send + Sync>;
@@ -479,20 +478,8 @@ fn pair(name: &str, value: &str) -> (String, String) {
 }
 
 fn agent(bucket: &Bucket) -> ureq::Agent {
-    let mut roots = Vec::new();
-    for path in &bucket.authorities {
-        let Ok(pem) = std::fs::read(path) else { continue };
-        roots.extend(parse_pem(&pem).filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        }));
-    }
-    let tls = TlsConfig::builder()
-        .root_certs(RootCerts::Specific(Arc::new(roots)))
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .build();
     let config = ureq::Agent::config_builder()
-        .tls_config(tls)
+        .tls_config(crate::outside::tls(&bucket.authorities))
         .timeout_connect(Some(Duration::from_secs(10)))
         .timeout_recv_response(Some(OBJECT_WAIT))
         .timeout_per_read(Some(OBJECT_WAIT))

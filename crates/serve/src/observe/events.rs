@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 use transport::names;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// Who is told of events.
 #[derive(Clone, Debug)]
@@ -133,20 +132,8 @@ struct Sender {
 
 impl Sender {
     fn new(hook: &Hook) -> Result<Self, String> {
-        let mut roots = Vec::new();
-        for path in &hook.authorities {
-            let Ok(pem) = std::fs::read(path) else { continue };
-            roots.extend(parse_pem(&pem).filter_map(|item| match item {
-                Ok(PemItem::Certificate(certificate)) => Some(certificate),
-                _ => None,
-            }));
-        }
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::Specific(Arc::new(roots)))
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
         let config = ureq::Agent::config_builder()
-            .tls_config(tls)
+            .tls_config(crate::outside::tls(&hook.authorities))
             .timeout_global(Some(EVENT_WAIT))
             // Nobody else than the one who was named gets events.
             .max_redirects(0)
