@@ -3,6 +3,7 @@
 use super::which::resolve;
 use crate::called::Called;
 use crate::failure::{Failure, Result};
+use crate::image::prune::confirm;
 use crate::output;
 use crate::settings::Global;
 use clap::Args;
@@ -170,7 +171,7 @@ pub(crate) struct Prune {
 
 pub(crate) fn prune(global: &Global, arguments: &Prune) -> Result<()> {
     let engine = super::open(global, false)?;
-    if !arguments.force && !confirm()? {
+    if !arguments.force && !confirm("all containers that do not run")? {
         return Ok(());
     }
     let (removed, freed) = prune_stopped(&engine, &arguments.filter)?;
@@ -200,11 +201,4 @@ pub(crate) fn prune_stopped(engine: &Engine, filter: &[String]) -> Result<(Strin
         text.push('\n');
     }
     Ok((text, freed))
-}
-
-fn confirm() -> Result<bool> {
-    output::write(b"WARNING! This will remove all stopped containers.\nAre you sure you want to continue? [y/N] ")?;
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line)?;
-    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }

@@ -79,7 +79,7 @@ pub(super) fn prune(global: &Global, arguments: &Prune) -> Result<()> {
     tell_reclaimed(bytes + left.bytes)
 }
 
-/// Remove all images, mounts, and everything else that is in the store
+/// Remove all containers, volumes, secrets, networks and images, also those that are in use
 #[derive(Debug, Args)]
 pub(crate) struct Reset {
     /// Do not ask
@@ -88,9 +88,11 @@ pub(crate) struct Reset {
 }
 
 pub(super) fn reset(global: &Global, arguments: &Reset) -> Result<()> {
-    if !arguments.force && !confirm("all images of the store, also those that are mounted")? {
+    let what = "all containers, volumes, secrets, networks and images of the store, also those that are in use";
+    if !arguments.force && !confirm(what)? {
         return Ok(());
     }
+    reset_containers(global)?;
     let settings = Settings::load(global)?;
     let store = settings.store(false)?;
     for mount in Users::of(&store)?.image_mounts() {
@@ -102,4 +104,20 @@ pub(super) fn reset(global: &Global, arguments: &Reset) -> Result<()> {
     }
     let bytes = removal.collect(global)?;
     tell_reclaimed(bytes + store.collect()?.bytes)
+}
+
+/// Removes all containers, and what there is for them.
+fn reset_containers(global: &Global) -> Result<()> {
+    let engine = crate::container::open(global, false)?;
+    for container in engine.list()? {
+        engine.remove_by_force(&container, 0)?;
+    }
+    for volume in engine.list_volumes()? {
+        engine.remove_volume(&volume.name)?;
+    }
+    for secret in engine.list_secrets()? {
+        engine.remove_secret(&secret.name)?;
+    }
+    network::prune::prune_unused(global, &network::open(global)?, &[])?;
+    Ok(())
 }
