@@ -168,18 +168,12 @@ impl Engine {
 
     /// Bytes that a container has written.
     pub fn writable_bytes(&self, id: &str) -> u64 {
-        let mut dirs = vec![self.path_of(id).join("upper")];
-        let mut total = 0;
-        while let Some(dir) = dirs.pop() {
-            for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-                let Ok(metadata) = entry.metadata() else { continue };
-                match metadata.is_dir() {
-                    true => dirs.push(entry.path()),
-                    false => total += metadata.len(),
-                }
-            }
-        }
-        total
+        bytes_below(self.path_of(id).join("upper"))
+    }
+
+    /// Bytes of a volume.
+    pub fn volume_bytes(&self, name: &str) -> u64 {
+        bytes_below(self.volume_path(name))
     }
 
     /// Stops the processes of a container for a while.
@@ -227,4 +221,20 @@ pub(crate) fn enter_users(pid: i32) -> Result<bool> {
         .during(|| "entering the container's user namespace")?;
     let _ = launch::become_root();
     Ok(true)
+}
+
+/// Bytes of a tree, as far as it can be read.
+fn bytes_below(top: std::path::PathBuf) -> u64 {
+    let mut dirs = vec![top];
+    let mut total = 0;
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            match metadata.is_dir() {
+                true => dirs.push(entry.path()),
+                false => total += metadata.len(),
+            }
+        }
+    }
+    total
 }

@@ -91,7 +91,7 @@ impl Kept {
             let has =
                 |mount: &engine::record::Mount| mount.kind == "volume" && mount.name == volume.name;
             let is_used = containers.iter().any(|it| it.config.mounts.iter().any(has));
-            let bytes = crate::volume::size(&engine.volume_path(&volume.name));
+            let bytes = engine.volume_bytes(&volume.name);
             add(&mut kept.volumes, is_used, bytes);
         }
         Ok(kept)

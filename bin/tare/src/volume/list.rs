@@ -132,7 +132,7 @@ pub(super) fn run(global: &Global, arguments: &List) -> Result<()> {
 pub(crate) fn rows_with_sizes(engine: &Engine) -> Result<Vec<Value>> {
     let users = users(engine)?;
     let row = |volume: &Volume| {
-        let bytes = super::size(&engine.volume_path(&volume.name));
+        let bytes = engine.volume_bytes(&volume.name);
         row(engine, volume, &users, Some(bytes))
     };
     Ok(engine.list_volumes()?.iter().map(row).collect())

@@ -17,7 +17,7 @@ use engine::volumes::Volume;
 use template::{Field, Struct, Value};
 
 pub(crate) use list::{HEADINGS, read_filters, rows_with_sizes};
-pub(crate) use prune::{prune_unused, size};
+pub(crate) use prune::prune_unused;
 
 /// Manage volumes
 #[derive(Debug, Args)]

@@ -7,7 +7,6 @@ use crate::output;
 use crate::settings::Global;
 use clap::Args;
 use engine::Engine;
-use std::path::Path;
 use template::units;
 
 /// Remove volumes that no container has
@@ -57,7 +56,7 @@ pub(crate) fn prune_unused(
         if !is_free || !(all || volume.anonymous) || !is_chosen(&volume, &users, filters) {
             continue;
         }
-        let size = size(&engine.volume_path(&volume.name));
+        let size = engine.volume_bytes(&volume.name);
         // One that a container has got meanwhile stays.
         if engine.remove_volume(&volume.name).is_ok() {
             bytes += size;
@@ -65,20 +64,4 @@ pub(crate) fn prune_unused(
         }
     }
     Ok((removed, bytes))
-}
-
-/// Bytes of a tree, as far as it can be read.
-pub(crate) fn size(top: &Path) -> u64 {
-    let mut dirs = vec![top.to_path_buf()];
-    let mut total = 0;
-    while let Some(dir) = dirs.pop() {
-        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-            let Ok(metadata) = entry.metadata() else { continue };
-            match metadata.is_dir() {
-                true => dirs.push(entry.path()),
-                false => total += metadata.len(),
-            }
-        }
-    }
-    total
 }
