@@ -9,11 +9,10 @@ use archive::tar::{Bytes, Writer};
 use clap::Args;
 use engine::record::{Config, status};
 use engine::{Container, Engine};
-use images::{By, Change, Draft, Found, Naming, Rights};
+use images::{Change, Draft, Naming, Rights};
 use oci::Digest;
-use oci::image::{History, media_type};
+use oci::image::History;
 use std::io::Write;
-use store::Store;
 
 /// Make an image of a container
 ///
@@ -100,7 +99,9 @@ fn commit(
     (rights, is_live): (Rights, bool),
 ) -> Result<String> {
     let (store, config) = (engine.store(), &container.config);
-    let mut draft = Draft::of_image(store, &image(store, config)?, rights)?;
+    // The container keeps it in the store.
+    let image = crate::image::users::document_of(store, Digest::parse(&config.manifest)?)?;
+    let mut draft = Draft::of_image(store, &image, rights)?;
     let created = images::rfc3339(now());
     let words: Vec<&str> =
         config.entrypoint.iter().chain(&config.cmd).map(String::as_str).collect();
@@ -130,21 +131,6 @@ fn commit(
     images::apply_changes(&mut draft.configuration, &changes)?;
     let made = draft.finish(&Naming { names, origin: "", time_s: now() })?;
     Ok(made.id.to_string())
-}
-
-/// The image that the container is of, which the container keeps in the store.
-fn image(store: &Store, config: &Config) -> Result<oci::image::Document> {
-    let digest = Digest::parse(&config.manifest)?;
-    let of_type = |media_type: &str| {
-        let media_type = media_type.to_owned();
-        images::open_document(
-            store,
-            &Found { digest, media_type, names: Vec::new(), by: By::Digest },
-        )
-    };
-    let found = of_type(media_type::OCI_MANIFEST)
-        .or_else(|error| of_type(media_type::DOCKER_MANIFEST).map_err(|_| error));
-    Ok(found?)
 }
 
 /// What containers of the new image have as this one has.
