@@ -9,7 +9,8 @@ use crate::place::{Container, Engine};
 use crate::record::status;
 use runtime::config::ContainerId;
 use runtime::{ExecOptions, Executed, Host};
-use sys::fs::{self, O_DIRECTORY, O_PATH};
+use sys::fs::{self, O_DIRECTORY, O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS};
+use sys::{Errno, Fd};
 
 /// What is wanted.
 #[derive(Clone, Debug, Default)]
@@ -70,10 +71,12 @@ pub fn exec(engine: &Engine, container: &Container, request: &Exec) -> Result<i3
         process.env.push("TERM=xterm".into());
     }
     if let Some(cwd) = &request.cwd {
+        check_directory(&root, cwd)?;
         process.cwd.clone_from(cwd);
     }
     if let Some(user) = &request.user {
-        launch::set_user(&root, user, &mut process)?;
+        let said = config.env.iter().chain(&request.env);
+        set_user(&root, user, said, &mut process)?;
     }
     if request.privileged {
         launch::set_all_capabilities(&mut process);
@@ -99,6 +102,35 @@ pub fn exec(engine: &Engine, container: &Container, request: &Exec) -> Result<i3
             engine.tell("exec_die", config, &[("exitCode", &code.to_string())]);
             Ok(code)
         }
+    }
+}
+
+/// Another user has another home, unless somebody has said where it is.
+fn set_user<'v>(
+    root: &Fd,
+    user: &str,
+    mut said: impl Iterator<Item = &'v String>,
+    process: &mut oci::runtime::Process,
+) -> Result<()> {
+    let is_home = |variable: &String| variable.starts_with("HOME=");
+    if !said.any(is_home) {
+        process.env.retain(|variable| !is_home(variable));
+    }
+    launch::set_user(root, user, process)
+}
+
+/// A working directory has to be there: the one of the container's own program alone is made.
+fn check_directory(root: &Fd, cwd: &str) -> Result<()> {
+    if !cwd.starts_with('/') {
+        return Err(Error::invalid(format!("working directory {cwd:?} is not an absolute path")));
+    }
+    let flags = O_PATH | O_DIRECTORY;
+    match fs::open_at2(root, cwd, flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS) {
+        Err(errno @ (Errno::ENOENT | Errno::ENOTDIR)) => {
+            Err(Error::new(Kind::ProgramNotFound, format!("exec: chdir to {cwd:?}: {errno}")))
+        }
+        // Whoever may not look may be let in all the same.
+        _ => Ok(()),
     }
 }
 

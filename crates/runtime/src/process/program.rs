@@ -118,7 +118,7 @@ fn search_path(name: &str, search: &str) -> Result<String> {
     }
     let what = format!("exec: {name:?}: executable file not found in $PATH");
     Err(Error::new(Kind::NotFound, what)
-        .with_hint("check process.args[0], and PATH in process.env"))
+        .with_hint("it has to be in the root file system, in a directory of PATH"))
 }
 
 /// The words are those that docker and podman look for to choose between exit codes 126 and 127.
@@ -131,7 +131,7 @@ fn hint(errno: Errno) -> &'static str {
         Errno::ENOENT => "the file, or the interpreter that it names, is not in the image",
         Errno::ENOEXEC => "it is neither a program of this machine nor a script with #!",
         Errno::EACCES => "it has to be a file with the execute permission",
-        _ => "check process.args[0]",
+        _ => "a program is a file that may be executed",
     }
 }
 

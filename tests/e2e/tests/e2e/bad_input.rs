@@ -192,7 +192,7 @@ const CONTRADICTIONS: [Row; 23] = [
     (
         |c| c["process"]["args"] = json!(["nosuch"]),
         "init: exec: \"nosuch\": executable file not found in $PATH \
-         (hint: check process.args[0], and PATH in process.env)",
+         (hint: it has to be in the root file system, in a directory of PATH)",
     ),
     (
         // Half of what the smallest start takes: killed before there is a program.
