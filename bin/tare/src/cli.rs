@@ -133,6 +133,16 @@ pub(crate) fn enters_container(words: &[OsString]) -> bool {
     words.iter().skip(1).find(is_verb).is_some_and(|verb| ENTERING.iter().any(|it| *verb == **it))
 }
 
+/// Whether the verb ends with the exit code of a program in a container, so that its own failures need one that is
+/// nobody else's.
+pub(crate) fn ends_as_program(words: &[OsString]) -> bool {
+    let words = words.iter().skip(1).filter_map(|word| word.to_str());
+    let mut verbs = words.skip_while(|word| !is_verb(word));
+    let (verb, below) = (verbs.next().unwrap_or_default(), verbs.next().unwrap_or_default());
+    let verb = if verb == "container" { below } else { verb };
+    matches!(verb, "run" | "exec")
+}
+
 impl Tare {
     /// Understands a command line.
     pub(crate) fn read(mut words: Vec<OsString>) -> Result<Self, clap::Error> {

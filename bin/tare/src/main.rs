@@ -63,15 +63,11 @@ fn main() -> ExitCode {
                 Some(failure) => failure.tell(),
                 None => drop(error.print()),
             }
-            let runs = std::env::args_os().nth(1).is_some_and(|verb| verb == "run");
-            let mistake = if runs { RUN_FAILED } else { USAGE };
+            let mistake = if cli::ends_as_program(&words()) { RUN_FAILED } else { USAGE };
             return ExitCode::from(if error.use_stderr() { mistake } else { 0 });
         }
     };
-    let own = match arguments.verb {
-        cli::Verb::Run(_) | cli::Verb::Exec(_) => RUN_FAILED,
-        _ => own_code(),
-    };
+    let own = if cli::ends_as_program(&words()) { RUN_FAILED } else { own_code() };
     match verb(arguments) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
