@@ -3,6 +3,7 @@
 use super::image::Found;
 use super::options::{ContainerArgs, LimitArgs, SecurityArgs};
 use super::{beyond, health, mounts, parse};
+use crate::called::Called;
 use crate::failure::{Failure, Result};
 use engine::Engine;
 use engine::record::{
@@ -167,9 +168,14 @@ fn environment(arguments: &ContainerArgs, mut env: Vec<String>) -> Result<Vec<St
             }));
             continue;
         }
-        match variable.contains('=') {
-            true => env.push(variable.clone()),
-            false => env.extend(std::env::var(variable).ok().map(|v| format!("{variable}={v}"))),
+        match (variable.contains('='), std::env::var(variable)) {
+            (true, _) => env.push(variable.clone()),
+            (false, Ok(value)) => env.push(format!("{variable}={value}")),
+            // What the caller has not, the container has not, as docker has it: the image's own is left out.
+            (false, Err(_)) if !Called::is_podman() => {
+                env.retain(|it| it.split('=').next() != Some(variable));
+            }
+            (false, Err(_)) => {}
         }
     }
     Ok(env)

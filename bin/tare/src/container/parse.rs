@@ -50,6 +50,8 @@ pub(super) fn env_file(path: &Path) -> Result<Vec<String>, Failure> {
     }
     let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
     let mut variables = Vec::new();
+    // Editors of Windows put a mark in front.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     for line in text.lines().map(str::trim_start) {
         if line.is_empty() || line.starts_with('#') {
             continue;
