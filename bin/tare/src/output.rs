@@ -97,7 +97,7 @@ pub(crate) fn list(
     listing: &Listing<'_>,
     json: impl FnOnce() -> Vec<Value>,
 ) -> Result<()> {
-    let text = match format.map(Form::read) {
+    let text = match format.filter(|format| !format.is_empty()).map(Form::read) {
         None | Some(Form::Table(None)) => listing.table()?,
         Some(Form::Table(Some(template))) => listing.table_by(&template)?,
         Some(Form::Json) if Called::is_docker() => listing.template("{{json .}}")?,
@@ -110,6 +110,11 @@ pub(crate) fn list(
 /// Prints what was inspected: a list in JSON, or each by a template.
 pub(crate) fn inspected(format: Option<&str>, values: &[Value]) -> Result<()> {
     let text = match format {
+        Some("json") if Called::is_docker() => {
+            let mut text = Value::list(values.iter().cloned()).json();
+            text.push(b'\n');
+            text
+        }
         None | Some("json" | "") => pretty(&Value::list(values.iter().cloned())),
         Some(format) => {
             let mut text = Vec::new();

@@ -65,6 +65,9 @@ pub(crate) fn value(engine: &Engine, name: &str, with_size: bool) -> Result<Opti
         Err(error) if error.kind() == engine::Kind::NotFound => return Ok(None),
         result => result?,
     };
-    let size = with_size.then(|| engine.writable_bytes(&container.config.id));
-    Ok(Some(view::document(engine, &container, size)))
+    let sizes = with_size.then(|| {
+        let own = engine.writable_bytes(&container.config.id);
+        (own, own + super::image_bytes(engine, &container))
+    });
+    Ok(Some(view::document(engine, &container, sizes)))
 }

@@ -1,12 +1,13 @@
 //! `tare ps`.
 
-use super::rows::{HEADINGS, Maker, shown};
+use super::rows::{HEADINGS, Maker, SHORT_ID, shown};
 use crate::failure::{Failure, Result};
 use crate::image::now;
 use crate::labels;
 use crate::output::{self, Clock};
 use crate::settings::Global;
 use clap::Args;
+use engine::record::Config;
 use engine::{Container, Engine};
 use template::listing::Listing;
 use template::table::Columns;
@@ -261,15 +262,7 @@ impl Filters {
 fn is(container: &Container, key: &str, value: &str) -> bool {
     let (config, state) = (&container.config, &container.state);
     match key {
-        "ancestor" => {
-            let id = config.image_id.strip_prefix("sha256:").unwrap_or(&config.image_id);
-            let plain = value.strip_prefix("sha256:").unwrap_or(value);
-            config.image == value
-                || config.image.rsplit_once(':').is_some_and(|(name, _)| name == value)
-                || (!plain.is_empty()
-                    && id.starts_with(plain)
-                    && plain.bytes().all(|it| it.is_ascii_hexdigit()))
-        }
+        "ancestor" => is_of(config, value),
         "exited" => container.status() == "exited" && value.parse() == Ok(state.exit_code),
         // docker's meaning: of a published port the one inside, or the one of the host.
         "expose" => {
@@ -293,6 +286,8 @@ fn is(container: &Container, key: &str, value: &str) -> bool {
         "network" => {
             config.network.mode == value
                 || config.network.endpoints.iter().any(|endpoint| endpoint.network == value)
+                || value.len() >= SHORT_ID
+                    && state.networks.iter().any(|it| is_id(&it.network_id, value))
         }
         "restart-policy" => match value {
             "no" | "none" => matches!(config.restart.policy.as_str(), "" | "no"),
@@ -307,6 +302,28 @@ fn is(container: &Container, key: &str, value: &str) -> bool {
             .any(|mount| [&mount.name, &mount.source, &mount.target].iter().any(|it| *it == value)),
         _ => false,
     }
+}
+
+/// Whether a container is of an image: by the ID or its beginning, or by a name, with or without what is understood.
+fn is_of(config: &Config, wanted: &str) -> bool {
+    const UNDERSTOOD: [&str; 4] = ["", "localhost/", "docker.io/", "docker.io/library/"];
+    let is = |name: &String| {
+        let without_tag = name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'));
+        let forms = [Some(name.as_str()), without_tag.map(|(name, _)| name)];
+        forms
+            .into_iter()
+            .flatten()
+            .any(|form| UNDERSTOOD.iter().any(|prefix| form.strip_prefix(prefix) == Some(wanted)))
+    };
+    let id = config.image_id.strip_prefix("sha256:").unwrap_or(&config.image_id);
+    is(&config.image)
+        || is(&config.image_name)
+        || is_id(id, wanted.strip_prefix("sha256:").unwrap_or(wanted))
+}
+
+/// Whether a text is an ID, or its beginning.
+fn is_id(id: &str, text: &str) -> bool {
+    is_hex(text) && id.starts_with(text)
 }
 
 fn is_hex(text: &str) -> bool {

@@ -160,23 +160,56 @@ fn networks(container: &Container) -> String {
 }
 
 fn ports(container: &Container) -> String {
-    let mut texts = Vec::new();
-    let published = if container.is_running() { &container.state.ports[..] } else { &[] };
-    for Port { container, protocol, host_ip, host } in published {
-        let ip = if host_ip.contains(':') { format!("[{host_ip}]") } else { host_ip.clone() };
-        texts.push(format!("{ip}:{host}->{container}/{protocol}"));
+    if !container.is_running() {
+        return String::new();
     }
-    if container.is_running() {
-        for exposed in &container.config.exposed_ports {
-            let exposed =
-                if exposed.contains('/') { exposed.clone() } else { format!("{exposed}/tcp") };
-            let is_published = published
-                .iter()
-                .any(|port| format!("{}/{}", port.container, port.protocol) == exposed);
-            if !is_published {
-                texts.push(exposed);
-            }
+    let published = &container.state.ports;
+    let mut texts: Vec<String> = ranges(published).iter().map(Range::text).collect();
+    for exposed in &container.config.exposed_ports {
+        let exposed =
+            if exposed.contains('/') { exposed.clone() } else { format!("{exposed}/tcp") };
+        let is = |port: &Port| format!("{}/{}", port.container, port.protocol) == exposed;
+        if !published.iter().any(is) {
+            texts.push(exposed);
         }
     }
     texts.join(", ")
+}
+
+/// Published ports that follow each other.
+struct Range<'p> {
+    first: &'p Port,
+    length: u32,
+}
+
+impl Range<'_> {
+    /// Whether a port is the next one. docker puts ports together that are the same outside, podman others, too.
+    fn is_followed_by(&self, port: &Port) -> bool {
+        let Port { container, protocol, host_ip, host } = self.first;
+        (protocol, host_ip) == (&port.protocol, &port.host_ip)
+            && (container + self.length, host + self.length) == (port.container, port.host)
+            && (container == host || Called::is_podman())
+    }
+
+    fn text(&self) -> String {
+        let Port { container, protocol, host_ip, host } = self.first;
+        let ip = if host_ip.contains(':') { format!("[{host_ip}]") } else { host_ip.clone() };
+        let several = |first: &u32| match self.length {
+            1 => first.to_string(),
+            length => format!("{first}-{}", first + length - 1),
+        };
+        format!("{ip}:{}->{}/{protocol}", several(host), several(container))
+    }
+}
+
+/// As few as the ports are, in the order of the first ones.
+fn ranges(ports: &[Port]) -> Vec<Range<'_>> {
+    let mut ranges: Vec<Range<'_>> = Vec::new();
+    for port in ports {
+        match ranges.iter_mut().find(|range| range.is_followed_by(port)) {
+            Some(range) => range.length += 1,
+            None => ranges.push(Range { first: port, length: 1 }),
+        }
+    }
+    ranges
 }

@@ -4,12 +4,14 @@ use super::podmans_view;
 use crate::called::{self, Called};
 use engine::record::{Attached, Config, Device, Endpoint, Mount, Resources, State, Ulimit, status};
 use engine::{Container, Engine};
+use net::{HostPort, PortSpec};
 use std::collections::BTreeMap;
 use template::{Field, Struct, Value};
 
 const NO_TIME: &str = "0001-01-01T00:00:00Z";
 
-pub(super) fn document(engine: &Engine, container: &Container, size: Option<u64>) -> Value {
+/// `sizes`: what it has written, and that with its image.
+pub(super) fn document(engine: &Engine, container: &Container, sizes: Option<(u64, u64)>) -> Value {
     let (config, own) = (&container.config, &container.state);
     let words: Vec<&String> = config.entrypoint.iter().chain(&config.cmd).collect();
     let dir = engine.path_of(&config.id);
@@ -37,10 +39,10 @@ pub(super) fn document(engine: &Engine, container: &Container, size: Option<u64>
         Field::new("GraphDriver", graph_driver(&dir)),
     ];
     fields.extend(podmans_view::members(container));
-    if let Some(size) = size {
-        fields.push(Field::new("SizeRw", size));
-    }
+    let size = |size: Option<u64>| size.map_or(Value::Nil("*int64"), Value::from);
     fields.extend([
+        Field::new("SizeRw", size(sizes.map(|it| it.0))).omit_empty(),
+        Field::new("SizeRootFs", size(sizes.map(|it| it.1))).omit_empty(),
         Field::new(
             "Mounts",
             Value::list(config.mounts.iter().filter(|it| it.kind != "tmpfs").map(mount)),
@@ -73,9 +75,9 @@ fn state(container: &Container) -> Value {
     ];
     let health = health(state);
     fields.extend(podmans_view::of_state(container, health.clone()));
-    if let Some(health) = health {
-        fields.push(Field::new("Health", health));
-    }
+    // Templates ask `if .State.Health`.
+    let health = health.unwrap_or(Value::Nil("*health"));
+    fields.push(Field::new("Health", health).omit_empty());
     Struct::value("*state", fields)
 }
 
@@ -116,6 +118,16 @@ fn host_config(config: &Config, log: String) -> Value {
     fields.extend(podmans_view::of_host(config));
     fields.extend(limits(&config.resources));
     fields.extend([
+        Field::new("VolumeDriver", ""),
+        Field::new("VolumesFrom", Value::Nil("[]string")),
+        Field::new("ConsoleSize", Value::list([Value::Int(0), Value::Int(0)])),
+        Field::new("Cgroup", ""),
+        Field::new("Isolation", ""),
+        Field::new("DeviceCgroupRules", texts(&config.resources.device_cgroup_rules)),
+        Field::new("CpuCount", 0i64),
+        Field::new("CpuPercent", 0i64),
+        Field::new("IOMaximumIOps", 0i64),
+        Field::new("IOMaximumBandwidth", 0i64),
         Field::new("Ulimits", Value::list(config.ulimits.iter().map(ulimit))),
         Field::new("Devices", Value::list(config.devices.iter().map(device))),
         Field::new("DeviceRequests", requests(config)),
@@ -247,6 +259,11 @@ fn limits(resources: &Resources) -> Vec<Field> {
             },
         ),
         Field::new("BlkioWeight", resources.blkio_weight),
+        Field::new("BlkioWeightDevice", of_devices(&resources.blkio_weight_device, "Weight")),
+        Field::new("BlkioDeviceReadBps", of_devices(&resources.read_bps, "Rate")),
+        Field::new("BlkioDeviceReadIOps", of_devices(&resources.read_iops, "Rate")),
+        Field::new("BlkioDeviceWriteBps", of_devices(&resources.write_bps, "Rate")),
+        Field::new("BlkioDeviceWriteIOps", of_devices(&resources.write_iops, "Rate")),
         Field::new("CpuPeriod", resources.cpu_period),
         Field::new("CpuQuota", if resources.cpu_period == 0 { 0 } else { resources.cpu_quota }),
         Field::new("CpuRealtimePeriod", resources.cpu_rt_period),
@@ -270,6 +287,15 @@ fn limits(resources: &Resources) -> Vec<Field> {
     ]
 }
 
+/// `DEVICE:NUMBER`, as docker's document has it.
+fn of_devices(limits: &[String], what: &'static str) -> Value {
+    Value::list(limits.iter().filter_map(|text| {
+        let (path, number) = text.rsplit_once(':')?;
+        let number: i64 = number.parse().ok()?;
+        Some(Struct::value("*limit", vec![Field::new("Path", path), Field::new(what, number)]))
+    }))
+}
+
 pub(super) fn or<'t>(text: &'t str, other: &'t str) -> &'t str {
     if text.is_empty() { other } else { text }
 }
@@ -282,18 +308,42 @@ fn network_mode(config: &Config) -> &str {
     }
 }
 
-/// `-p`, as docker's document has it.
+/// `-p`, as docker's document has it: each port of a range by itself.
 fn bindings(published: &[String]) -> Value {
     let mut ports: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for text in published {
-        let (rest, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-        let mut parts = rest.rsplitn(3, ':');
-        let inside = parts.next().unwrap_or_default();
-        let host = parts.next().unwrap_or_default();
-        let ip = parts.next().unwrap_or_default().trim_matches(['[', ']']);
-        ports.entry(format!("{inside}/{protocol}")).or_default().push(binding(ip, host));
+    // What was no port was refused when the container was made.
+    for spec in published.iter().flat_map(|text| PortSpec::parse(text).unwrap_or_default()) {
+        let host = match spec.host_port {
+            HostPort::Any => String::new(),
+            HostPort::Exactly(port) => port.to_string(),
+            HostPort::OneOf(first, last) => format!("{first}-{last}"),
+        };
+        let ip = spec.host_ip.map(|ip| ip.to_string()).unwrap_or_default();
+        let inside = format!("{}/{}", spec.container_port, spec.protocol.name());
+        ports.entry(inside).or_default().push(binding(&ip, &host));
     }
     Value::map(ports.into_iter().map(|(port, list)| (port, Value::list(list))).collect())
+}
+
+/// The ports of a container that runs, with where they are published, or nothing of those that are only exposed.
+fn ports(container: &Container) -> Value {
+    let mut ports: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    if container.is_running() {
+        for port in &container.state.ports {
+            let key = format!("{}/{}", port.container, port.protocol);
+            ports.entry(key).or_default().push(binding(&port.host_ip, &port.host.to_string()));
+        }
+        for port in &container.config.exposed_ports {
+            for (port, protocol) in net::parse_exposed(port).unwrap_or_default() {
+                ports.entry(format!("{port}/{}", protocol.name())).or_default();
+            }
+        }
+    }
+    let list = |list: Vec<Value>| match list.is_empty() {
+        true => Value::Nil("[]binding"),
+        false => Value::list(list),
+    };
+    Value::map(ports.into_iter().map(|(port, bindings)| (port, list(bindings))).collect())
 }
 
 fn binding(ip: &str, port: &str) -> Value {
@@ -320,25 +370,17 @@ fn mount(mount: &Mount) -> Value {
         )
     });
     let usual = if mount.kind == "volume" { "" } else { "rprivate" };
-    let mut fields = vec![Field::new("Type", mount.kind.as_str())];
-    if !mount.name.is_empty() {
-        fields.push(Field::new("Name", mount.name.as_str()));
-    }
-    if !mount.subpath.is_empty() {
-        fields.push(Field::new("SubPath", mount.subpath.as_str()));
-    }
-    fields.extend([
+    let fields = vec![
+        Field::new("Type", mount.kind.as_str()),
+        Field::new("Name", mount.name.as_str()).omit_empty(),
+        Field::new("SubPath", mount.subpath.as_str()).omit_empty(),
         Field::new("Source", mount.source.as_str()),
         Field::new("Destination", mount.target.as_str()),
-    ]);
-    if mount.kind == "volume" {
-        fields.push(Field::new("Driver", "local"));
-    }
-    fields.extend([
+        Field::new("Driver", if mount.kind == "volume" { "local" } else { "" }).omit_empty(),
         Field::new("Mode", mount.options.join(",")),
         Field::new("RW", !mount.read_only),
         Field::new("Propagation", propagation.map_or(usual, |it| it.as_str())),
-    ]);
+    ];
     Struct::value("mount", fields)
 }
 
@@ -352,6 +394,14 @@ fn configuration(config: &Config) -> Value {
             (full, Value::map(BTreeMap::new()))
         })
         .collect();
+    // Those that are the container's alone, as the image or `-v TARGET` wants them.
+    let own = config.mounts.iter().filter(|mount| mount.anonymous);
+    let own: BTreeMap<String, Value> =
+        own.map(|mount| (mount.target.clone(), Value::map(BTreeMap::new()))).collect();
+    let volumes = match own.is_empty() {
+        true => Value::Nil("map[string]struct {}"),
+        false => Value::map(own),
+    };
     let mut fields = vec![
         Field::new("Hostname", config.hostname.as_str()),
         Field::new("Domainname", config.domainname.as_str()),
@@ -385,7 +435,7 @@ fn configuration(config: &Config) -> Value {
     fields.extend(podmans_view::of_config(config));
     fields.extend([
         Field::new("Image", config.image.as_str()),
-        Field::new("Volumes", Value::Nil("map[string]struct {}")),
+        Field::new("Volumes", volumes),
         Field::new("WorkingDir", config.working_dir.as_str()),
         Field::new("Entrypoint", texts(&config.entrypoint)),
         Field::new("OnBuild", Value::Nil("[]string")),
@@ -436,13 +486,6 @@ fn network_settings(container: &Container) -> Value {
     let address = |text: &str| text.split('/').next().unwrap_or_default().to_owned();
     let length =
         |text: &str| text.split_once('/').and_then(|(_, it)| it.parse().ok()).unwrap_or(0i64);
-    let mut ports: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    if container.is_running() {
-        for port in &state.ports {
-            let key = format!("{}/{}", port.container, port.protocol);
-            ports.entry(key).or_default().push(binding(&port.host_ip, &port.host.to_string()));
-        }
-    }
     // One that does not run has the networks of its next start, and nothing in them.
     let later = |it: &&Endpoint| !attached.iter().any(|known| known.network == it.network);
     let later = container.config.network.endpoints.iter().filter(later).map(|it| Attached {
@@ -477,6 +520,8 @@ fn network_settings(container: &Container) -> Value {
     Struct::value(
         "*networks",
         vec![
+            Field::new("Bridge", ""),
+            Field::new("SandboxID", ""),
             Field::new(
                 "SandboxKey",
                 if container.is_running() {
@@ -485,14 +530,19 @@ fn network_settings(container: &Container) -> Value {
                     String::new()
                 },
             ),
-            Field::new(
-                "Ports",
-                Value::map(ports.into_iter().map(|(key, list)| (key, Value::list(list))).collect()),
-            ),
+            Field::new("Ports", ports(container)),
+            Field::new("HairpinMode", false),
+            Field::new("LinkLocalIPv6Address", ""),
+            Field::new("LinkLocalIPv6PrefixLen", 0i64),
+            Field::new("SecondaryIPAddresses", Value::Null),
+            Field::new("SecondaryIPv6Addresses", Value::Null),
+            Field::new("EndpointID", ""),
             Field::new("Gateway", of(|it| &it.gateway)),
+            Field::new("GlobalIPv6Address", address(of(|it| &it.ipv6))),
+            Field::new("GlobalIPv6PrefixLen", length(of(|it| &it.ipv6))),
             Field::new("IPAddress", address(of(|it| &it.ipv4))),
             Field::new("IPPrefixLen", length(of(|it| &it.ipv4))),
-            Field::new("GlobalIPv6Address", address(of(|it| &it.ipv6))),
+            Field::new("IPv6Gateway", of(|it| &it.gateway_v6)),
             Field::new("MacAddress", of(|it| &it.mac)),
             Field::new("Networks", Value::map(networks.collect())),
         ],

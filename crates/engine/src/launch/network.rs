@@ -389,6 +389,8 @@ fn hosts(engine: &Engine, config: &Config, joined: &[Attachment]) -> Result<Stri
     if !config.domainname.is_empty() {
         names.insert(0, &full);
     }
+    // A whole name is known by its first part, too, as docker has it.
+    names.extend(config.hostname.split_once('.').map(|(first, _)| first));
     Ok(net::hosts_text(&added, &own, &names))
 }
 

@@ -8,6 +8,7 @@ mod container_mounts;
 mod containers;
 mod containers_cdi;
 mod containers_cp;
+mod containers_habits;
 mod containers_images;
 mod containers_mounts;
 mod containers_presets;
