@@ -9,12 +9,14 @@ use runtime::config::ContainerId;
 use runtime::{ExecOptions, Executed, Host};
 use sys::time::monotonic_ms;
 use sys::wait::{self, Exit, POLLIN, PollFd};
-use sys::{Fd, fs, process};
+use sys::{Errno, Fd, fs, process};
 
 const SIGKILL: i32 = 9;
 /// As docker: the last results, and so much of what they said.
 const RESULTS: usize = 5;
 const OUTPUT_BYTES: usize = 4096;
+/// A full pipe is read by then.
+const LAST_READS: usize = 16;
 const NEVER_MS: u64 = u64::MAX / 8;
 /// What 0 stands for, of which there is never more in a record.
 const RESULTS_LIMIT: usize = 1000;
@@ -48,14 +50,20 @@ pub(super) struct Checks {
 struct Running {
     /// Somebody waits for it.
     is_asked: bool,
-    /// The process that entered the container, and waits for the command.
-    helper: i32,
-    /// It tells the command's id, then what the command says.
+    helper: Helper,
+    /// What the command says.
     pipe: Option<Fd>,
     output: Vec<u8>,
     deadline_ms: u64,
     start: String,
     is_late: bool,
+}
+
+/// The process that entered the container, and waits for the command.
+struct Helper {
+    pid: i32,
+    /// It tells the command's id.
+    command: Fd,
 }
 
 /// A limit as a user says it.
@@ -145,18 +153,21 @@ impl Checks {
         }
     }
 
-    /// Takes what the command says.
-    pub(super) fn read(&mut self) {
-        let Some(running) = &mut self.running else { return };
-        let Some(pipe) = &running.pipe else { return };
+    /// Takes what the command says; says whether there may be more at once.
+    pub(super) fn read(&mut self) -> bool {
+        let Some(running) = &mut self.running else { return false };
+        let Some(pipe) = &running.pipe else { return false };
         let mut buffer = [0u8; OUTPUT_BYTES];
         match fs::read(pipe, &mut buffer) {
             Ok(count) if count > 0 => {
-                let room = (4 + self.output_bytes).saturating_sub(running.output.len());
+                let room = self.output_bytes.saturating_sub(running.output.len());
                 running.output.extend_from_slice(&buffer[..count.min(room)]);
+                return true;
             }
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
             _ => running.pipe = None,
         }
+        false
     }
 
     /// Starts a check that is due, and ends one that takes too long. Says what changed.
@@ -178,6 +189,7 @@ impl Checks {
         }
         match start(&prepared.host, &prepared.id, &self.command) {
             Ok((helper, pipe)) => {
+                let _ = fs::set_nonblocking(&pipe, true);
                 self.running = Some(Running {
                     is_asked: std::mem::take(&mut self.is_asked),
                     helper,
@@ -217,19 +229,17 @@ impl Checks {
         exit: Exit,
         health: &mut Health,
     ) -> Option<Option<String>> {
-        if self.running.as_ref()?.helper != pid {
+        if self.running.as_ref()?.helper.pid != pid {
             return None;
         }
-        while self.running.as_ref().is_some_and(|running| running.pipe.is_some()) {
-            self.read();
-        }
+        // What it has left running may hold the pipe, and write on: that is nobody's news any more.
+        (0..LAST_READS).any(|_| !self.read());
         let running = self.running.take()?;
-        let said = running.output.get(4..).unwrap_or_default();
         let mut probe = Probe {
             start: running.start,
             end: place::now(),
             exit_code: exit.shell_code(),
-            output: String::from_utf8_lossy(said).into_owned(),
+            output: String::from_utf8_lossy(&running.output).into_owned(),
         };
         if running.is_late {
             probe.exit_code = -1;
@@ -270,29 +280,35 @@ impl Checks {
     /// The container has ended: its processes are gone, and the helper in a moment.
     pub(super) fn stop(&mut self) {
         if let Some(running) = self.running.take() {
-            let _ = process::kill(running.helper, SIGKILL);
+            let _ = process::kill(running.helper.pid, SIGKILL);
         }
     }
 }
 
 fn kill(running: &Running) {
-    let id = running.output.get(..4).and_then(|id| id.try_into().ok()).map(i32::from_be_bytes);
+    let mut id = [0u8; 4];
     // The helper ends with the command; one that has not told its id yet has none.
-    let _ = process::kill(id.filter(|id| *id > 0).unwrap_or(running.helper), SIGKILL);
+    let id = match fs::read(&running.helper.command, &mut id) {
+        Ok(4) => i32::from_ne_bytes(id),
+        _ => running.helper.pid,
+    };
+    let _ = process::kill(id, SIGKILL);
 }
 
-/// Starts a command in the container by a helper.
-fn start(host: &Host, id: &ContainerId, command: &[String]) -> Result<(i32, Fd)> {
+/// Starts a command in the container by a helper; returns what the command says, too.
+fn start(host: &Host, id: &ContainerId, command: &[String]) -> Result<(Helper, Fd)> {
     const WHAT: &str = "starting the health check";
     let (ours, theirs) = fs::pipe().during(|| WHAT)?;
+    let (known, told) = fs::pipe().during(|| WHAT)?;
+    fs::set_nonblocking(&known, true).during(|| WHAT)?;
     let Some(child) = process::fork_plain().during(|| WHAT)? else {
-        process::exit(enter(host, id, command, &theirs));
+        process::exit(enter(host, id, command, &theirs, &told));
     };
-    Ok((child.pid, ours))
+    Ok((Helper { pid: child.pid, command: known }, ours))
 }
 
 /// In the helper: runs the command, and returns its code.
-fn enter(host: &Host, id: &ContainerId, command: &[String], pipe: &Fd) -> i32 {
+fn enter(host: &Host, id: &ContainerId, command: &[String], pipe: &Fd, told: &Fd) -> i32 {
     sys::signal::reset_all();
     let _ = sys::signal::set_mask(sys::signal::SignalSet(0));
     let run = || -> Result<i32> {
@@ -307,14 +323,13 @@ fn enter(host: &Host, id: &ContainerId, command: &[String], pipe: &Fd) -> i32 {
         let Executed::Running(pid) = runtime::exec(host, id, options, &mut Vec::new())? else {
             return Ok(1);
         };
-        let _ = fs::write_all(pipe, &pid.to_be_bytes());
+        // The command may have said something by now.
+        let _ = fs::write(told, &pid.to_ne_bytes());
         let ended = wait::child(pid, true).during(|| "waiting for the health check")?;
         Ok(ended.map_or(1, |(_, exit)| exit.shell_code()))
     };
     run().unwrap_or_else(|error| {
-        let mut text = 0i32.to_be_bytes().to_vec();
-        text.extend(error.to_string().as_bytes());
-        let _ = fs::write_all(pipe, &text);
+        let _ = fs::write_all(pipe, error.to_string().as_bytes());
         if error.kind() == Kind::ProgramNotFound { 127 } else { 126 }
     })
 }
@@ -340,7 +355,7 @@ pub fn run_once(engine: &Engine, container: &Container) -> Result<(i32, String)>
     let (helper, pipe) = start(&engine.place.host, &id, &words)?;
     let said =
         fs::read_to_end(&pipe, OUTPUT_BYTES * 16).during(|| "listening to the health check")?;
-    let ended = wait::child(helper, true).during(|| "waiting for the health check")?;
+    let ended = wait::child(helper.pid, true).during(|| "waiting for the health check")?;
     let code = ended.map_or(1, |(_, exit)| exit.shell_code());
-    Ok((code, String::from_utf8_lossy(said.get(4..).unwrap_or_default()).into_owned()))
+    Ok((code, String::from_utf8_lossy(&said).into_owned()))
 }

@@ -55,7 +55,8 @@ pub(super) struct Supervisor<'e> {
     pub(super) joined: Option<Joined>,
     /// The networks that it was in: closed when nobody waits for anything any more.
     left: Option<net::Networks>,
-    started_ms: u64,
+    /// When it was started, while it runs.
+    started_ms: Option<u64>,
     /// When SIGKILL follows.
     kill_at: Option<u64>,
     start_at: Option<u64>,
@@ -106,7 +107,7 @@ impl<'e> Supervisor<'e> {
             record: None,
             joined: None,
             left: None,
-            started_ms: 0,
+            started_ms: None,
             kill_at: None,
             start_at: None,
             end_at: None,
@@ -173,11 +174,11 @@ impl<'e> Supervisor<'e> {
         self.state.oom_killed = false;
         self.state.error.clear();
         self.state.supervisor = sys::process::id();
-        self.started_ms = monotonic_ms();
+        let now = monotonic_ms();
+        self.started_ms = Some(now);
         self.record = Some(record);
         let limit = self.config.timeout_s;
-        self.end_at =
-            (limit > 0).then(|| self.started_ms.saturating_add(limit.saturating_mul(1000)));
+        self.end_at = (limit > 0).then(|| now.saturating_add(limit.saturating_mul(1000)));
         if let Some(checks) = &mut self.checks {
             self.state.health = Some(checks.begin());
         }
@@ -229,7 +230,7 @@ impl<'e> Supervisor<'e> {
         if fds[4].ready() != 0
             && let Some(checks) = &mut self.checks
         {
-            checks.read();
+            let _ = checks.read();
         }
         if fds[5].ready() != 0 {
             self.notify.iter().for_each(Notify::serve);
@@ -498,7 +499,9 @@ impl<'e> Supervisor<'e> {
         let is_due =
             reboots || restart::is_due(&self.config.restart, code, state.restarts, state.stopped);
         state.status = if is_due { status::RESTARTING } else { status::EXITED }.into();
-        let run_ms = monotonic_ms().saturating_sub(self.started_ms);
+        // A start that fails is no run: what follows it waits longer each time.
+        let started = self.started_ms.take();
+        let run_ms = started.map_or(0, |at| monotonic_ms().saturating_sub(at));
         let duration = (run_ms / 1000).to_string();
         self.engine.tell(
             "die",

@@ -8,6 +8,8 @@ use sys::{Errno, Fd, fs, socket, tty};
 
 /// One turn of copying.
 const READ_BYTES: usize = 64 * 1024;
+/// The largest pipe that somebody without rights can make of one (pipe-max-size).
+const LAST_BYTES: usize = 1 << 20;
 /// Input that the container does not take is not taken from clients either.
 const INPUT_LIMIT_BYTES: usize = 64 * 1024;
 
@@ -156,10 +158,17 @@ impl Streams {
         }
     }
 
-    /// What was written before the end is still read.
+    /// What was written before the end is still read. In a pid namespace that is not its own something may have been
+    /// left that writes on for ever.
     pub(super) fn drain(&mut self, take: &mut dyn FnMut(bool, &[u8])) {
         for index in 0..2 {
-            while self.read(index, take) {}
+            let mut length = 0;
+            while length < LAST_BYTES
+                && self.read(index, &mut |is_error, bytes| {
+                    length += bytes.len();
+                    take(is_error, bytes);
+                })
+            {}
         }
     }
 

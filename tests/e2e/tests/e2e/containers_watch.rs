@@ -196,6 +196,33 @@ fn health_is_checked_when_asked() {
 }
 
 #[test]
+fn nobody_waits_for_what_a_check_or_a_program_leaves_running() {
+    let test = "nobody_waits_for_what_a_check_or_a_program_leaves_running";
+    let Some(engine) = Engine::new(test) else { return };
+    let check = "sleep 1000 & echo fine";
+    engine.ok(&[
+        "run",
+        "-d",
+        "--name",
+        "it",
+        "--health-cmd",
+        check,
+        "--health-interval",
+        "1h",
+        "box:1",
+    ]);
+    assert_eq!(engine.ok(&["healthcheck", "run", "it"]), "");
+    let format = "{{.State.Health.Status}} {{range .State.Health.Log}}{{.Output}}{{end}}";
+    assert_eq!(engine.ok(&["inspect", "--format", format, "it"]), "healthy fine");
+    engine.ok(&["stop", "-t", "0", "it"]);
+    // In the machine's pid namespace nothing ends with the program: what is left writes on for ever, and is killed.
+    let script = "busybox yes & exit 3";
+    engine.ok(&["run", "-d", "--name", "loud", "--pid", "host", "box:1", "sh", "-c", script]);
+    assert_eq!(engine.ok(&["wait", "loud"]), "3");
+    assert_eq!(engine.ok(&["ps", "-q"]), "");
+}
+
+#[test]
 fn a_name_is_a_container_s_then_an_image_s_then_a_volume_s() {
     let test = "a_name_is_a_container_s_then_an_image_s_then_a_volume_s";
     let Some(engine) = Engine::idle(test) else { return };
