@@ -52,6 +52,13 @@ impl Proc {
         Ok(file)
     }
 
+    /// Whether this process is in the machine's first cgroup namespace. Unknown counts as yes.
+    pub(crate) fn is_first_cgroup(&self) -> bool {
+        /// `PROC_CGROUP_INIT_INO` (include/linux/proc_ns.h).
+        const FIRST: &[u8] = b"cgroup:[4026531835]";
+        !fs::read_link(&self.0, "self/ns/cgroup").is_ok_and(|link| link != FIRST)
+    }
+
     /// Whose a file below it is.
     pub(crate) fn owner(&self, path: &str) -> Result<u32> {
         let file = self.open_file(path, fs::O_PATH)?;

@@ -134,6 +134,12 @@ impl Layout {
         self
     }
 
+    /// Where the only hierarchy is mounted; `None`: there are others (v1).
+    pub(crate) fn only_mount(&self) -> Option<&str> {
+        let unified = self.unified.as_ref().filter(|_| self.version == Version::V2);
+        unified.map(|hierarchy| hierarchy.mount.as_str())
+    }
+
     /// Whether a v1 hierarchy with this controller is mounted.
     pub fn has(&self, controller: &str) -> bool {
         self.hierarchies.iter().any(|h| h.controllers.iter().any(|name| name == controller))

@@ -2,6 +2,7 @@
 
 use super::message::Message;
 use super::swrk::{self, Swrk};
+use super::yard::Yard;
 use super::{
     CriuOptions, DESCRIPTORS, DUMP, PRE_DUMP, Switch, common_options, external_mounts, open_dir,
     open_dirs,
@@ -39,7 +40,9 @@ pub fn checkpoint(
     swrk::check_features(options)?;
     let images = open_dir("--image-path", &options.images, true)?;
     check_parent(options, &images)?;
-    let opts = request(&record, options, &images)?;
+    let mut opts = request(&record, options, &images)?;
+    let yard = Yard::linked(&dir)?;
+    yard.iter().for_each(|yard| yard.give(&mut opts));
     let kind = if options.pre_dump { PRE_DUMP } else { DUMP };
     let mut on_notify = |answer: &super::message::Answer, _: Vec<Fd>| {
         if answer.script == "status-ready"
@@ -56,6 +59,7 @@ pub fn checkpoint(
         &options.log_path(LOG),
         &mut on_notify,
     )?;
+    drop(yard);
     if options.pre_dump || options.has(Switch::LeaveRunning) {
         return Ok(());
     }

@@ -18,6 +18,7 @@ mod checkpoint;
 mod message;
 mod restore;
 mod swrk;
+mod yard;
 
 pub use checkpoint::checkpoint;
 pub use restore::restore;

@@ -2,6 +2,7 @@
 
 use super::message::{Answer, Message};
 use super::swrk::{self, Swrk};
+use super::yard::Yard;
 use super::{
     CriuOptions, DESCRIPTORS, RESTORE, common_options, external_mounts, open_dir, open_dirs,
 };
@@ -110,6 +111,8 @@ fn revive(
     for (field, text) in [(53, &criu.lsm_profile), (63, &criu.lsm_mount_context)] {
         text.iter().for_each(|text| opts.text(field, text));
     }
+    let yard = Yard::bound(dir)?;
+    yard.iter().for_each(|yard| yard.give(&mut opts));
     give_namespaces(job, &mut opts)?;
     give_mounts(job, record, &mut opts);
     give_pipes(&images, &mut opts)?;
@@ -118,6 +121,7 @@ fn revive(
     let mut enter_cgroup = |pid: i32| enter_cgroup(dir, record, &resources, pid, warnings);
     let mut prepare = || {
         mount_root(job, &root)?;
+        yard.iter().try_for_each(Yard::bind)?;
         let mut fds = open_dirs(criu)?;
         fds.append(&mut open_namespaces(job)?);
         Ok(fds)

@@ -25,12 +25,15 @@ pub(super) fn mount(job: &Job, root: &RootDir, plan: &MountPlan) -> Result<Optio
     }
 }
 
+/// Whether a new mount shows the container's own part only. In the machine's first namespace, which a
+/// configuration may name by its path, it would show everything, and give the options of the host's own
+/// mount (`nsdelegate`) the values that it has itself: there is one superblock of cgroup2.
 fn has_namespace(job: &Job) -> bool {
-    job.spec
-        .linux
-        .iter()
-        .flat_map(|linux| &linux.namespaces)
-        .any(|namespace| namespace.kind == oci::runtime::NamespaceKind::Cgroup)
+    let all = job.spec.linux.iter().flat_map(|linux| &linux.namespaces);
+    let mut own = all.filter(|namespace| namespace.kind == oci::runtime::NamespaceKind::Cgroup);
+    own.next().is_some_and(|namespace| {
+        namespace.path.as_deref().unwrap_or_default().is_empty() || !job.proc.is_first_cgroup()
+    })
 }
 
 fn bind(path: &str, attributes: u32) -> Result<Fd> {

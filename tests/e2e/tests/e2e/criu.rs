@@ -443,6 +443,12 @@ fn real(test: &str) -> Option<Bundle> {
     Some(bundle)
 }
 
+/// How the machine's control groups are mounted. Mounting them anew changes options of what is there.
+fn cgroup_mounts() -> Vec<String> {
+    let mounts = read_to_string("/proc/self/mountinfo").unwrap();
+    mounts.lines().filter(|line| line.contains(" - cgroup")).map(str::to_owned).collect()
+}
+
 /// The container's count, at least `least`.
 fn count(bundle: &Bundle, least: u64) -> u64 {
     for _ in 0..500 {
@@ -481,6 +487,7 @@ fn criu_takes_a_container_away_and_brings_it_back() {
         .push(json!({"destination": "/data/in/it", "source": "data", "options": ["bind"]}));
     bundle.config["linux"]["resources"] = json!({"pids": {"limit": 77}});
     bundle.config["root"]["readonly"] = json!(false);
+    let mounts = cgroup_mounts();
     bundle.start();
     let id = bundle.id().to_string();
     let before = count(&bundle, 10);
@@ -507,6 +514,7 @@ fn criu_takes_a_container_away_and_brings_it_back() {
     count(&bundle, before + 5);
     succeeds(&bundle.runtime(&["delete", "--force", &id]));
     assert_eq!(bundle.leftovers(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(cgroup_mounts(), mounts);
 }
 
 #[test]

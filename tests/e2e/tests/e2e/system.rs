@@ -340,7 +340,7 @@ fn s5_a_system_container_reaches_nothing_outside() {
     };
     let all = format!("{RAISE}{ATTACK}");
     assert_eq!(run(&[], &all), "end\n");
-    // criu, for one, mounts cgroup2 without this option, and so takes it from the whole machine.
+    // Whoever mounts cgroup2 without this option (criu, if it is not told where it is) takes it from the whole machine.
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     let is_v2 = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
     let said = run(&["--userns", "host"], &all);
