@@ -1,7 +1,7 @@
 //! Making a container's cgroup and setting its limits.
 
 use super::cpuset::inherit_cpuset;
-use super::delegation::{enable_controllers, give_away};
+use super::delegation::{enable_controllers, explain, give_away};
 use super::device_filter;
 use super::devices::{self, Rules};
 use super::join::Join;
@@ -195,7 +195,8 @@ impl Plan {
         if let Some(owner) = self.owner {
             give_away(&dir, owner)?;
         }
-        v2::apply(&dir, resources, true)?;
+        v2::apply(&dir, resources, true)
+            .map_err(|error| explain(&dir, resources, self.rootless, error))?;
         let skippable = self.user_namespace
             || self.rootless
             || resources.devices.iter().all(|rule| rule.allow && rule.access.len() == 3);

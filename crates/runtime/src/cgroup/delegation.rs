@@ -21,11 +21,7 @@ pub(super) fn enable_controllers(
     dir: &Dir,
     resources: &Resources,
 ) -> Result<()> {
-    let mut asked: Vec<&str> = asked_controllers(resources)
-        .into_iter()
-        .map(|(name, _)| if name == "blkio" { "io" } else { name })
-        .filter(|name| !name.starts_with("net_"))
-        .collect();
+    let mut asked: Vec<&str> = asked(resources).map(|(name, _)| name).collect();
     let wanted: Vec<&str> = asked.iter().copied().chain(BASE_CONTROLLERS).collect();
     let have = dir.read_optional("cgroup.controllers")?.unwrap_or_default();
     if wanted.iter().all(|wanted| have.split_whitespace().any(|have| have == *wanted)) {
@@ -46,6 +42,35 @@ pub(super) fn enable_controllers(
         enable(&parent, &all);
     }
     check_type(dir, &asked)
+}
+
+/// (controller of v2, what is limited) of everything that is asked for.
+fn asked(resources: &Resources) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let all = asked_controllers(resources).into_iter();
+    all.map(|(name, limit)| (if name == "blkio" { "io" } else { name }, limit))
+        .filter(|(name, _)| !name.starts_with("net_"))
+}
+
+/// What an error of setting limits comes from, if a controller is missing: whose fault that is depends on who runs
+/// the container.
+pub(super) fn explain(dir: &Dir, resources: &Resources, rootless: bool, error: Error) -> Error {
+    // What is wrong with the configuration is so in any case.
+    let Some(_) = error.errno() else { return error };
+    let Ok(have) = dir.try_read("cgroup.controllers") else { return error };
+    let is_missing = |name: &str| !have.split_whitespace().any(|have| have == name);
+    let Some((name, limit)) = asked(resources).find(|(name, _)| is_missing(name)) else {
+        return error;
+    };
+    let path = dir.path();
+    let message = format!("cannot set {limit} limit: {path} has no controller {name}");
+    let hint = match rootless {
+        true => {
+            "an administrator delegates controllers to users: `systemctl edit user@.service`, with \
+             `[Service]` and `Delegate=cpu cpuset io memory pids`; and another login"
+        }
+        false => "/sys/fs/cgroup/cgroup.controllers has those that there are",
+    };
+    Error::new(Kind::Unsupported, message).with_hint(hint)
 }
 
 /// Some controllers may not be delegated; setting a limit of theirs will say so.

@@ -1,6 +1,7 @@
 //! Changing the limits of a running container.
 
 use super::create::warnings;
+use super::delegation::{enable_controllers, explain};
 use super::layout::Version;
 use super::plan::{Plan, asked_controllers};
 use super::tree::Dir;
@@ -34,10 +35,14 @@ impl Plan {
         }
         if self.version == Version::V2 {
             let directory = self.unified().filter(|directory| directory.used);
-            let Some(dir) = directory.map(Dir::find).transpose()?.flatten() else {
+            let found = directory.map(Dir::find).transpose()?.flatten();
+            let Some((directory, dir)) = directory.zip(found) else {
                 return Err(no_cgroup("the unified hierarchy"));
             };
-            v2::apply(&dir, &resources, false)?;
+            // A controller that nobody has needed so far; whether it came is seen by the limit.
+            let _ = enable_controllers(directory, &dir, &resources);
+            v2::apply(&dir, &resources, false)
+                .map_err(|error| explain(&dir, &resources, self.rootless, error))?;
             return Ok(warnings);
         }
         let asked = asked_controllers(&resources);

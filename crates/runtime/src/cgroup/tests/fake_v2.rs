@@ -73,6 +73,7 @@ fn v2_values_that_cannot_be_set_are_named() {
         (r#"{"memory":{"swap":5}}"#, "without memory limit"),
         (r#"{"hugepageLimits":[{"pageSize":"../x","limit":1}]}"#, "is not a page size"),
         (r#"{"pids":{"limit":5}}"#, "writing \"5\" to"),
+        (r#"{"cpu":{"cpus":"0"}}"#, "x has no controller cpuset"),
     ] {
         let error = create(json);
         assert!(error.contains(expected), "{json}: {error}");
