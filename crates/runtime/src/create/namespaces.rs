@@ -220,8 +220,12 @@ fn join_and_clone(
     // The init may not speak before the parent knows of it: it waits for a word through this pipe,
     // whose end without one says that the helper was killed.
     let (read_end, write_end) = fs::pipe().attempt(|| "making a pipe to the init")?;
-    let how = Clone { namespaces: now, cgroup, sibling: true };
+    // From another cgroup namespace than the first no process gets out of what it shows (nsdelegate): the parent, who
+    // has not joined any, moves the init.
+    let has_joined = job.joined.iter().any(|(kind, _)| *kind == NamespaceKind::Cgroup);
+    let how = Clone { namespaces: now, cgroup: cgroup.filter(|_| !has_joined), sibling: true };
     let (child, attach) = clone_into(job, how)?;
+    let attach = attach || (has_joined && cgroup.is_some());
     job.asks_for_cgroup = attach;
     let Some(child) = child else {
         drop(write_end);
