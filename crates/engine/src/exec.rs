@@ -51,6 +51,7 @@ pub fn exec(engine: &Engine, container: &Container, request: &Exec) -> Result<i3
                 .with_hint(format!("`tare start {}` first", config.name)));
         }
     }
+    launch::scope::approach(engine.place(), container)?;
     let root_path = format!("/proc/{}/root", container.state.pid);
     let entered = enter_users(container.state.pid)?;
     let root = fs::open_at(sys::CWD, &root_path, O_PATH | O_DIRECTORY, 0)

@@ -33,8 +33,8 @@ pub use error::{Error, Kind, Result};
 pub use exec::{Exec, exec};
 pub use inside::{Inside, Scope, between, inside, user_of};
 pub use launch::{
-    check_capability, check_options, check_ports, check_seccomp, check_users, enter_namespaces,
-    has_pasta,
+    NO_CONTROL_GROUPS_HINT, check_capability, check_options, check_ports, check_seccomp,
+    check_users, controllers_of_user, enter_namespaces, has_pasta,
 };
 pub use place::{Container, Engine, Made, Place};
 pub use supervisor::{Attach, Session, parse_restart, run_health_check, start};

@@ -77,7 +77,8 @@ impl Finding {
 pub(crate) fn run(global: &Global, arguments: &Doctor) -> Result<u8> {
     let caller = Caller::new();
     let is_root = sys::ids::is_administrator();
-    let mut findings = vec![kernel(), file_systems(), cgroups(is_root), filter(), profiles()];
+    let mut findings =
+        vec![kernel(), file_systems(), cgroups(is_root, caller.uid), filter(), profiles()];
     findings.push(user_namespaces(is_root));
     if !is_root {
         findings.extend([ranges(&caller), helpers()]);
@@ -149,27 +150,41 @@ fn file_systems() -> Finding {
     )
 }
 
-fn cgroups(is_root: bool) -> Finding {
+/// What limits need; a pause and what is used are read there, too.
+const LIMITING: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
+
+fn cgroups(is_root: bool, uid: u32) -> Finding {
     let unified = Path::new("/sys/fs/cgroup/cgroup.controllers");
-    let (detail, is_fine) = match fs::read_to_string(unified) {
-        Ok(list) if is_root => (format!("version 2: {}", list.trim()), true),
-        Ok(_) => {
-            let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-            let path = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
-            let dir = format!("/sys/fs/cgroup{path}");
-            const W_OK: u32 = 2;
-            let may = sys::fs::access(sys::CWD, &dir, W_OK, 0).is_ok();
-            (format!("version 2, {}", if may { "delegated" } else { "not delegated" }), may)
-        }
-        Err(_) if Path::new("/sys/fs/cgroup/memory").is_dir() => ("version 1".to_owned(), is_root),
-        Err(_) => ("none are mounted".to_owned(), false),
+    let delegate = "an administrator delegates controllers to users: `systemctl edit user@.service`, with `[Service]` and \
+                    `Delegate=cpu cpuset io memory pids`";
+    let (detail, is_fine, hint) = match (fs::read_to_string(unified), is_root) {
+        (Ok(list), true) => (format!("version 2: {}", list.trim()), true, ""),
+        (Ok(_), false) => match engine::controllers_of_user(uid) {
+            Some(list) => {
+                let is_there = |name: &&str| list.iter().any(|it| it == name);
+                let (there, missing): (Vec<&str>, Vec<&str>) =
+                    LIMITING.iter().partition(|name| is_there(name));
+                let without = match missing.is_empty() {
+                    true => String::new(),
+                    false => format!(", not {}", missing.join(" ")),
+                };
+                let detail = format!("version 2, delegated: {}{without}", there.join(" "));
+                (detail, missing.is_empty(), delegate)
+            }
+            None => (
+                "version 2, not delegated: no limit can be set".to_owned(),
+                false,
+                engine::NO_CONTROL_GROUPS_HINT,
+            ),
+        },
+        (Err(_), _) if Path::new("/sys/fs/cgroup/memory").is_dir() => (
+            "version 1".to_owned(),
+            is_root,
+            "nobody but root can limit containers there; boot with systemd.unified_cgroup_hierarchy=1",
+        ),
+        (Err(_), _) => ("none are mounted".to_owned(), false, "without them no limit can be set"),
     };
-    Finding::new(
-        "cgroups",
-        is_fine,
-        detail,
-        "without them no limit can be set; systemd delegates them to users with `Delegate=yes` in user@.service",
-    )
+    Finding::new("cgroups", is_fine, detail, hint)
 }
 
 fn filter() -> Finding {

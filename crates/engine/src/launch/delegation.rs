@@ -1,11 +1,11 @@
 //! Whether an init gets control groups to make others in: where it could not raise its own limits by that.
 
 use super::Users;
+use super::scope::may_make_beside;
 use super::system::Init;
 use crate::error::{Error, Kind, Result};
 use crate::record::Config;
 use runtime::cgroup::{Layout, Version};
-use sys::fs;
 
 /// Control groups that are a container's own, to make others in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,18 +56,6 @@ pub(super) fn of(config: &Config, users: Users, is_mapped: bool) -> Result<Deleg
         ),
         _ => Ok(Delegation::Part),
     }
-}
-
-/// Whether an ordinary user may make a cgroup where the runtime does: beside the own one (v2).
-fn may_make_beside() -> bool {
-    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let path = own.lines().find_map(|line| line.strip_prefix("0::"));
-    let parent = path.and_then(|path| path.rsplit_once('/')).map_or("", |(parent, _)| parent);
-    // A process is moved by whoever may write to where both cgroups are.
-    const WRITE: u32 = 2;
-    ["", "/cgroup.procs"]
-        .iter()
-        .all(|file| fs::access(sys::CWD, format!("/sys/fs/cgroup{parent}{file}"), WRITE, 0).is_ok())
 }
 
 /// Whether the kernel keeps the limits of a cgroup namespace's root from those in it (cgroups(7)).

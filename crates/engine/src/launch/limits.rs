@@ -52,6 +52,18 @@ pub(super) fn of_cgroup(config: &Config, is_root: bool) -> Result<Value> {
     Ok(resources)
 }
 
+/// The first limit of the cgroup that an ordinary user has asked for.
+pub(super) fn asked(config: &Config) -> Result<Option<&'static str>> {
+    const NAMES: [(&str, &str); 4] = [
+        ("memory", "--memory and its kin"),
+        ("cpu", "--cpus and its kin"),
+        ("pids", "--pids-limit"),
+        ("blockIO", "--blkio-weight, --device-read-bps and its kin"),
+    ];
+    let limits = of_cgroup(config, false)?;
+    Ok(NAMES.into_iter().find(|(name, _)| limits.get(name).is_some()).map(|(_, options)| options))
+}
+
 fn set(resources: &mut Value, name: &str, values: Map<String, Value>) {
     if !values.is_empty() {
         resources[name] = Value::Object(values);

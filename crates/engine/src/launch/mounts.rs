@@ -2,7 +2,7 @@
 
 use super::delegation::Delegation;
 use super::spec::{Plan, text};
-use super::{Users, hardware, idmaps, system};
+use super::{Users, hardware, idmaps, limits, scope, system};
 use crate::error::{Error, Result};
 use crate::record::Mount;
 use crate::supervisor::notify;
@@ -143,7 +143,9 @@ fn own(plan: &Plan<'_>) -> Vec<Value> {
             &["nosuid", "noexec", "nodev", "mode=1777", &shm],
         )),
     }
-    if plan.users == Users::Host || plan.delegation != Delegation::Nothing {
+    // Programs look there for what they may use. An ordinary user's container has one of its own if it is limited.
+    let is_limited = || scope::is_v2() && limits::asked(config).is_ok_and(|limit| limit.is_some());
+    if plan.users == Users::Host || plan.delegation != Delegation::Nothing || is_limited() {
         let access = if plan.delegation == Delegation::Whole { "rw" } else { access };
         mounts.push(mount("/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", access]));
     }

@@ -155,7 +155,7 @@ fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }
 
-fn may_be_init(config: &Config) -> bool {
+pub(super) fn may_be_init(config: &Config) -> bool {
     NAMES.contains(&file_name(program(config)))
 }
 

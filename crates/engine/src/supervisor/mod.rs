@@ -18,7 +18,7 @@ pub use health::run_once as run_health_check;
 pub use restart::parse as parse_restart;
 
 use crate::error::{During, Error, Kind, Result};
-use crate::launch::{enter, system};
+use crate::launch::{enter, scope, system};
 use crate::place::{Container, Engine, LOCK, Place};
 use crate::wire::{self, kind};
 use run::Supervisor;
@@ -117,7 +117,7 @@ fn leave_caller(socket: &Fd) -> sys::Result<Fd> {
 fn supervise(place: &Place, id: &str, attach: Attach, client: &mut Option<Fd>) -> Result<()> {
     // Where mounts are made that the host is to see.
     let outer = fs::open_read("/proc/self/ns/mnt").ok();
-    let users = enter::enter_with(place, sharer(place, id)?)?;
+    let users = enter::enter_with(place, before_entering(place, id)?)?;
     // An ordinary user's mounts are nobody else's business.
     let outer = outer.filter(|_| users == enter::Users::Host);
     // What is stacked has to be of the mount namespace that it is stacked in.
@@ -137,14 +137,16 @@ fn supervise(place: &Place, id: &str, attach: Attach, client: &mut Option<Fd>) -
     Ok(())
 }
 
-/// The process of the container that an ordinary user's container shares namespaces with, if it does.
-fn sharer(place: &Place, id: &str) -> Result<Option<i32>> {
+/// What an ordinary user's supervisor has to do as that user: it finds a place for control groups, and the process of
+/// the container that this one shares namespaces with, if it does.
+fn before_entering(place: &Place, id: &str) -> Result<Option<i32>> {
     if sys::ids::is_administrator() {
         return Ok(None);
     }
     let engine = Engine::open_plain(place.clone())?;
     let Some(container) = engine.load(id)? else { return Ok(None) };
     let config = &container.config;
+    scope::enter(place, config)?;
     let names = &config.namespaces;
     let modes = [&config.network.mode, &names.ipc, &names.pid, &names.uts];
     let other = modes.into_iter().find_map(|mode| mode.strip_prefix("container:"));

@@ -18,6 +18,7 @@ mod containers_volumes;
 mod containers_watch;
 mod criu;
 mod crun;
+mod delegated;
 mod devices;
 mod docker_options;
 mod docker_verbs;

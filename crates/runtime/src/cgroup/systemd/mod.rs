@@ -61,6 +61,35 @@ oci::document! {
     }
 }
 
+/// A scope of an ordinary user's, around a process that runs already.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// `NAME.scope`
+    pub name: &'a str,
+    /// The user.
+    pub uid: u32,
+    /// D-Bus address of the user's systemd, if not the default one.
+    pub address: Option<&'a str>,
+}
+
+/// Has the user's systemd start a scope around process `pid`, whose cgroup is the user's to divide (v2). With the
+/// process it comes out of wherever the kernel lets nobody but root make cgroups, or move processes from.
+pub fn adopt(scope: Scope<'_>, pid: i32) -> Result<()> {
+    check_name(scope.name)?;
+    let unit = Unit {
+        name: scope.name.to_owned(),
+        slice: "user.slice".into(),
+        manager: "/".into(),
+        user: true,
+        unnamed: false,
+        address: scope.address.map(ToOwned::to_owned),
+        uid: scope.uid,
+        properties: Vec::new(),
+    };
+    let mut bus = unit.connect()?;
+    unit.begin(&mut bus, &properties::of_unit(&unit, super::Version::V2, pid))
+}
+
 impl Unit {
     /// Reads `slice:prefix:name`; runc's defaults, but for the prefix.
     pub(super) fn new(request: &Request<'_>) -> Result<Self> {
@@ -167,25 +196,31 @@ impl Unit {
             Context { version: plan.version, systemd: version, devices: !plan.user_namespace };
         let mut resources = resources.clone();
         list.extend(properties::of_resources(&context, &mut resources, &mut warnings)?);
+        self.begin(&mut bus, &list)?;
+        Ok(warnings)
+    }
+
+    /// Has systemd start the unit, and waits until it has.
+    fn begin(&self, bus: &mut Bus, list: &[Property]) -> Result<()> {
         let attempt = format!("starting systemd unit {}", self.name);
         let arguments = || {
             alloc::vec![
                 Value::text(&self.name),
                 Value::text("replace"),
-                array(&list),
+                array(list),
                 Value::Array("(sa(sv))".into(), Vec::new()),
             ]
         };
         let mut started = bus.job("StartTransientUnit", arguments());
         if started.as_ref().is_err_and(|error| error.is("UnitExists")) {
             // A failed unit of an earlier container of this name keeps it until it is reset.
-            self.reset_failed(&mut bus);
+            self.reset_failed(bus);
             started = bus.job("StartTransientUnit", arguments());
         }
         match started.map_err(|error| error.context(&attempt))?.as_str() {
-            "done" => Ok(warnings),
+            "done" => Ok(()),
             result => {
-                self.reset_failed(&mut bus);
+                self.reset_failed(bus);
                 Err(Error::new(Kind::Os, format!("{attempt}: the job ended with \"{result}\"")))
             }
         }
