@@ -80,8 +80,9 @@ fn main() -> ExitCode {
 /// What was typed; `help VERB` is docker's for `VERB --help`.
 fn words() -> Vec<std::ffi::OsString> {
     let mut words: Vec<_> = std::env::args_os().collect();
-    if words.get(1).is_some_and(|verb| verb == "help") {
-        words.remove(1);
+    let help = words.iter().position(|word| word == "help");
+    if let Some(at) = help.filter(|at| refused::is_first_verb(&words, *at)) {
+        words.remove(at);
         words.push("--help".into());
     }
     words

@@ -89,6 +89,12 @@ pub(crate) fn explain(words: &[OsString], error: &clap::Error) -> Option<Failure
     }
 }
 
+/// Whether a word of a command line stands where the verb does.
+pub(crate) fn is_first_verb(words: &[OsString], at: usize) -> bool {
+    let before: Vec<&str> = words.iter().take(at).skip(1).map_while(|word| word.to_str()).collect();
+    before.len() + 1 == at && (before.is_empty() || split(&Tare::command(), &before).1.is_empty())
+}
+
 /// The options before the verb, with their values, and what follows.
 fn split<'w>(whole: &Command, words: &'w [&'w str]) -> (&'w [&'w str], &'w [&'w str]) {
     let takes_value = |word: &str| {
