@@ -45,6 +45,13 @@ pub(crate) fn of_time(name: &str) -> Option<(&'static [Parameter], TimeMethod)> 
     Some((parameters, *method))
 }
 
+/// What stands above `.Label "name"`, as docker has it: the last part of the name, in words.
+pub(crate) fn heading_of_label(values: &[Value]) -> Result<Value, Failure> {
+    let name = String::from_utf8_lossy(values.first().map_or(&b""[..], texts::bytes));
+    let last = name.rsplit('.').next().unwrap_or_default();
+    Ok(Value::from(last.replace(['-', '_'], " ")))
+}
+
 /// `.Label "name"`: nothing where there is none.
 pub(crate) fn look_up(
     entries: &BTreeMap<String, String>,

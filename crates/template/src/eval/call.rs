@@ -150,6 +150,10 @@ impl<'t> State<'t, '_> {
             Value::Nil(map) if map.starts_with("map[") => {
                 return self.missing(name, arguments);
             }
+            Value::Map(_) if self.headings && name == "Label" => {
+                let call = methods::heading_of_label;
+                return self.method(dot, name, operand, arguments, &[Parameter::Text], &call);
+            }
             Value::Map(map) => {
                 if let Some(found) = map.entries.get(name) {
                     self.check_is_method(name, arguments)?;
