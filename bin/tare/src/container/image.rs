@@ -7,7 +7,7 @@ use crate::image::pull::{Policy, Pull};
 use crate::settings::Settings;
 use engine::record::Config;
 use images::View;
-use oci::image::ContainerConfig;
+use oci::image::{ContainerConfig, ImageConfig, Wanted};
 use store::{LayerKey, Store};
 
 /// What an image gives to a container.
@@ -74,6 +74,22 @@ pub(super) fn layers(
     Ok((view.manifest.digest().to_string(), layers))
 }
 
+/// An image that is there may be of another platform than the one that is asked for.
+fn check_platform(arguments: &ContainerArgs, wanted: &Wanted, image: &ImageConfig) -> Result<()> {
+    let is = (image.os.as_str(), image.architecture.as_str());
+    let is_fine = is == (wanted.os.as_str(), wanted.architecture.as_str());
+    if !arguments.platform.is_given() || is_fine {
+        return Ok(());
+    }
+    let name = arguments.image();
+    let (os, architecture) = is;
+    Err(Failure::new(format!(
+        "image with reference {name} was found but does not match the specified platform: wanted {}/{}, actual: {os}/{architecture}",
+        wanted.os, wanted.architecture
+    ))
+    .hint("--pull always asks for the one of the platform"))
+}
+
 /// What the image says, with what options put in its place.
 pub(super) fn read(
     settings: &Settings<'_>,
@@ -87,6 +103,7 @@ pub(super) fn read(
     let Some(whole) = &view.config else {
         return Err(Failure::new(format!("{}: an artifact is no image", arguments.image())));
     };
+    check_platform(arguments, &wanted, whole)?;
     let image = whole.config.clone().unwrap_or_default();
     let (entrypoint, cmd) = words(arguments, &image)?;
     let config = Config {

@@ -123,6 +123,9 @@ fn volume(text: &str) -> Result<Mount> {
         )
     };
     let parts: Vec<&str> = text.split(':').collect();
+    if parts.len() > 1 && parts.contains(&"") {
+        return Err(bad("empty section between colons"));
+    }
     let (source, target, modes) = match parts[..] {
         [target] if target.starts_with('/') => ("", target, ""),
         [source, target] => (source, target, ""),
@@ -230,7 +233,7 @@ mod tests {
             ("volume", "data", "/x")
         );
         assert!(volume("/data").unwrap().anonymous);
-        for bad in ["", "x", "/:x", "/:/", "/:/x:rx", "/:/x:ro:z"] {
+        for bad in ["", "x", ":/x", "/:", "/:/x:", "/:x", "/:/", "/:/x:rx", "/:/x:ro:z"] {
             assert!(volume(bad).is_err(), "{bad}");
         }
     }
