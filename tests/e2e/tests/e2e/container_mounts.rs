@@ -1,18 +1,10 @@
 //! `tare mount` of containers, in a mount namespace of the test's own.
 
-use super::images_scratch::Scratch;
-use super::running::box_with;
+use super::engine::Engine;
 use e2e::{program, stderr, stdout};
 use std::process::Command;
 
-/// A scratch store whose containers go with it.
-struct Engine(Scratch);
-
 impl Engine {
-    fn new(test: &str) -> Option<Self> {
-        box_with(test, &["CMD [\"sh\"]"]).map(Self)
-    }
-
     /// Runs a script in which `t` is the program, and a container `off` does not run, and `on` does.
     fn script(&self, script: &str) -> String {
         let tare = program("tare");
@@ -37,12 +29,6 @@ impl Engine {
         let text = stdout(&output);
         assert!(output.status.success(), "{text}{}", stderr(&output));
         text
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.0.tare(&["rm", "-af"]);
     }
 }
 

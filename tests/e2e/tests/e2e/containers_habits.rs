@@ -9,7 +9,8 @@ fn templates_of_scripts_find_their_members() {
     let script = "echo 12345 > /five; exec sleep 1000";
     let mounts = ["-v", "/etc:/host:ro", "-v", "data:/data", "-v", "/anonymous"];
     let words = ["box:1", "sh", "-c", script];
-    engine.ok(&[&["run", "-d", "--name", "it"][..], &mounts, &words].concat());
+    let options = ["run", "-d", "--name", "it", "-l", "from.some-where=it"];
+    engine.ok(&[&options[..], &mounts, &words].concat());
     engine.until("it has written", || engine.ok(&["diff", "it"]).contains("/five"));
     let of = |template: &str| engine.ok(&["inspect", "-f", template, "it"]);
     assert_eq!(
@@ -34,6 +35,8 @@ fn templates_of_scripts_find_their_members() {
     );
     let document = engine.ok(&["inspect", "it"]);
     assert!(!document.contains("\"Health\"") && !document.contains("SizeRw"), "{document}");
+    let table = ["ps", "--format", "table {{.Names}}\t{{.Label \"from.some-where\"}}"];
+    assert_eq!(engine.ok(&table), "NAMES     some where\nit        it");
     // Without a template a list is the usual one.
     assert!(engine.ok(&["ps", "--format", ""]).starts_with("CONTAINER ID"));
     for wanted in ["box:1", "box", "localhost/box:1", "localhost/box"] {
@@ -98,6 +101,15 @@ fn a_command_line_that_is_wrong_is_no_exit_code_of_a_program() {
         engine.0.fails(125, &[verb, &["nosuch:1", "true"]].concat());
     }
     engine.0.fails(2, &["ps", "--nosuch"]);
+    let text = engine.0.fails(125, &["run", "--rm", "--platform", "linux/s390x", "box:1", "true"]);
+    assert!(text.contains("wanted linux/s390x, actual: linux/"), "{text}");
+    for volume in [":/d", "data:", "data::ro"] {
+        engine.0.fails(125, &["run", "--rm", "-v", volume, "box:1", "true"]);
+    }
+    // Options before the verb hide it from nobody.
+    assert_eq!(engine.ok(&["help", "ps"]), engine.ok(&["ps", "--help"]));
+    engine.ok(&["create", "--name", "help", "box:1"]);
+    assert_eq!(engine.ok(&["rm", "help"]), "help");
 }
 
 #[test]

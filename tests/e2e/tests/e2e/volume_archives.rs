@@ -1,36 +1,17 @@
 //! `tare volume export`, `import` and `mount`: the files of a volume, taken away and brought back.
 
-use super::images_scratch::{Scratch, has_program};
+use super::engine::{Engine, PATIENCE};
+use super::images_scratch::has_program;
 use super::running::box_with;
 use e2e::{program, stderr, stdout};
 use std::fs::File;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// Longer than anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A scratch store whose containers go with it.
-struct Engine(Scratch);
-
 impl Engine {
-    fn new(test: &str) -> Option<Self> {
-        box_with(test, &["CMD [\"sh\"]"]).map(Self)
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        self.0.ok(args)
-    }
-
     /// Runs a script with a volume at `/d`.
     fn within(&self, volume: &str, script: &str) -> String {
         self.ok(&["run", "--rm", "-v", &format!("{volume}:/d"), "box:1", "sh", "-c", script])
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.0.tare(&["rm", "-af"]);
     }
 }
 
