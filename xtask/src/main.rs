@@ -31,7 +31,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   vm     run the tests in a virtual machine with cgroup v2 and systemd: [STEP...] [--only TEXT]
   docs   write the manual pages and the command line reference
   transcript  run skopeo's examples and write what they print to docs/skopeo.md (as root)
-  tidy   check the project's laws: unsafe, dependencies, advisories, lengths, libraries, words
+  tidy   check the project's laws: unsafe, dependencies, advisories, lengths, libraries, words,
+         tests that documents name
   advisories  keep what a checkout of the RustSec database says: cargo xtask advisories FOLDER
 ";
 

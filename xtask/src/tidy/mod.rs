@@ -6,6 +6,7 @@
 
 mod advisories;
 mod packages;
+mod promises;
 mod text;
 
 use std::process::Command;
@@ -13,12 +14,12 @@ use std::process::Command;
 /// Everything that breaks a law, as sentences.
 pub(crate) fn findings() -> Vec<String> {
     let mut findings = Vec::new();
-    let files = output("git", &["ls-files"]);
-    for path in files.lines() {
-        let Ok(text) = std::fs::read_to_string(path) else { continue };
-        text::check(path, &text, &mut findings);
-    }
-    if !files.lines().any(|path| path == "Cargo.lock") {
+    let names = output("git", &["ls-files"]);
+    let read = |path| Some((path, std::fs::read_to_string(path).ok()?));
+    let files: Vec<(&str, String)> = names.lines().filter_map(read).collect();
+    files.iter().for_each(|(path, text)| text::check(path, text, &mut findings));
+    promises::check(&files, &mut findings);
+    if !files.iter().any(|(path, _)| *path == "Cargo.lock") {
         findings.push("Cargo.lock is not committed".into());
     }
     packages::check(&mut findings);
