@@ -27,7 +27,19 @@ impl Networks {
     pub fn attach(&self, network: &Network, request: &AttachRequest<'_>) -> Result<Attached> {
         attachment::check(request)?;
         let options = Options::of(network)?;
-        match self.attach_in_steps(network, request, &options) {
+        // Without rules nothing gets in by ports, and nothing out.
+        let alone = AttachRequest { ports: &[], default_route: false, ..request.clone() };
+        let request = if self.has_rules() { request } else { &alone };
+        if !self.has_rules() && network.driver != Driver::Bridge {
+            let text = format!(
+                "network {}: {} is made on a device of the host, which is root's",
+                network.name, network.driver
+            );
+            return Err(Error::new(Kind::Unsupported, text).with_hint(
+                "ordinary users have networks with a bridge: `tare network create NAME`",
+            ));
+        }
+        match self.there(|| self.attach_in_steps(network, request, &options)) {
             Ok(attached) => Ok(attached),
             // Whose it is already, it stays.
             Err(error) if error.kind() == Kind::Exists => Err(error),
@@ -117,15 +129,17 @@ impl Networks {
         if !self.may_have(network, container) {
             return Ok(());
         }
-        let socket = Socket::route().during(|| "opening rtnetlink".into())?;
-        let entered = self.enter(network)?;
-        let found = match entered.find(container) {
-            // Unreadable, which only another version of the program can have made: found by its id.
-            Err(error) if error.kind() == Kind::Invalid => Some(nameless(network, container)),
-            found => found?,
-        };
         let devices = netns.map_or(Devices::Abandoned, |netns| Devices::Removed(Some(netns)));
-        found.map_or(Ok(()), |found| self.detach_entered(&entered, &socket, &found, devices))
+        self.there(|| {
+            let socket = Socket::route().during(|| "opening rtnetlink".into())?;
+            let entered = self.enter(network)?;
+            let found = match entered.find(container) {
+                // Unreadable, which only another version of the program can have made: found by its id.
+                Err(error) if error.kind() == Kind::Invalid => Some(nameless(network, container)),
+                found => found?,
+            };
+            found.map_or(Ok(()), |found| self.detach_entered(&entered, &socket, &found, devices))
+        })
     }
 
     /// Takes those out of a network that `is_live` does not know by their ids: what killed processes have left. Without any
@@ -134,6 +148,7 @@ impl Networks {
         if !self.was_used(network) {
             return Ok(0);
         }
+        self.check_here()?;
         let socket = Socket::route().during(|| "opening rtnetlink".into())?;
         let entered = self.enter(network)?;
         let (mut count, mut first) = (0, Ok(()));
@@ -152,7 +167,7 @@ impl Networks {
         if network.driver == Driver::Bridge {
             let kernel = match entered.is_used()? {
                 true => bridge::remove_strays(&socket, network, &known),
-                false => bridge::remove(&socket, network),
+                false => bridge::remove(&socket, network, entered.has_rules),
             };
             first = first.and(kernel);
         }
@@ -231,7 +246,7 @@ impl Networks {
 
     /// The same of one network.
     pub fn reload_one(&self, network: &Network) -> Result<Vec<String>> {
-        if network.driver != Driver::Bridge || !self.was_used(network) {
+        if network.driver != Driver::Bridge || !self.was_used(network) || !self.has_rules() {
             return Ok(Vec::new());
         }
         let socket = Socket::route().during(|| "opening rtnetlink".into())?;

@@ -59,6 +59,11 @@ pub(crate) fn ensure(
     let network = entered.network;
     let name = &network.interface;
     let about = |error: Error| error.about(format_args!("network {}", network.name));
+    if !entered.has_rules {
+        return ensure_alone(socket, network, options)
+            .map(|index| (index, Vec::new()))
+            .map_err(about);
+    }
     let mut found = find(socket, name).map_err(about)?;
     let other = |link: &mut Link| is_of_other(network, link) && options.interface.is_none();
     if let Some(link) = found.take_if(other)
@@ -83,7 +88,7 @@ pub(crate) fn ensure(
         // Ours, made by somebody who was killed, or whose rules were taken away; or one that was asked for by name
         // and is somebody else's, to which nothing but the address is added.
         Some(link) if link.group == network.group() || options.interface.is_some() => {
-            configure(socket, network, link.index).map_err(about)?;
+            configure(socket, network, link.index, true).map_err(about)?;
             link.index
         }
         Some(_) => {
@@ -94,13 +99,25 @@ pub(crate) fn ensure(
         }
         None => {
             let index = create(socket, network, options).map_err(about)?;
-            configure(socket, network, index).map_err(about)?;
+            configure(socket, network, index, true).map_err(about)?;
             index
         }
     };
     forwarding(socket, network)?;
     firewall.add(&[rules], &targets(&entered.attachments()?))?;
     Ok((index, firewall::admit_everywhere(name)?))
+}
+
+/// Makes sure of a bridge where there is nothing else.
+fn ensure_alone(socket: &Socket, network: &Network, options: &Options) -> Result<u32> {
+    let index = match find(socket, &network.interface)? {
+        Some(link) if link.is_up => return Ok(link.index),
+        // Made by somebody who was killed then.
+        Some(link) => link.index,
+        None => create(socket, network, options)?,
+    };
+    configure(socket, network, index, false)?;
+    Ok(index)
 }
 
 fn find(socket: &Socket, name: &str) -> Result<Option<Link>> {
@@ -184,7 +201,7 @@ fn mac(network: &Network) -> Option<Mac> {
 }
 
 /// Addresses, settings, and up.
-fn configure(socket: &Socket, network: &Network, index: u32) -> Result<()> {
+fn configure(socket: &Socket, network: &Network, index: u32, has_rules: bool) -> Result<()> {
     let name = &network.interface;
     let attempt = || format!("setting up the bridge {name}");
     let any_v6 = network.subnets.iter().any(|subnet| subnet.subnet.is_v6());
@@ -194,7 +211,9 @@ fn configure(socket: &Socket, network: &Network, index: u32) -> Result<()> {
         set_sysctl(&format!("ipv6/conf/{name}/accept_dad"), "0")?;
     }
     // Connections of the host to published ports of its loopback address leave by the bridge.
-    set_sysctl(&format!("ipv4/conf/{name}/route_localnet"), "1")?;
+    if has_rules {
+        set_sysctl(&format!("ipv4/conf/{name}/route_localnet"), "1")?;
+    }
     let mut batch = Batch::new();
     batch.set_up(index);
     let mut addresses = Vec::new();
@@ -234,12 +253,12 @@ fn forwarding(socket: &Socket, network: &Network) -> Result<()> {
 
 /// Removes rules, bridge and pairs of a network that no container is in. Goes on after a failure; the first one is
 /// returned.
-pub(crate) fn remove(socket: &Socket, network: &Network) -> Result<()> {
+pub(crate) fn remove(socket: &Socket, network: &Network, has_rules: bool) -> Result<()> {
     let name = &network.interface;
     let found = find(socket, name)?;
     let is_foreign = found.as_ref().is_some_and(|link| is_of_other(network, link));
     let (mut rules, mut foreign) = (Ok(()), Ok(()));
-    if !is_foreign {
+    if !is_foreign && has_rules {
         let wanted = match Options::of(network) {
             Ok(options) => self::rules(network, &options),
             // Another version of the program made it.

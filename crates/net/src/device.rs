@@ -320,6 +320,11 @@ fn check_but_routes(
     check(&answers.forgiving(|number, errno| number >= first && errno == Errno::EEXIST), attempt)
 }
 
+/// Whether the calling thread's network namespace has a way out.
+pub fn has_default_route() -> bool {
+    Socket::route().and_then(|socket| socket.has_default_route()).is_ok_and(|has| has)
+}
+
 /// Brings up the loopback device of a network namespace: all that a container without networks has.
 pub fn bring_up_loopback(netns: &Fd) -> Result<()> {
     inside(netns, bring_up_own_loopback)

@@ -12,7 +12,7 @@ pub(crate) fn inside<T: Send>(netns: &Fd, work: impl FnOnce() -> Result<T> + Sen
     std::thread::scope(|scope| {
         let enter = move || {
             process::set_namespace(netns, process::CLONE_NEWNET)
-                .during(|| "entering the container's network namespace".into())?;
+                .during(|| "entering a network namespace".into())?;
             work()
         };
         let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
@@ -20,6 +20,11 @@ pub(crate) fn inside<T: Send>(netns: &Fd, work: impl FnOnce() -> Result<T> + Sen
         let broken = || Error::new(Kind::Os(Errno::EIO), "work in a network namespace was cut off");
         thread.join().unwrap_or_else(|_| Err(broken()))
     })
+}
+
+/// Whether this process may work in a network namespace: it has to have the rights of root over it.
+pub fn may_enter(netns: &Fd) -> bool {
+    inside(netns, || Ok(())).is_ok()
 }
 
 /// Sets a value of the calling thread's network namespace, below `/proc/sys/net`.

@@ -22,10 +22,11 @@ use crate::error::{During, Error, Kind, Result};
 use crate::files::{self, Durable, Guard};
 use crate::firewall::Firewall;
 use crate::lease::LEASES;
+use crate::namespace::inside;
 use crate::netlink::Socket;
 use crate::record::{DEFAULT, DEFAULT_ALIASES, Driver, Network};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use sys::Fd;
 
 pub(crate) const LOCK: &str = "lock";
@@ -45,11 +46,27 @@ pub struct Places {
     pub run: PathBuf,
 }
 
+/// Where bridges are.
+#[derive(Clone, Debug, Default)]
+pub enum Ground {
+    /// In the network namespace of the calling thread, which is the host's: rules lead packets in and out.
+    #[default]
+    Host,
+    /// In a network namespace that has nothing else: an ordinary user's. Containers reach each other there, and nothing gets
+    /// in or out, for which no rules are needed.
+    Own(Arc<Fd>),
+    /// The same, and the calling thread is in it.
+    OwnHere,
+    /// Out of the caller's reach, who may look at networks, and make some.
+    Elsewhere,
+}
+
 /// The networks of a store.
 #[derive(Debug)]
 pub struct Networks {
     pub(crate) records: Fd,
     pub(crate) run: Fd,
+    pub(crate) ground: Ground,
     /// Sockets by which rules were removed. When one is closed the kernel waits until nobody looks at those any more, some
     /// ten milliseconds: that comes when everything else is done.
     used: Mutex<Vec<Firewall>>,
@@ -63,7 +80,40 @@ impl Networks {
     pub fn open(places: &Places) -> Result<Self> {
         let records = files::open_or_make(&places.records)?;
         let run = files::open_or_make(&places.run)?;
-        Ok(Self { records, run, used: Mutex::new(Vec::new()) })
+        Ok(Self { records, run, ground: Ground::Host, used: Mutex::new(Vec::new()) })
+    }
+
+    /// The same networks with their bridges somewhere else.
+    #[must_use]
+    pub fn on(self, ground: Ground) -> Self {
+        Self { ground, ..self }
+    }
+
+    /// Whether nothing can be done here but to look at networks, and to make some.
+    pub fn are_elsewhere(&self) -> bool {
+        matches!(self.ground, Ground::Elsewhere)
+    }
+
+    /// Whether the host's rules are needed.
+    pub(crate) fn has_rules(&self) -> bool {
+        matches!(self.ground, Ground::Host)
+    }
+
+    /// Does something where the bridges are.
+    pub(crate) fn there<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        match &self.ground {
+            Ground::Host | Ground::OwnHere => work(),
+            Ground::Own(netns) => inside(netns, work),
+            Ground::Elsewhere => Err(out_of_reach()),
+        }
+    }
+
+    /// Refuses what is only done by a thread that is where the bridges are.
+    pub(crate) fn check_here(&self) -> Result<()> {
+        match &self.ground {
+            Ground::Host | Ground::OwnHere => Ok(()),
+            Ground::Own(_) | Ground::Elsewhere => Err(out_of_reach()),
+        }
     }
 
     /// Closes a socket later.
@@ -164,8 +214,10 @@ impl Networks {
         }
         // What containers of this boot have had.
         if network.driver == Driver::Bridge && self.was_used(&network) {
-            let socket = Socket::route().during(|| "opening rtnetlink".into())?;
-            bridge::remove(&socket, &network)?;
+            self.there(|| {
+                let socket = Socket::route().during(|| "opening rtnetlink".into())?;
+                bridge::remove(&socket, &network, self.has_rules())
+            })?;
         }
         files::remove(&self.records, &format!("{}{RECORD}", network.name))?;
         files::sync(&self.records, "the networks")?;
@@ -213,7 +265,7 @@ impl Networks {
 
     /// Whether a container may be in a network, as far as one sees without its lock: whoever asks knows of nobody who puts
     /// it there at the same time.
-    pub(crate) fn may_have(&self, network: &Network, container: &str) -> bool {
+    pub fn may_have(&self, network: &Network, container: &str) -> bool {
         let path = format!("{}/{ATTACHMENTS}/{container}", network.id);
         let exists = |path: &str| sys::fs::stat_at(&self.run, path, 0).is_ok();
         exists(&path)
@@ -244,14 +296,19 @@ impl Networks {
             }
             files::put(&run, BOOT, &boot_id()?)?;
         }
-        Ok(Entered { run, network, _guard: guard })
+        Ok(Entered { run, network, has_rules: self.has_rules(), _guard: guard })
     }
+}
+
+fn out_of_reach() -> Error {
+    Error::new(Kind::Unsupported, "the networks' bridges are out of reach")
 }
 
 /// A network whose lock is held.
 pub(crate) struct Entered<'a> {
     pub(crate) run: Fd,
     pub(crate) network: &'a Network,
+    pub(crate) has_rules: bool,
     _guard: Guard,
 }
 

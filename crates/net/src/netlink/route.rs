@@ -266,6 +266,22 @@ impl Socket {
         });
         Ok(found.next())
     }
+
+    /// Whether there is a default route of any kind.
+    pub(crate) fn has_default_route(&self) -> Result<bool> {
+        const UNICAST: u8 = 1;
+        for kind in [AF_INET, AF_INET6] {
+            let mut batch = Batch::new();
+            let mut fixed = [0; 12];
+            fixed[0] = kind;
+            batch.message(RTM_GETROUTE, DUMP, &fixed);
+            let is_one = |body: &Vec<u8>| body.get(1) == Some(&0) && body.get(7) == Some(&UNICAST);
+            if self.ask(&batch)?.iter().any(is_one) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 fn family(address: IpAddr) -> u8 {
