@@ -27,9 +27,15 @@ pub(super) fn write(
     }
     .during(|| format!("making {}", dir.display()))?;
     let mut binds = Vec::new();
+    let others = config.network.mode.strip_prefix("container:");
+    let of_other = |name: &str| {
+        let other = engine.find(others?).ok()?;
+        fs::read_to_string(engine.path_of(&other.config.id).join("files").join(name)).ok()
+    };
+    // Who has another one's network has its names, too, as they are now.
     let texts = [
-        ("hosts", hosts(config)),
-        ("resolv.conf", resolvers(config)),
+        ("hosts", of_other("hosts").map_or_else(|| hosts(config), |text| text + &added(config))),
+        ("resolv.conf", of_other("resolv.conf").unwrap_or_else(|| resolvers(config))),
         ("hostname", format!("{}\n", config.hostname)),
     ];
     for (name, text) in texts {
@@ -77,13 +83,16 @@ fn hosts(config: &Config) -> String {
             )
         }
     };
-    for entry in &config.network.extra_hosts {
-        if let Some((name, address)) = entry.split_once([':', '=']) {
-            let address = address.trim_matches(['[', ']']);
-            text.push_str(&format!("{address}\t{name}\n"));
-        }
-    }
+    text.push_str(&added(config));
     text
+}
+
+/// Lines for the hosts that options name.
+fn added(config: &Config) -> String {
+    let entries = config.network.extra_hosts.iter().filter_map(|it| it.split_once([':', '=']));
+    let line =
+        |(name, address): (&str, &str)| format!("{}\t{name}\n", address.trim_matches(['[', ']']));
+    entries.map(line).collect()
 }
 
 fn resolvers(config: &Config) -> String {
