@@ -108,7 +108,7 @@ impl Engine {
         }
         let id = ContainerId::parse(&container.config.id)?;
         runtime::verbs::delete(&self.host_of(container), &id, true, &mut Vec::new())?;
-        launch::network::leave(&self.place, &container.config);
+        launch::network::leave(self, &container.config);
         files::remove(&container.dir, PAUSED)?;
         let Some(mut now) = self.load_locked(&container.config.id)? else { return Ok(()) };
         now.state.status = status::EXITED.into();

@@ -12,6 +12,7 @@ mod error;
 pub mod events;
 mod exec;
 mod files;
+mod ground;
 mod inside;
 mod launch;
 pub mod log;

@@ -78,7 +78,7 @@ impl Engine {
     /// Takes a container out of its networks that does not run. Says whether nothing is left to do.
     fn take_out(&self, id: &str) -> Result<bool> {
         let Some(container) = self.load(id)? else {
-            network::leave_everything(&self.place, id);
+            network::leave_everything(self, id);
             return Ok(true);
         };
         if container.is_running() && !container.supervised {
@@ -87,7 +87,7 @@ impl Engine {
         let lock = files::open_lock(&container.dir, LOCK)?;
         // Whoever starts it again begins with the same.
         if fs::lock(&lock, Lock::TryExclusive).is_ok() {
-            network::leave(&self.place, &container.config);
+            network::leave(self, &container.config);
         }
         Ok(true)
     }
@@ -102,23 +102,35 @@ impl Engine {
     /// Takes those out of all networks that do not run, and bridges and rules away that no container uses. Returns how
     /// many containers there were. Goes on after a failure, and returns the first one.
     pub fn sweep_networks(&self) -> Result<usize> {
-        let networks = network::open(&self.place)?;
-        let (mut count, mut first) = (0, Ok(()));
-        for network in networks.list()?.0 {
-            match networks.sweep(&network, &|id| self.is_live(id)) {
-                Ok(some) => count += some,
-                Err(error) => first = first.and(Err(error)),
+        let count = network::at_bridges(self, |networks| {
+            let (mut count, mut first) = (0u64, Ok(()));
+            for network in networks.list()?.0 {
+                match networks.sweep(&network, &|id| self.is_live(id)) {
+                    Ok(some) => count += some as u64,
+                    Err(error) => first = first.and(Err(error)),
+                }
             }
-        }
-        first?;
-        Ok(count)
+            first?;
+            Ok(count.to_ne_bytes().to_vec())
+        })?;
+        Ok(count.try_into().map_or(0, |count| u64::from_ne_bytes(count) as usize))
+    }
+
+    /// Removes a network that no container is in: a name or an identifier.
+    pub fn remove_network(&self, name: &str) -> Result<net::Network> {
+        let network = network::open(self)?.get(name)?;
+        network::at_bridges(self, |networks| {
+            networks.remove(&network.id)?;
+            Ok(Vec::new())
+        })?;
+        Ok(network)
     }
 
     /// Calls networks by their names, where they were named by an identifier or otherwise.
     pub(crate) fn name_networks(&self, config: &mut Config) {
         let is_other = |endpoint: &&mut Endpoint| endpoint.network != net::DEFAULT;
         for endpoint in config.network.endpoints.iter_mut().filter(is_other) {
-            let Ok(networks) = network::open(&self.place) else { return };
+            let Ok(networks) = network::open(self) else { return };
             // One that is not there is told of at the start.
             if let Ok(network) = networks.get(&endpoint.network) {
                 endpoint.network = network.name;
@@ -129,7 +141,7 @@ impl Engine {
     /// Makes a container part of one more network, at once if it runs, and at each start.
     pub fn connect(&self, container: &Container, mut endpoint: Endpoint) -> Result<()> {
         refuse_shared(&container.config)?;
-        let networks = network::open(&self.place)?;
+        let networks = network::open(self)?;
         endpoint.network = connect::check(&networks, &container.config, &endpoint)?.name;
         for link in &endpoint.links {
             self.find(link.split(':').next().unwrap_or(link))?;
@@ -143,7 +155,7 @@ impl Engine {
 
     /// Takes a container out of a network.
     pub fn disconnect(&self, container: &Container, name: &str) -> Result<()> {
-        let name = match network::open(&self.place)?.get(name) {
+        let name = match network::open(self)?.get(name) {
             Ok(network) => network.name,
             // Its record is gone; the container's still names it.
             Err(error) if error.kind() == net::Kind::NotFound => name.to_owned(),
@@ -162,13 +174,16 @@ impl Engine {
 
     /// Takes a container out of a network that has neither files nor processes any more. Says whether it was in it.
     pub fn disconnect_lost(&self, text: &str, name: &str) -> Result<bool> {
-        let networks = network::open(&self.place)?;
+        let networks = network::open(self)?;
         let network = networks.get(name)?;
         let all = networks.attachments(&network)?;
         let is_it = |it: &&net::Attachment| it.name == text || it.container.starts_with(text);
         let lost = all.iter().find(is_it).filter(|it| !self.is_live(&it.container));
         let Some(lost) = lost else { return Ok(false) };
-        networks.detach(&network, &lost.container, None)?;
+        network::at_bridges(self, |networks| {
+            networks.detach(&network, &lost.container, None)?;
+            Ok(Vec::new())
+        })?;
         Ok(true)
     }
 
@@ -218,7 +233,9 @@ fn refuse_shared(config: &Config) -> Result<()> {
             "container is connected by pasta, which knows no other networks",
         )
         .map_err(|error: Error| {
-            error.with_hint("networks with a bridge need root, which ordinary users do not have")
+            error.with_hint(
+                "`tare network create NAME`, and --network NAME when the container is made",
+            )
         }),
         _ => refused(
             "container sharing network namespace with another container or host cannot be connected to any other network",

@@ -27,6 +27,7 @@ use runtime::Host;
 use runtime::config::ContainerId;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use store::{ContainerRecord, Garbage, LayerKey, Store};
 use sys::fs::{self, Lock, O_DIRECTORY, O_RDONLY};
 use sys::{CWD, Errno, Fd};
@@ -70,6 +71,8 @@ pub struct Engine {
     pub(crate) store: Store,
     /// `ROOT/engine`
     pub(crate) dir: Fd,
+    /// Where the bridges of an ordinary user are, in a supervisor of a container in networks.
+    pub(crate) ground: Option<Arc<Fd>>,
 }
 
 /// One container, as it was when it was looked at.
@@ -93,7 +96,7 @@ impl Engine {
         if !read_only {
             files::make_dir(&opened, "engine")?;
             let dir = files::open_dir(&opened, "engine")?;
-            let engine = Self { place, store, dir };
+            let engine = Self { place, store, dir, ground: None };
             engine.sweep();
             return Ok(engine);
         }
@@ -101,14 +104,14 @@ impl Engine {
             Err(_) => opened,
             result => result?,
         };
-        Ok(Self { place, store, dir })
+        Ok(Self { place, store, dir, ground: None })
     }
 
     /// The same for a supervisor: its command has taken away what there was.
     pub(crate) fn open_plain(place: Place) -> Result<Self> {
         let store = Store::open(&place.root, &place.runroot, &place.options)?;
         let dir = files::open_dir(&open_path(&place.root)?, "engine")?;
-        Ok(Self { place, store, dir })
+        Ok(Self { place, store, dir, ground: None })
     }
 
     /// The store's directory.
@@ -374,7 +377,7 @@ impl Engine {
         let config =
             self.open_dir(id).ok().and_then(|dir| files::read::<Config>(&dir, CONFIG).ok()?);
         if let Some(config) = &config {
-            launch::network::leave(&self.place, config);
+            launch::network::leave(self, config);
             if config.owns_rootfs {
                 let _ = std::fs::remove_dir_all(&config.rootfs);
             }

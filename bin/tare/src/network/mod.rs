@@ -13,7 +13,7 @@ use crate::caller::Caller;
 use crate::failure::Result;
 use crate::settings::{Global, store_paths};
 use clap::{Args, Subcommand};
-use net::{Network, Networks, Places};
+use net::{Ground, Network, Networks, Places};
 use template::Time;
 
 /// Manage networks of containers
@@ -54,7 +54,7 @@ pub(crate) fn run(global: &Global, arguments: &NetworkVerb) -> Result<u8> {
         Verb::Ls(arguments) => ls::run(&networks, arguments).map(|()| 0),
         Verb::Prune(arguments) => prune::run(global, &networks, arguments).map(|()| 0),
         Verb::Reload(arguments) => reload::run(global, &networks, arguments),
-        Verb::Rm(arguments) => rm::run(global, &networks, arguments),
+        Verb::Rm(arguments) => rm::run(global, arguments),
     }
 }
 
@@ -66,7 +66,9 @@ pub(crate) fn open(global: &Global) -> Result<Networks> {
         crate::container::open(global, false)?;
     }
     let places = Places { records: root.join("networks"), run: runroot.join("networks") };
-    Ok(Networks::open(&places)?)
+    // What has to be done to an ordinary user's bridges, the engine does where they are.
+    let ground = if sys::ids::is_administrator() { Ground::Host } else { Ground::Elsewhere };
+    Ok(Networks::open(&places)?.on(ground))
 }
 
 /// Records that something happened to a network.

@@ -52,7 +52,8 @@ pub(crate) fn prune_unused(
 ) -> Result<Vec<String>> {
     let filters = Filters::read(filters, now())?;
     // What was killed is in none; and those that stay have neither bridge nor rules until they are used again.
-    crate::container::open(global, false)?.sweep_networks()?;
+    let engine = crate::container::open(global, false)?;
+    engine.sweep_networks()?;
     let (list, errors) = networks.list()?;
     errors.iter().for_each(|error| crate::settings::warn(&error.to_string()));
     let mut removed = Vec::new();
@@ -62,13 +63,13 @@ pub(crate) fn prune_unused(
         if shown.is_built_in() || used || !filters.choose(&shown, || used) {
             continue;
         }
-        match networks.remove(&network.id) {
+        match engine.remove_network(&network.id) {
             Ok(gone) => {
                 super::tell(global, "destroy", &gone);
                 removed.push(gone.name);
             }
             // A container has come, or somebody else has removed it.
-            Err(error) if matches!(error.kind(), net::Kind::InUse | net::Kind::NotFound) => {}
+            Err(error) if matches!(error.kind(), engine::Kind::State | engine::Kind::NotFound) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -4,7 +4,7 @@ use crate::failure::{Failure, Result};
 use crate::output;
 use crate::settings::Global;
 use clap::Args;
-use net::Networks;
+use engine::Engine;
 
 /// Remove networks that no container is in
 #[derive(Debug, Args)]
@@ -17,10 +17,11 @@ pub(crate) struct Rm {
     networks: Vec<String>,
 }
 
-pub(super) fn run(global: &Global, networks: &Networks, arguments: &Rm) -> Result<u8> {
+pub(super) fn run(global: &Global, arguments: &Rm) -> Result<u8> {
+    let engine = crate::container::open(global, false)?;
     let mut failed = false;
     for name in &arguments.networks {
-        match remove(global, networks, name) {
+        match remove(global, &engine, name) {
             // The name as it was given.
             Ok(()) => output::write(format!("{name}\n").as_bytes())?,
             Err(failure) if failure.is_missing() && arguments.force => {}
@@ -33,11 +34,11 @@ pub(super) fn run(global: &Global, networks: &Networks, arguments: &Rm) -> Resul
     Ok(u8::from(failed))
 }
 
-fn remove(global: &Global, networks: &Networks, name: &str) -> Result<()> {
+fn remove(global: &Global, engine: &Engine, name: &str) -> Result<()> {
     if super::built_in().any(|shown| shown.network.name == name || shown.network.id == name) {
         return Err(Failure::new(format!("network {name} is pre-defined and cannot be removed")));
     }
-    let gone = networks.remove(name)?;
+    let gone = engine.remove_network(name)?;
     super::tell(global, "destroy", &gone);
     Ok(())
 }

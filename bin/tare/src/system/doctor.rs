@@ -86,7 +86,7 @@ pub(crate) fn run(global: &Global, arguments: &Doctor) -> Result<u8> {
     findings.push(idmaps(is_root));
     match is_root {
         true => findings.extend([rules(), bridges()]),
-        false => findings.push(pasta()),
+        false => findings.extend([pasta(), bridges()]),
     }
     findings.push(devices(global, &caller));
     findings.extend([store(global), containers(global)]);
@@ -295,9 +295,13 @@ fn helpers() -> Finding {
 
 fn pasta() -> Finding {
     let is_fine = on_path("pasta");
-    let detail =
-        if is_fine { "pasta is there" } else { "containers have no network, or the host's" };
-    Finding::new("networks", is_fine, detail, "install the package passt")
+    let detail = match is_fine {
+        true => "pasta is there: `tare network create` makes networks of one's own",
+        false => "containers have no way out but the host's network, and publish no ports",
+    };
+    let hint =
+        "install the package passt; --network host and `network create --internal` work without";
+    Finding::new("networks", is_fine, detail, hint)
 }
 
 fn rules() -> Finding {
@@ -329,7 +333,7 @@ fn bridges() -> Finding {
         true => "bridges and their devices can be made".to_owned(),
         false => format!("the kernel has no {}", missing.join(" and no ")),
     };
-    let hint = "`modprobe bridge veth`, or a kernel that has them; --network host and macvlan work without";
+    let hint = "`modprobe bridge veth`, or a kernel that has them; --network host works without, of root's macvlan, too";
     Finding::new("bridge", missing.is_empty(), detail, hint)
 }
 

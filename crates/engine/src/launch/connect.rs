@@ -1,6 +1,7 @@
 //! Networks that a container comes into, or leaves, while it runs.
 
-use super::network::{Joined, Request, name_service, open, record, resolution, specs};
+use super::network::{Joined, Request, name_service, namespace, open, record, resolution, specs};
+use super::way::Way;
 use crate::error::{During, Error, Kind, Result};
 use crate::place::Engine;
 use crate::record::{Config, Endpoint};
@@ -17,7 +18,7 @@ pub(crate) fn connect(
     pid: i32,
 ) -> Result<()> {
     let Some(endpoint) = config.network.endpoints.last() else { return Ok(()) };
-    let networks = open(&engine.place)?;
+    let networks = open(engine)?;
     let network = networks.get(&endpoint.network)?;
     let mut own = match joined.take() {
         Some(own) => own,
@@ -38,7 +39,7 @@ fn attach(
     network: &Network,
     pid: i32,
 ) -> Result<()> {
-    let netns = namespace(pid)?;
+    let netns = namespace(pid, own.pinned.as_ref())?;
     let endpoint = config.network.endpoints.last().cloned().unwrap_or_default();
     let request = Request::of(config, &endpoint)?;
     let is_first = own.attached.is_empty();
@@ -60,7 +61,13 @@ fn attach(
         },
     )?;
     own.warnings.extend(done.warnings);
-    if own.publisher.is_none() && network.driver == Driver::Bridge {
+    if let Some(pinned) = &own.pinned {
+        if own.way.is_none() && !network.internal {
+            let way = Way::beside_networks(engine, config, pinned, &mut own.warnings)?;
+            own.ports = way.ports();
+            own.way = Some(way);
+        }
+    } else if own.publisher.is_none() && network.driver == Driver::Bridge {
         if is_first && own.ports.is_empty() {
             own.reserve(config, network)?;
         }
@@ -84,8 +91,8 @@ pub(crate) fn disconnect(
     name: &str,
     pid: i32,
 ) -> Result<()> {
-    let networks = open(&engine.place)?;
-    let netns = namespace(pid)?;
+    let networks = open(engine)?;
+    let netns = namespace(pid, joined.pinned.as_ref())?;
     let at = joined.attached.iter().position(|it| it.network == name);
     let at = at.ok_or_else(|| is_not_in(config, name))?;
     let network = networks.get(name)?;
@@ -93,25 +100,25 @@ pub(crate) fn disconnect(
     let left = joined.attached.remove(at);
     let rest: Vec<Network> =
         joined.attached.iter().map(|it| networks.get(&it.network)).collect::<Result<_, _>>()?;
-    if joined.publisher.as_ref() == Some(&network.id) {
+    if joined.pinned.is_some() {
+        if rest.iter().all(|network| network.internal) {
+            joined.way = None;
+            joined.ports.clear();
+        }
+    } else if joined.publisher.as_ref() == Some(&network.id) {
         let next = rest.iter().find(|network| network.driver == Driver::Bridge);
         if let Some(next) = next.filter(|_| !joined.mappings.is_empty()) {
             networks.publish(next, &config.id, &joined.mappings)?;
         }
         joined.publisher = next.map(|network| network.id.clone());
     }
-    // The way out that went through it goes through the next one.
-    for network in &rest {
+    // The way out that went through it goes through the next one; an ordinary user's goes through none.
+    for network in rest.iter().filter(|_| joined.pinned.is_none()) {
         networks.route_through(network, &config.id, &netns)?;
     }
     tell_names(&networks, engine, config, joined, &netns)?;
     let bare = |text: &String| text.split('/').next().unwrap_or_default().to_owned();
     change_hosts(engine, config, Vec::new(), [&left.ipv4, &left.ipv6].map(bare).to_vec())
-}
-
-fn namespace(pid: i32) -> Result<Fd> {
-    let path = format!("/proc/{pid}/ns/net");
-    sys::fs::open_read(&path).during(|| format!("opening {path}"))
 }
 
 /// The name service knows the containers of the networks that there are now. The first network with names brings one.

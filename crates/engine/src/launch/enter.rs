@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::place::Place;
 use std::fs;
 use std::process::{Command, Stdio};
+use sys::Fd;
 use sys::mount::{MS_REC, MS_SLAVE};
 use sys::process::{CLONE_NEWNS, CLONE_NEWUSER};
 
@@ -41,15 +42,34 @@ pub(crate) fn enter_with(place: &Place, other: Option<i32>) -> Result<Users> {
         (false, Some(pid)) => {
             crate::control::enter_users(pid)?;
             sys::process::unshare(CLONE_NEWNS).map_err(failed)?;
-            let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-            if map.lines().count() > 1 { Users::Entered } else { Users::EnteredAlone }
+            entered()
         }
         (false, None) => enter_users(place)?,
     };
-    // What others mount is seen here, and not the other way round.
-    sys::mount::mount("", "/", "", MS_REC | MS_SLAVE, "")
-        .map_err(|errno| Error::invalid(format!("keeping mounts to ourselves: {errno}")))?;
+    keep_mounts()?;
     Ok(users)
+}
+
+/// The same in a user namespace that is there.
+pub(crate) fn enter_at(users: &Fd) -> Result<Users> {
+    let failed = |errno| Error::invalid(format!("entering a user namespace: {errno}"));
+    sys::process::set_namespace(users, CLONE_NEWUSER).map_err(failed)?;
+    super::become_root().map_err(failed)?;
+    sys::process::unshare(CLONE_NEWNS).map_err(failed)?;
+    keep_mounts()?;
+    Ok(entered())
+}
+
+/// Whose namespace this process has entered.
+fn entered() -> Users {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    if map.lines().count() > 1 { Users::Entered } else { Users::EnteredAlone }
+}
+
+/// What others mount is seen here, and not the other way round.
+fn keep_mounts() -> Result<()> {
+    sys::mount::mount("", "/", "", MS_REC | MS_SLAVE, "")
+        .map_err(|errno| Error::invalid(format!("keeping mounts to ourselves: {errno}")))
 }
 
 fn enter_users(place: &Place) -> Result<Users> {

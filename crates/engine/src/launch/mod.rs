@@ -21,9 +21,10 @@ pub(crate) mod system;
 mod userns;
 mod users;
 pub(crate) mod volume_file_systems;
+pub(crate) mod way;
 
 pub(crate) use enter::Users;
-pub use network::{check_ports, has_pasta};
+pub use network::check_ports;
 pub(crate) use rootfs::Rootfs;
 pub use scope::{HINT as NO_CONTROL_GROUPS_HINT, controllers_of_user};
 pub use seccomp::check as check_seccomp;
@@ -31,8 +32,10 @@ pub(crate) use security::lacks;
 pub use security::{check_capability, check_options};
 pub(crate) use staging::{Staged, mounted_images};
 pub use userns::check as check_users;
+pub use way::has_pasta;
 
 use crate::error::{During, Error, Result};
+use crate::ground;
 use crate::place::{Engine, Place};
 use crate::record::Config;
 use network::Joined;
@@ -111,7 +114,7 @@ impl Prepared {
             ));
         }
         let binds = files::write(engine, config, mapping)?;
-        let pinned = network::Pinned::of(engine, config)?;
+        let pinned = way::Pinned::of(engine, config)?;
         let plan = spec::Plan {
             engine,
             netns: pinned.as_ref().map(|pinned| pinned.path.as_path()),
@@ -141,16 +144,17 @@ impl Prepared {
             ..Options::default()
         };
         let mut warnings = Vec::new();
-        let joined = match network::is_joined_late(config) {
-            true => {
-                let pinned = pinned.as_ref();
-                Some(self.start_in_networks(engine, config, options, pinned, &mut warnings)?)
-            }
+        let joined = match network::is_joined_late(config, pinned.as_ref()) {
+            true => Some(self.start_in_networks(engine, config, options, pinned, &mut warnings)?),
             false => {
                 runtime::run(&self.host, &self.id, options, &mut warnings)?;
                 None
             }
         };
+        if engine.ground.is_some() {
+            // The runtime is seen as long as it writes a mapping.
+            ground::hide()?;
+        }
         let (_, record, _) = runtime::verbs::look_up(&self.host, &self.id)?;
         Ok(Started { record, warnings, joined })
     }
@@ -161,7 +165,7 @@ impl Prepared {
         engine: &Engine,
         config: &Config,
         options: Options,
-        pinned: Option<&network::Pinned>,
+        pinned: Option<way::Pinned>,
         warnings: &mut Vec<String>,
     ) -> Result<Joined> {
         let pid = runtime::create(&self.host, &self.id, options, warnings)?;
@@ -172,7 +176,7 @@ impl Prepared {
             Ok(joined)
         });
         started.inspect_err(|_| {
-            network::leave(&engine.place, config);
+            network::leave(engine, config);
             let _ = runtime::verbs::delete(&self.host, &self.id, true, &mut Vec::new());
             // Its end is nobody's news any more.
             let _ = sys::wait::child(pid, false);
@@ -248,6 +252,11 @@ pub(crate) fn in_child(action: impl FnOnce() -> Result<()>) -> Result<()> {
     begin(action)?.end()
 }
 
+/// The same with an answer.
+pub(crate) fn ask_child(action: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
+    begin_to_answer(action)?.answer()
+}
+
 /// A process that does something.
 pub(crate) struct Doing {
     pid: i32,
@@ -256,15 +265,20 @@ pub(crate) struct Doing {
 
 /// Begins to do something by a process of its own.
 pub(crate) fn begin(action: impl FnOnce() -> Result<()>) -> Result<Doing> {
+    begin_to_answer(|| action().map(|()| Vec::new()))
+}
+
+fn begin_to_answer(action: impl FnOnce() -> Result<Vec<u8>>) -> Result<Doing> {
     const WHAT: &str = "starting a process";
     let (theirs, ours) = sys::fs::pipe().during(|| WHAT)?;
     let Some(child) = sys::process::fork_plain().during(|| WHAT)? else {
         drop(theirs);
-        if let Err(error) = action() {
-            let _ = sys::fs::write_all(&ours, &error.encode());
-            sys::process::exit(1);
-        }
-        sys::process::exit(0);
+        let (message, code) = match action() {
+            Ok(answer) => (answer, 0),
+            Err(error) => (error.encode(), 1),
+        };
+        let _ = sys::fs::write_all(&ours, &message);
+        sys::process::exit(code);
     };
     Ok(Doing { pid: child.pid, says: theirs })
 }
@@ -272,11 +286,15 @@ pub(crate) fn begin(action: impl FnOnce() -> Result<()>) -> Result<Doing> {
 impl Doing {
     /// Waits until it is done.
     pub(crate) fn end(self) -> Result<()> {
+        self.answer().map(drop)
+    }
+
+    fn answer(self) -> Result<Vec<u8>> {
         const WHAT: &str = "waiting for a process";
         const MESSAGE_LIMIT_BYTES: usize = 64 * 1024;
         let message = sys::fs::read_to_end(&self.says, MESSAGE_LIMIT_BYTES).during(|| WHAT)?;
         match sys::wait::child(self.pid, true).during(|| WHAT)? {
-            Some((_, exit)) if exit.shell_code() == 0 => Ok(()),
+            Some((_, exit)) if exit.shell_code() == 0 => Ok(message),
             _ => Err(Error::decode(&message)),
         }
     }

@@ -1,17 +1,18 @@
 //! A container's networks: joined between the making of its namespaces and the start of its program.
 
+use super::way::{self, Pinned, Way};
 use crate::error::{During, Error, Result};
+use crate::ground;
 use crate::networks::Mark;
-use crate::place::{Engine, Place};
+use crate::place::Engine;
 use crate::record::{Attached, Config, Endpoint, Port};
 use net::{
-    AttachRequest, Attachment, DnsOptions, HostPort, HostResolver, Mac, NameConfig, NameService,
-    Network, Networks, Pasta, PastaRequest, Places, PortHolder, PortMapping, PortSpec, Protocol,
+    AttachRequest, Attachment, DnsOptions, Ground, HostPort, HostResolver, Mac, NameConfig,
+    NameService, Network, Networks, Places, PortHolder, PortMapping, PortSpec, Protocol,
     Publishing, Reach, Resolution,
 };
 use std::net::IpAddr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use sys::{Fd, fs};
 
 const RESOLV: &str = "/etc/resolv.conf";
@@ -36,29 +37,37 @@ pub(crate) struct Joined {
     pub(super) publisher: Option<String>,
     /// If this process is killed, somebody else cleans up.
     pub(super) mark: Option<Mark>,
-    /// What connects a container of a user without rights.
-    pub(super) _pasta: Option<Running>,
+    /// What leads out of a container of an ordinary user.
+    pub(crate) way: Option<Way>,
+    /// The network namespace of such a container: let go of when nothing leads out of it any more.
+    pub(super) pinned: Option<Pinned>,
 }
-
-/// pasta, until it is dropped.
-pub(super) struct Running(Pasta);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
-}
-
-/// Where pasta is looked for.
-const PROGRAMS: [&str; 4] = ["/usr/bin", "/usr/local/bin", "/usr/sbin", "/bin"];
-/// What goes before pasta's own options, with commas between.
-const PASTA: &str = "pasta";
 
 /// The networks of an engine.
-pub(crate) fn open(place: &Place) -> Result<Networks> {
+pub(crate) fn open(engine: &Engine) -> Result<Networks> {
+    let place = &engine.place;
     let places =
         Places { records: place.root.join("networks"), run: place.runroot.join("networks") };
-    Ok(Networks::open(&places)?)
+    Ok(Networks::open(&places)?.on(match &engine.ground {
+        Some(netns) => Ground::Own(Arc::clone(netns)),
+        None if place.host.rootless => Ground::Elsewhere,
+        None => Ground::Host,
+    }))
+}
+
+/// Does something where the bridges of the networks are: an ordinary user's are reached by a process of its own only.
+pub(crate) fn at_bridges(
+    engine: &Engine,
+    action: impl FnOnce(&Networks) -> Result<Vec<u8>>,
+) -> Result<Vec<u8>> {
+    let networks = open(engine)?;
+    if !networks.are_elsewhere() {
+        return action(&networks);
+    }
+    super::ask_child(|| {
+        ground::visit(&engine.place)?;
+        action(&networks.on(Ground::OwnHere))
+    })
 }
 
 /// Whether a container's networks are made for it.
@@ -67,22 +76,8 @@ pub(crate) fn has_endpoints(config: &Config) -> bool {
 }
 
 /// Whether something has to be done between the making of its namespaces and its start.
-pub(super) fn is_joined_late(config: &Config) -> bool {
-    has_endpoints(config) || pasta_options(config).is_some()
-}
-
-/// Whether this machine has pasta.
-pub fn has_pasta() -> bool {
-    net::find_pasta(PROGRAMS.iter().map(Path::new)).is_ok()
-}
-
-/// pasta's own options, of a container that it connects.
-fn pasta_options(config: &Config) -> Option<Vec<String>> {
-    let rest = config.network.mode.strip_prefix(PASTA)?;
-    match rest.strip_prefix(':') {
-        Some(options) => Some(options.split(',').map(str::to_owned).collect()),
-        None => rest.is_empty().then(Vec::new),
-    }
+pub(super) fn is_joined_late(config: &Config, pinned: Option<&Pinned>) -> bool {
+    has_endpoints(config) || pinned.is_some()
 }
 
 /// Makes the namespace of a process part of the container's networks. What was made goes on a failure.
@@ -90,24 +85,40 @@ pub(super) fn join(
     engine: &Engine,
     config: &Config,
     pid: i32,
-    pinned: Option<&Pinned>,
+    pinned: Option<Pinned>,
 ) -> Result<Joined> {
-    if let Some((pinned, options)) = pinned.zip(pasta_options(config)) {
-        return join_by_pasta(engine, config, pinned, &options);
-    }
-    let networks = open(&engine.place)?;
+    let pinned = match (pinned, way::options(config)) {
+        (Some(pinned), Some(options)) => return join_by_pasta(engine, config, pinned, options),
+        (pinned, _) => pinned,
+    };
+    let networks = open(engine)?;
     let mark = Mark::new(&engine.place, &config.id)?;
     // What a killed supervisor has left.
     leave_all(&networks, config);
-    let joined = join_all(&networks, engine, config, pid);
+    let joined = join_all(&networks, engine, config, pid, pinned.as_ref());
     let mut joined = joined.inspect_err(|_| leave_all(&networks, config))?;
     joined.mark = Some(mark);
+    joined.pinned = pinned;
     Ok(joined)
 }
 
-fn join_all(networks: &Networks, engine: &Engine, config: &Config, pid: i32) -> Result<Joined> {
+/// The network namespace of a container.
+pub(super) fn namespace(pid: i32, pinned: Option<&Pinned>) -> Result<Arc<Fd>> {
+    if let Some(pinned) = pinned {
+        return Ok(Arc::clone(&pinned.netns));
+    }
     let path = format!("/proc/{pid}/ns/net");
-    let netns = fs::open_read(&path).during(|| format!("opening {path}"))?;
+    fs::open_read(&path).during(|| format!("opening {path}")).map(Arc::new)
+}
+
+fn join_all(
+    networks: &Networks,
+    engine: &Engine,
+    config: &Config,
+    pid: i32,
+    pinned: Option<&Pinned>,
+) -> Result<Joined> {
+    let netns = namespace(pid, pinned)?;
     let mut known = Vec::new();
     for endpoint in &config.network.endpoints {
         known.push((endpoint, networks.get(&endpoint.network)?));
@@ -118,7 +129,11 @@ fn join_all(networks: &Networks, engine: &Engine, config: &Config, pid: i32) -> 
         known.iter().any(|(_, network)| of_kind(network))
     };
     let publishing = Publishing { v4: has(false), v6: has(true), default_ip: None };
-    let (holder, mappings) = PortHolder::reserve(&specs(config)?, publishing)?;
+    let (holder, mappings) = match pinned {
+        // It is what leads out that has ports.
+        Some(_) => Default::default(),
+        None => PortHolder::reserve(&specs(config)?, publishing)?,
+    };
     let mut joined = Vec::new();
     let mut warnings = Vec::new();
     for (index, (endpoint, network)) in known.iter().enumerate() {
@@ -147,96 +162,52 @@ fn join_all(networks: &Networks, engine: &Engine, config: &Config, pid: i32) -> 
         warnings.extend(done.warnings);
         joined.push(done.attachment);
     }
-    let all: Vec<Network> = known.into_iter().map(|(_, network)| network).collect();
-    let resolution = resolution(config, &all)?;
-    let names = match resolution.has_service {
-        true => Some(name_service(networks, engine, config, &netns, &all, &resolution)?),
-        false => None,
-    };
-    Ok(Joined {
+    let joined = Joined {
         attached: joined.iter().map(record).collect(),
         ports: mappings.iter().map(port).collect(),
         warnings,
-        names,
-        hosts: hosts(engine, config, &joined)?,
-        resolv: resolution.text,
+        hosts: hosts(engine, config, &joined, pinned.is_none())?,
         holder,
         mappings,
-        publisher: all.first().map(|network| network.id.clone()),
-        mark: None,
-        _pasta: None,
-    })
-}
-
-/// A network namespace that has a path in the supervisor's mount namespace: nobody may look into the container's first
-/// process before its program runs, and without the rights of root not even the supervisor.
-pub(super) struct Pinned {
-    netns: Fd,
-    pub(super) path: PathBuf,
-}
-
-impl Pinned {
-    /// One for a container that pasta connects.
-    pub(super) fn of(engine: &Engine, config: &Config) -> Result<Option<Self>> {
-        const WHAT: &str = "making a network namespace";
-        if pasta_options(config).is_none() {
-            return Ok(None);
-        }
-        let netns = make_netns()?;
-        let path = engine.path_of(&config.id).join("netns");
-        let bytes = path.as_os_str().as_bytes();
-        let file = fs::open_at(sys::CWD, bytes, fs::O_RDWR | fs::O_CREAT, 0o600).during(|| WHAT)?;
-        sys::mount::clone_tree(&netns, "", false)
-            .and_then(|tree| sys::mount::attach(&tree, &file))
-            .during(|| WHAT)?;
-        Ok(Some(Self { netns, path }))
-    }
-}
-
-impl Drop for Pinned {
-    fn drop(&mut self) {
-        let _ = sys::mount::unmount(self.path.as_os_str().as_bytes(), sys::mount::MNT_DETACH);
-    }
-}
-
-/// By a process of its own: who has left the host's network namespace may not be let in again.
-fn make_netns() -> Result<Fd> {
-    const WHAT: &str = "making a network namespace";
-    let (ours, theirs) = sys::socket::pair(sys::socket::Kind::Stream).during(|| WHAT)?;
-    let Some(child) = sys::process::fork_plain().during(|| WHAT)? else {
-        let made = sys::process::unshare(sys::process::CLONE_NEWNET)
-            .and_then(|()| fs::open_read("/proc/self/ns/net"))
-            .and_then(|netns| sys::socket::send(&theirs, b"1", &[netns.raw()]));
-        sys::process::exit(i32::from(made.is_err()));
+        ..Joined::default()
     };
-    drop(theirs);
-    let mut byte = [0u8; 1];
-    let received = sys::socket::receive(&ours, &mut byte);
-    let _ = sys::wait::child(child.pid, true);
-    let (_, mut fds) = received.during(|| WHAT)?;
-    fds.pop().ok_or_else(|| Error::os(WHAT, sys::Errno::EPERM))
+    let all: Vec<Network> = known.into_iter().map(|(_, network)| network).collect();
+    lead_out(networks, engine, config, &all, joined, &netns, pinned)
+}
+
+/// Names, and an ordinary user's way out.
+fn lead_out(
+    networks: &Networks,
+    engine: &Engine,
+    config: &Config,
+    all: &[Network],
+    mut joined: Joined,
+    netns: &Fd,
+    pinned: Option<&Pinned>,
+) -> Result<Joined> {
+    let resolution = resolution(config, all)?;
+    if resolution.has_service {
+        joined.names = Some(name_service(networks, engine, config, netns, all, &resolution)?);
+    }
+    joined.resolv = resolution.text;
+    let has_way = all.iter().any(|network| !network.internal);
+    if let Some(pinned) = pinned.filter(|_| has_way) {
+        let way = Way::beside_networks(engine, config, pinned, &mut joined.warnings)?;
+        joined.ports = way.ports();
+        joined.way = Some(way);
+    }
+    joined.publisher = all.first().map(|network| network.id.clone());
+    Ok(joined)
 }
 
 /// The way of a user without rights: the container has the host's addresses, and the sockets are the user's.
 fn join_by_pasta(
     engine: &Engine,
     config: &Config,
-    pinned: &Pinned,
-    options: &[String],
+    pinned: Pinned,
+    options: Vec<String>,
 ) -> Result<Joined> {
-    let program = net::find_pasta(PROGRAMS.iter().map(Path::new))?;
-    let publishing = Publishing { v4: true, v6: true, default_ip: None };
-    let (holder, mappings) = PortHolder::reserve(&specs(config)?, publishing)?;
-    // pasta takes them itself.
-    drop(holder);
-    let pasta = net::start_pasta(&PastaRequest {
-        program: &program,
-        namespace: net::Namespace::Path(pinned.path.clone(), None),
-        ports: &mappings,
-        dir: &engine.path_of(&config.id),
-        interface: None,
-        options,
-    })?;
+    let way = Way::alone(engine, config, &pinned, options)?;
     let resolution = resolution(config, &[])?;
     let names = match resolution.has_service {
         true => {
@@ -247,11 +218,12 @@ fn join_by_pasta(
         false => None,
     };
     Ok(Joined {
-        ports: mappings.iter().map(port).collect(),
+        ports: way.ports(),
         names,
-        hosts: hosts(engine, config, &[])?,
+        hosts: hosts(engine, config, &[], false)?,
         resolv: resolution.text,
-        _pasta: Some(Running(pasta)),
+        way: Some(way),
+        pinned: Some(pinned),
         ..Joined::default()
     })
 }
@@ -362,10 +334,16 @@ pub(super) fn links(engine: &Engine, config: &Config) -> Result<Vec<(String, Str
     Ok(links)
 }
 
-/// `/etc/hosts`: what was asked for, linked containers, and itself.
-fn hosts(engine: &Engine, config: &Config, joined: &[Attachment]) -> Result<String> {
+/// `/etc/hosts`: what was asked for, linked containers, and itself. The host is behind a gateway or not.
+fn hosts(
+    engine: &Engine,
+    config: &Config,
+    joined: &[Attachment],
+    has_host: bool,
+) -> Result<String> {
+    let ways = joined.iter().filter(|_| has_host);
     let gateways: Vec<IpAddr> =
-        joined.iter().flat_map(|it| [it.gateway(false), it.gateway(true)]).flatten().collect();
+        ways.flat_map(|it| [it.gateway(false), it.gateway(true)]).flatten().collect();
     let mut added = Vec::new();
     for text in &config.network.extra_hosts {
         added.extend(net::parse_added_host(text, &gateways)?);
@@ -422,18 +400,37 @@ pub(super) fn port(mapping: &PortMapping) -> Port {
 
 /// Takes a container out of all its networks, whether it still is in them or not. What is returned takes the kernel some
 /// time to close.
-pub(crate) fn leave(place: &Place, config: &Config) -> Option<Networks> {
-    let networks = if has_endpoints(config) { open(place).ok()? } else { return None };
-    leave_all(&networks, config);
-    Some(networks)
+pub(crate) fn leave(engine: &Engine, config: &Config) -> Option<Networks> {
+    let networks = if has_endpoints(config) { open(engine).ok()? } else { return None };
+    if !networks.are_elsewhere() {
+        leave_all(&networks, config);
+        return Some(networks);
+    }
+    let mut names = config.network.endpoints.iter().map(|endpoint| &endpoint.network);
+    let is_in = |network: Network| networks.may_have(&network, &config.id);
+    if names.any(|name| networks.get(name).is_ok_and(is_in)) {
+        let _ = at_bridges(engine, |networks| {
+            leave_all(networks, config);
+            Ok(Vec::new())
+        });
+    }
+    None
 }
 
 /// The same of a container of which nothing else is known.
-pub(crate) fn leave_everything(place: &Place, id: &str) {
-    let Ok(networks) = open(place) else { return };
-    for network in networks.list().map(|(list, _)| list).unwrap_or_default() {
-        let _ = networks.detach(&network, id, None);
+pub(crate) fn leave_everything(engine: &Engine, id: &str) {
+    let Ok(networks) = open(engine) else { return };
+    let mut all = networks.list().map(|(list, _)| list).unwrap_or_default();
+    all.retain(|network| networks.may_have(network, id));
+    if all.is_empty() {
+        return;
     }
+    let _ = at_bridges(engine, |networks| {
+        for network in &all {
+            let _ = networks.detach(network, id, None);
+        }
+        Ok(Vec::new())
+    });
 }
 
 fn leave_all(networks: &Networks, config: &Config) {

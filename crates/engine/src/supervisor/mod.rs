@@ -18,6 +18,7 @@ pub use health::run_once as run_health_check;
 pub use restart::parse as parse_restart;
 
 use crate::error::{During, Error, Kind, Result};
+use crate::ground::Ground;
 use crate::launch::{enter, scope, system};
 use crate::place::{Container, Engine, LOCK, Place};
 use crate::wire::{self, kind};
@@ -117,11 +118,16 @@ fn leave_caller(socket: &Fd) -> sys::Result<Fd> {
 fn supervise(place: &Place, id: &str, attach: Attach, client: &mut Option<Fd>) -> Result<()> {
     // Where mounts are made that the host is to see.
     let outer = fs::open_read("/proc/self/ns/mnt").ok();
-    let users = enter::enter_with(place, before_entering(place, id)?)?;
+    let (sharer, has_ground) = before_entering(place, id)?;
+    let (users, ground) = match has_ground {
+        true => Ground::enter(place, id, sharer).map(|(users, ground)| (users, Some(ground)))?,
+        false => (enter::enter_with(place, sharer)?, None),
+    };
     // An ordinary user's mounts are nobody else's business.
     let outer = outer.filter(|_| users == enter::Users::Host);
     // What is stacked has to be of the mount namespace that it is stacked in.
-    let engine = Engine::open_plain(place.clone())?;
+    let mut engine = Engine::open_plain(place.clone())?;
+    engine.ground = ground.as_ref().map(Ground::netns);
     let dir = engine.open_dir(id)?;
     let lock = crate::files::open_lock(&dir, LOCK)?;
     take(&lock, id)?;
@@ -131,20 +137,21 @@ fn supervise(place: &Place, id: &str, attach: Attach, client: &mut Option<Fd>) -
     if system::settle(&engine, &mut container.config, users)? {
         engine.save(&container)?;
     }
-    let mut supervisor = Supervisor::new(&engine, container, users, outer.as_ref(), lock)?;
+    let mut supervisor = Supervisor::new(&engine, container, users, outer.as_ref(), lock, ground)?;
     supervisor.begin(client, attach)?;
     supervisor.run();
     Ok(())
 }
 
 /// What an ordinary user's supervisor has to do as that user: it finds a place for control groups, and the process of
-/// the container that this one shares namespaces with, if it does.
-fn before_entering(place: &Place, id: &str) -> Result<Option<i32>> {
+/// the container that this one shares namespaces with, if it does, and whether it has networks, and is among the others
+/// that have some.
+fn before_entering(place: &Place, id: &str) -> Result<(Option<i32>, bool)> {
     if sys::ids::is_administrator() {
-        return Ok(None);
+        return Ok((None, false));
     }
     let engine = Engine::open_plain(place.clone())?;
-    let Some(container) = engine.load(id)? else { return Ok(None) };
+    let Some(container) = engine.load(id)? else { return Ok((None, false)) };
     let config = &container.config;
     scope::enter(place, config)?;
     let names = &config.namespaces;
@@ -152,7 +159,7 @@ fn before_entering(place: &Place, id: &str) -> Result<Option<i32>> {
     let other = modes.into_iter().find_map(|mode| mode.strip_prefix("container:"));
     // Whether it runs is looked at again where its namespaces are joined.
     let other = other.and_then(|name| engine.find(name).ok()).filter(Container::is_running);
-    Ok(other.map(|other| other.state.pid))
+    Ok((other.map(|other| other.state.pid), config.network.mode.is_empty()))
 }
 
 /// Takes a container's lock. Whoever looks into the container shares it, and is waited for.

@@ -22,7 +22,7 @@ impl Supervisor<'_> {
 
     fn connect(&mut self, body: &[u8]) -> Result<()> {
         let endpoint: Endpoint = oci::json::read(body).map_err(Error::invalid)?;
-        let networks = network::open(&self.engine.place)?;
+        let networks = network::open(self.engine)?;
         connect::check(&networks, &self.config, &endpoint)?;
         self.config.network.endpoints.push(endpoint);
         if let Some(record) = &self.record {

@@ -9,8 +9,10 @@ use super::rights::Tail;
 use super::streams::Streams;
 use crate::error::{During, Error, Kind, Result};
 use crate::files;
+use crate::ground::Ground;
 use crate::launch::network::{self, Joined};
 use crate::launch::system::{self, Init};
+use crate::launch::way::Way;
 use crate::launch::{Prepared, Users};
 use crate::log::Writer;
 use crate::place::{self, Container, Engine, PAUSED, SOCKET, STATE};
@@ -53,6 +55,8 @@ pub(super) struct Supervisor<'e> {
     tail: Tail,
     pub(super) record: Option<Record>,
     pub(super) joined: Option<Joined>,
+    /// Where the networks of an ordinary user are.
+    ground: Option<Ground>,
     /// The networks that it was in: closed when nobody waits for anything any more.
     left: Option<net::Networks>,
     /// When it was started, while it runs.
@@ -78,6 +82,7 @@ impl<'e> Supervisor<'e> {
         users: Users,
         outer: Option<&Fd>,
         lock: Fd,
+        ground: Option<Ground>,
     ) -> Result<Self> {
         let Container { config, state, dir, .. } = container;
         let lives = matches!(state.status.as_str(), status::RUNNING | status::PAUSED);
@@ -106,6 +111,7 @@ impl<'e> Supervisor<'e> {
             tail: Tail::default(),
             record: None,
             joined: None,
+            ground,
             left: None,
             started_ms: None,
             kill_at: None,
@@ -208,6 +214,8 @@ impl<'e> Supervisor<'e> {
         fds.extend(streams);
         fds.push(self.checks.as_ref().map_or_else(PollFd::none, Checks::poll));
         fds.push(self.notify.as_ref().map_or_else(PollFd::none, Notify::poll));
+        fds.push(self.ground.as_ref().map_or_else(PollFd::none, Ground::poll));
+        fds.push(self.way().map_or_else(PollFd::none, Way::poll));
         let asked = fds.len();
         if let Some(names) = self.joined.as_ref().and_then(|joined| joined.names.as_ref()) {
             names.interests(&mut fds);
@@ -235,6 +243,14 @@ impl<'e> Supervisor<'e> {
         if fds[5].ready() != 0 {
             self.notify.iter().for_each(Notify::serve);
         }
+        if fds[6].ready() != 0 {
+            self.ground.iter().for_each(Ground::serve);
+        }
+        if fds[7].ready() != 0
+            && let Some(way) = self.joined.as_mut().and_then(|joined| joined.way.as_mut())
+        {
+            way.ended();
+        }
         if let Some(names) = self.joined.as_mut().and_then(|joined| joined.names.as_mut()) {
             names.serve(&fds[asked..first]);
         }
@@ -254,11 +270,21 @@ impl<'e> Supervisor<'e> {
         }
     }
 
+    /// What leads out of an ordinary user's container.
+    fn way(&self) -> Option<&Way> {
+        self.joined.as_ref().and_then(|joined| joined.way.as_ref())
+    }
+
     fn pause_ms(&self) -> Option<u64> {
         let now = monotonic_ms();
         let checks = self.checks.as_ref().filter(|_| self.record.is_some());
         let next = [self.kill_at, self.start_at, self.end_at, checks.and_then(Checks::next_ms)];
-        let next = next.into_iter().flatten().min().map(|at| at.saturating_sub(now));
+        let next = next
+            .into_iter()
+            .chain([self.way().and_then(Way::next_ms)])
+            .flatten()
+            .min()
+            .map(|at| at.saturating_sub(now));
         let names = self.joined.as_ref().and_then(|joined| joined.names.as_ref());
         next.into_iter().chain(names.and_then(NameService::timeout_ms)).min()
     }
@@ -282,6 +308,9 @@ impl<'e> Supervisor<'e> {
                 self.state.error = error.to_string();
                 self.decide(126, false);
             }
+        }
+        if let Some(way) = self.joined.as_mut().and_then(|joined| joined.way.as_mut()) {
+            way.follow_clock();
         }
         let is_paused = fs::exists(&self.dir, PAUSED);
         if self.record.is_some()
@@ -469,7 +498,7 @@ impl<'e> Supervisor<'e> {
             }
         }
         if let Some(joined) = self.joined.take() {
-            self.left = network::leave(&self.engine.place, &self.config);
+            self.left = network::leave(self.engine, &self.config);
             drop(joined);
             self.engine.tell_networks("disconnect", &self.config.id, &self.state.networks);
             self.state.networks.clear();
@@ -527,6 +556,7 @@ impl<'e> Supervisor<'e> {
         self.clients.close();
         let _ = files::remove(&self.dir, SOCKET);
         self.prepared = None;
+        self.ground = None;
         let mut garbage = None;
         let mut is_there = true;
         if self.config.auto_remove {

@@ -43,6 +43,7 @@ mod nested;
 mod network;
 mod networks;
 mod networks_connect;
+mod networks_ordinary;
 mod notify;
 mod options;
 mod peers;

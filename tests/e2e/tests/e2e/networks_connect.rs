@@ -191,7 +191,7 @@ fn an_ordinary_user_is_told_why_a_container_is_in_no_other_network() {
     );
     let output = Command::new("unshare").args(["-n", "-m", "sh", "-ec", &script]).output().unwrap();
     let expected = "tare: container is connected by pasta, which knows no other networks\n\
-        hint: networks with a bridge need root, which ordinary users do not have\n\
+        hint: `tare network create NAME`, and --network NAME when the container is made\n\
         tare: container cannot be connected to multiple networks with one of the networks in private (none) mode\napp\n";
     assert_eq!(e2e::stdout(&output), expected, "{}", e2e::stderr(&output));
 }

@@ -71,7 +71,7 @@ fn several(test: &str, user: User) {
     let Some(world) = World::new(test, user, needed) else { return };
     // A network of one's own, or the first container's, which publishes for all of them.
     let words: &[(&str, &str)] = match user {
-        User::Root => &[
+        User::Root | User::Ordinary => &[
             ("PREPARE", "tare network create shop > /dev/null"),
             ("FRONT", "80"),
             ("APPNAME", "app"),
@@ -83,7 +83,7 @@ fn several(test: &str, user: User) {
             ("RESTART", "tare restart -t 5 cache > /dev/null"),
             ("CLEAN", "tare network rm shop"),
         ],
-        _ => &[
+        User::Alone => &[
             ("PREPARE", ""),
             ("FRONT", "80"),
             ("APPNAME", "127.0.0.1"),
@@ -91,7 +91,7 @@ fn several(test: &str, user: User) {
             ("WAY", "--network container:cache"),
             ("CACHENAME", "127.0.0.1"),
             ("PUBLISH", ""),
-            ("USER_LINE", if matches!(user, User::Alone) { "user root;" } else { "" }),
+            ("USER_LINE", "user root;"),
             ("RESTART", ""),
             ("CLEAN", ""),
         ],
@@ -101,7 +101,7 @@ fn several(test: &str, user: User) {
         script = script.replace(word, text);
     }
     let mut expected = SAID.to_owned();
-    if user == User::Root {
+    if user != User::Alone {
         expected.push_str("shop\n");
     }
     assert_eq!(world.run(&script), expected);
