@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,linux-image-cloud-amd64,initramfs-tools,\
-                        libpam-systemd,busybox-static,procps,uidmap,iproute2,criu,iptables,passt,python3-minimal,\
+                        libpam-systemd,busybox-static,procps,uidmap,iproute2,criu,iptables,nftables,passt,python3-minimal,\
                         docker-registry,nginx-light,redis-server,iputils-ping,libcap2-bin";
 /// Of these only the programs are wanted.
 const MASKED: [&str; 4] = ["docker-registry", "nginx", "redis-server", "apt-daily.timer"];

@@ -1,5 +1,6 @@
 //! Containers come into networks and leave them while they run, and between two runs.
 
+use super::images_scratch::has_program;
 use super::networks::Host;
 use e2e::program;
 use std::process::Command;
@@ -89,7 +90,7 @@ fn a_container_between_two_runs_comes_into_networks_and_leaves_them() {
 #[test]
 fn published_ports_go_on_through_another_network() {
     let test = "published_ports_go_on_through_another_network";
-    let Some(host) = Host::new(test) else { return };
+    let Some(host) = Host::new(test).filter(|_| has_program(test, "nft")) else { return };
     let said = host.run(
         "ask() { for i in 1 2 3 4 5 6 7 8 9 10; do busybox wget -qO- $1 2>/dev/null && return; sleep 0.1; done; return 1; }
          tare network create app > /dev/null
