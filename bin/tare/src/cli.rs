@@ -124,13 +124,14 @@ verbs! {
     "generate-sigstore-key" GenerateSigstoreKey(image::signing::NotYet),
 }
 
-/// The verbs whose process, or one that it makes, gets into a container.
-const ENTERING: [&str; 5] = ["run", "exec", "start", "restart", "container"];
-
 /// Whether the first word that is a verb is one of those that enter a container.
 pub(crate) fn enters_container(words: &[OsString]) -> bool {
     let is_verb = |word: &&OsString| VERBS.iter().any(|(name, _)| **word == **name);
-    words.iter().skip(1).find(is_verb).is_some_and(|verb| ENTERING.iter().any(|it| *verb == **it))
+    words
+        .iter()
+        .skip(1)
+        .find(is_verb)
+        .is_some_and(|verb| sys::entry::entering().any(|it| **verb == *it))
 }
 
 /// Whether the verb ends with the exit code of a program in a container, so that its own failures need one that is
@@ -267,7 +268,7 @@ mod tests {
         for line in ["tare", "tare ps", "tare images run", "tare --version"] {
             assert!(!enters(line), "{line}");
         }
-        assert!(super::ENTERING.iter().all(|name| VERBS.iter().any(|verb| verb.0 == *name)));
+        assert!(sys::entry::entering().all(|name| VERBS.iter().any(|verb| verb.0 == name)));
     }
 
     #[test]

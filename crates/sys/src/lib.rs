@@ -17,6 +17,7 @@ extern crate alloc;
 mod arch;
 pub mod bpf;
 mod cstr;
+pub mod entry;
 pub mod errno;
 mod fd;
 pub mod fs;
