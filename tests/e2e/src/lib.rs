@@ -1,6 +1,7 @@
 //! The harness of the end-to-end tests: bundles of its own, a state root of its own, and a guard
 //! that removes whatever a test made.
 
+pub mod failing;
 pub mod images;
 pub mod watch;
 

@@ -67,6 +67,18 @@ impl Watched {
         self.child.wait().expect("waiting for the watched program")
     }
 
+    /// The same for at most this long; nothing: it goes on.
+    pub fn wait_within(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let end = Instant::now() + limit;
+        loop {
+            let ended = self.child.try_wait().expect("waiting for the watched program");
+            if ended.is_some() || Instant::now() > end {
+                return ended;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// How many calls were made so far.
     pub fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)

@@ -17,9 +17,14 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// Makes one.
     pub(crate) fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// Makes one below a directory.
+    pub(crate) fn below(parent: &std::path::Path) -> Self {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let name = format!("tare-e2e-images-{}-{number}", std::process::id());
-        let dir = std::env::temp_dir().join(name);
+        let dir = parent.join(name);
         // A test that was killed may have had this process's number.
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).expect("making a directory");

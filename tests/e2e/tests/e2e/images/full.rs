@@ -1,8 +1,8 @@
 //! Disks that are full: of bytes, or of files. With a little more room each time, until the verb has
 //! all that it needs.
 
-use super::faults::what_is_wrong_with;
 use super::verbs::{Case, VERBS};
+use e2e::failing::what_is_wrong_with;
 use e2e::images::Yard;
 use e2e::{report, rounds, skip};
 use sys::Errno;
@@ -18,7 +18,7 @@ const STEPS_LIMIT: u64 = 400;
 
 /// What there is little of.
 #[derive(Clone, Copy)]
-enum Scarce {
+pub(in super::super) enum Scarce {
     Bytes,
     Files,
 }
@@ -35,12 +35,12 @@ pub(super) fn private_mounts(test: &str) -> bool {
 }
 
 /// A tmpfs that only the test's thread sees.
-struct Disk {
+pub(in super::super) struct Disk {
     place: std::path::PathBuf,
 }
 
 impl Disk {
-    fn new(test: &str) -> Option<Self> {
+    pub(in super::super) fn new(test: &str) -> Option<Self> {
         if !private_mounts(test) {
             return None;
         }
@@ -56,7 +56,7 @@ impl Disk {
     }
 
     /// Leaves so many blocks or files free.
-    fn leave(&self, scarce: Scarce, count: u64) {
+    pub(in super::super) fn leave(&self, scarce: Scarce, count: u64) {
         let opened = sys::fs::open_read(self.place.to_str().unwrap()).unwrap();
         let stat = sys::fs::statfs(&opened).unwrap();
         let options = match scarce {
@@ -66,7 +66,18 @@ impl Disk {
         self.mount(sys::mount::MS_REMOUNT, &options);
     }
 
-    fn leave_all(&self) {
+    /// How many blocks are free.
+    pub(in super::super) fn free_blocks(&self) -> u64 {
+        let opened = sys::fs::open_read(self.place.to_str().unwrap()).unwrap();
+        sys::fs::statfs(&opened).unwrap().f_bfree
+    }
+
+    /// Where it is.
+    pub(in super::super) fn place(&self) -> &std::path::Path {
+        &self.place
+    }
+
+    pub(in super::super) fn leave_all(&self) {
         self.mount(sys::mount::MS_REMOUNT, "size=1g,nr_inodes=1000000");
     }
 }

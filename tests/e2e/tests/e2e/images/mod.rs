@@ -3,7 +3,7 @@
 mod copy;
 mod faults;
 mod filesystems;
-mod full;
+pub(super) mod full;
 mod inspect;
 mod repositories;
 mod schema1;
