@@ -1,4 +1,4 @@
-//! `cargo xtask crash`, `faults`, `soak`, `kills`, `cuts` and `chaos`: tests whose short forms run with all the others, with
+//! `cargo xtask crash`, `faults`, `upset`, `soak`, `kills`, `cuts` and `chaos`: tests whose short forms run with all the others, with
 //! as many rounds as one wants to wait for.
 
 use crate::{misused, print, say};
@@ -40,6 +40,17 @@ pub(crate) const FAULTS: Long = Long {
     usual: 1_000_000,
     tests: &["images::faults", "images::full"],
     counted: &["failed at ", "full at "],
+};
+
+/// Verbs about containers, whose steps fail or are the last ones. Each point takes a second.
+pub(crate) const UPSET: Long = Long {
+    command: "upset",
+    place: &["--package", "e2e", "--test", "e2e"],
+    variable: "TARE_E2E_ROUNDS",
+    option: "--points",
+    usual: 60,
+    tests: &["containers_faults::"],
+    counted: &["killed at ", "failed at "],
 };
 
 pub(crate) const SOAK: Long = Long {

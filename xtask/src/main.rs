@@ -22,6 +22,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   dropin let podman, buildah and containerd use tare-runtime (they must be installed)
   crash  kill the runtime and its children, and let calls fail, at every point: [--points N] each
   faults let calls of the image verbs fail that write, and fill disks: [--points N] of each verb
+  upset  let calls of the verbs about containers fail, and kill whoever makes them: [--points N] of each verb
   soak   10,000 containers after each other, 1,000 at once: [--cycles N]
   kills  kill processes that share a store, at every step and anywhere: [--kills N]
   cuts   cut a file system off from its disk while processes use a store on it: [--cuts N]
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         "fuzz" => fuzz(&arguments),
         "crash" => long::run(&long::CRASH, &arguments),
         "faults" => long::run(&long::FAULTS, &arguments),
+        "upset" => long::run(&long::UPSET, &arguments),
         "soak" => long::run(&long::SOAK, &arguments),
         "kills" => long::run(&long::KILLS, &arguments),
         "chaos" => long::run(&long::CHAOS, &arguments),

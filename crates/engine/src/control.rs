@@ -2,10 +2,12 @@
 
 use crate::client;
 use crate::error::{During, Error, Kind, Result};
+use crate::launch::system::Init;
 use crate::place::{Container, Engine, LOCK, PAUSED, STATE};
-use crate::record::{Mount, status};
+use crate::record::{self, status};
 use crate::supervisor::{Attach, Session};
 use crate::{files, launch};
+use oci::runtime::Mount;
 use runtime::Host;
 use runtime::config::ContainerId;
 use sys::fs::{self, Lock};
@@ -79,6 +81,7 @@ impl Engine {
         let own = signal::parse(&container.config.stop_signal).unwrap_or(SIGTERM);
         let number = if number == 0 { own } else { number };
         let pidfd = sys::process::open_pid(container.state.pid);
+        self.release_console(container);
         if fs::exists(&container.dir, PAUSED) {
             self.unpause(container)?;
         }
@@ -100,6 +103,32 @@ impl Engine {
         self.bury(container)
     }
 
+    /// Gives the program of a system container a console that nobody looks at, where the one that it has has hung up with
+    /// its supervisor: systemd tries for a second to open that, for each line that it would show.
+    pub(crate) fn release_console(&self, container: &Container) {
+        const NULL: (u32, u32) = (1, 3);
+        let is_waiting =
+            !container.supervised && Init::of(&container.config) == Some(Init::Systemd);
+        let path = format!("/proc/{}/root/dev/console", container.state.pid);
+        let device = fs::stat_at(sys::CWD, &path, fs::AT_SYMLINK_NOFOLLOW);
+        if !is_waiting || device.is_ok_and(|it| fs::split_dev(it.st_rdev) == NULL) {
+            return;
+        }
+        let null = Mount {
+            destination: "/dev/console".into(),
+            kind: "bind".into(),
+            source: "/dev/null".into(),
+            options: vec!["bind".into()],
+            ..Mount::default()
+        };
+        if let Ok(id) = ContainerId::parse(&container.config.id) {
+            let (host, null) = (self.host_of(container), [null]);
+            // A terminal that is gone cannot be covered. Where one of both fails, everything takes longer.
+            let _ = runtime::verbs::remove_mounts(&host, &id, &null);
+            let _ = runtime::verbs::add_mounts(&host, &id, &null);
+        }
+    }
+
     /// Takes away what the runtime keeps of a container that has ended without a supervisor.
     fn bury(&self, container: &Container) -> Result<()> {
         let lock = files::open_lock(&container.dir, LOCK)?;
@@ -115,7 +144,7 @@ impl Engine {
         now.state.pid = 0;
         now.state.stopped = true;
         now.state.finished = crate::place::now();
-        files::write(&now.dir, STATE, &now.state, false)
+        files::rewrite(&now.dir, STATE, &now.state)
     }
 
     /// Waits until a container has no supervisor and no process; returns its exit code.
@@ -160,7 +189,7 @@ impl Engine {
     }
 
     /// Removes volumes that were made for a container alone; one that another uses stays.
-    pub fn remove_anonymous(&self, mounts: &[Mount]) {
+    pub fn remove_anonymous(&self, mounts: &[record::Mount]) {
         for mount in mounts.iter().filter(|mount| mount.anonymous) {
             let _ = self.remove_volume(&mount.name);
         }
@@ -186,7 +215,10 @@ impl Engine {
         }
         let id = ContainerId::parse(&container.config.id)?;
         runtime::verbs::pause(&self.host_of(container), &id)?;
-        files::write_bytes(&container.dir, PAUSED, b"", false)?;
+        // One that is stopped and does not look so would never go on.
+        files::write_bytes(&container.dir, PAUSED, b"", false).inspect_err(|_| {
+            let _ = runtime::verbs::resume(&self.host_of(container), &id);
+        })?;
         self.tell("pause", &container.config, &[]);
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::files;
 use serde_json::{Map, Value, json};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use sys::fs::{self, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, O_WRONLY};
+use sys::fs::{self, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, O_RDWR};
 use sys::{Errno, Fd};
 
 const FILE: &str = "events";
@@ -47,10 +47,13 @@ pub fn note(root: &Path, kind: &str, action: &str, id: &str, attributes: &[(&str
 }
 
 fn write(engine: &Fd, line: &[u8]) -> sys::Result<()> {
-    let flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_APPEND;
+    let flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_APPEND;
     let file = fs::open_at(engine, FILE, flags, 0o600)?;
-    fs::write(&file, line)?;
-    if fs::stat_fd(&file)?.st_size as u64 > FILE_LIMIT_BYTES {
+    let size = fs::stat_fd(&file)?.st_size as u64;
+    // Where there was room for a part of a line only, that would spoil this one, too.
+    let line = if is_torn(&file, size) { [b"\n", line].concat() } else { line.to_vec() };
+    fs::write(&file, &line)?;
+    if size > FILE_LIMIT_BYTES {
         // Of several that see it at once all but one would put the new file aside.
         if fs::lock(&file, fs::Lock::TryExclusive).is_ok()
             && fs::stat_at(engine, FILE, 0)?.st_ino == fs::stat_fd(&file)?.st_ino
@@ -59,6 +62,14 @@ fn write(engine: &Fd, line: &[u8]) -> sys::Result<()> {
         }
     }
     Ok(())
+}
+
+fn is_torn(file: &Fd, size: u64) -> bool {
+    let mut last = [b'\n'];
+    // Lines are appended, wherever was read.
+    size > 0
+        && fs::seek(file, size - 1).and_then(|()| fs::read(file, &mut last)).is_ok()
+        && last != [b'\n']
 }
 
 /// Reads events, the oldest first, and then those that come.

@@ -58,6 +58,30 @@ pub(crate) fn write_bytes(dir: &Fd, name: &str, bytes: &[u8], durable: bool) -> 
     })
 }
 
+/// Writes a record that is there already. Without room for another file it is written over the old one, where that has the
+/// room: it is longer than the truth then, by spaces, so that whoever reads it gets one of both in any case.
+pub(crate) fn rewrite(dir: &Fd, name: &str, record: &dyn ToJson) -> Result<()> {
+    const BLOCK_BYTES: u64 = 512;
+    let Err(error) = write(dir, name, record, false) else { return Ok(()) };
+    let mut text = oci::json::write(record).into_bytes();
+    let mut over = || -> sys::Result<bool> {
+        let file = fs::open_at(dir, name, O_WRONLY | O_NOFOLLOW, 0)?;
+        let stat = fs::stat_fd(&file)?;
+        let has_room = stat.st_blocks as u64 * BLOCK_BYTES > text.len() as u64;
+        if has_room {
+            let length = text.len().max((stat.st_size as usize).saturating_sub(1));
+            text.resize(length, b' ');
+            text.push(b'\n');
+            fs::write_all(&file, &text)?;
+        }
+        Ok(has_room)
+    };
+    match over() {
+        Ok(true) => Ok(()),
+        _ => Err(error),
+    }
+}
+
 /// Removes a file that may not be there.
 pub(crate) fn remove(dir: &Fd, name: &str) -> Result<()> {
     match fs::unlink(dir, name, 0) {

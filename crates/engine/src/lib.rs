@@ -23,6 +23,7 @@ mod place;
 pub mod record;
 pub mod secrets;
 mod supervisor;
+mod sweep;
 mod usage;
 mod volume_files;
 pub mod volumes;

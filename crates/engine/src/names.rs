@@ -1,10 +1,12 @@
 //! Names of containers: each is a link to the identifier, which only one process can make.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{During, Error, Kind, Result};
 use crate::files;
 use sys::{Errno, Fd, fs};
 
 const DIR: &str = "names";
+/// renameat2(2): not over anything.
+const RENAME_NOREPLACE: u32 = 1;
 /// docker's own limit is that of a file's name.
 const LIMIT_BYTES: usize = 253;
 /// Others may remove a stale name, and take it, at the same time.
@@ -76,6 +78,23 @@ pub(crate) fn release(engine: &Fd, name: &str, id: &str) -> Result<()> {
         files::remove(engine, &format!("{DIR}/{name}"))?;
     }
     Ok(())
+}
+
+/// Puts a name aside, if it is that container's: it is free from here on, and what is left of it says that the container
+/// is being removed. That takes no room on a disk.
+pub(crate) fn put_aside(engine: &Fd, name: &str, id: &str, place: &str) -> Result<bool> {
+    if look_up(engine, name)?.as_deref() != Some(id) {
+        return Ok(false);
+    }
+    match fs::rename(engine, format!("{DIR}/{name}"), engine, place, 0) {
+        Err(Errno::ENOENT) => Ok(false),
+        result => result.map(|()| true).during(|| format!("giving the name {name} back")),
+    }
+}
+
+/// Takes it back, unless somebody has it now: then the container goes with the next command.
+pub(crate) fn put_back(engine: &Fd, name: &str, place: &str) {
+    let _ = fs::rename(engine, place, engine, format!("{DIR}/{name}"), RENAME_NOREPLACE);
 }
 
 /// Gives every name of a container back, of which nobody knows what it was called.

@@ -8,12 +8,14 @@
 //!   attach.sock           where its supervisor listens
 //!   paused                is there while it is paused
 //!   mounted               is there while it may be mounted for everybody
+//!   renamed               is there while it is renamed: both names
 //!   container.log         what it said
 //!   files/                hosts, resolv.conf, hostname
 //!   merged/               the place of its root directory, in its supervisor's mount namespace
 //! ROOT/engine/names/NAME  a link to the identifier
 //! ROOT/engine/pending/ID  it is being made, or is removed at its end: whoever comes next looks whether somebody
-//!                         still cares for it; locked while it is being made
+//!                         still cares for it; locked while it is being made. While somebody removes it, it is its name's
+//!                         link, put aside
 //! ROOT/engine/events      what happened
 //! ```
 //!
@@ -22,6 +24,7 @@
 use crate::error::{During, Error, Kind, Result};
 use crate::record::{Attached, Config, State, status};
 use crate::{events, files, launch, names};
+use oci::runtime::Status;
 use oci::{AnyDigest, Digest};
 use runtime::Host;
 use runtime::config::ContainerId;
@@ -37,8 +40,10 @@ pub(crate) const STATE: &str = "state.json";
 pub(crate) const LOCK: &str = "lock";
 pub(crate) const SOCKET: &str = "attach.sock";
 pub(crate) const PAUSED: &str = "paused";
+/// The names that it may have while somebody renames it.
+const RENAMED: &str = "renamed";
 pub(crate) const LOG: &str = "container.log";
-const PENDING: &str = "pending";
+pub(crate) const PENDING: &str = "pending";
 /// Nobody is so unlucky.
 const TRIES: usize = 16;
 const ID_DIGITS: usize = 64;
@@ -185,6 +190,8 @@ impl Engine {
         let durable =
             !config.auto_remove && self.place.options.durability == store::Durability::Strict;
         files::write(&dir, CONFIG, config, durable)?;
+        // Who starts it, or removes it from a disk without an inode, finds it.
+        files::open_lock(&dir, LOCK)?;
         drop(container);
         Ok(())
     }
@@ -294,7 +301,29 @@ impl Engine {
             container.state = read_state(&dir)?;
         }
         container.correct();
+        if !supervised && !container.is_running() {
+            self.find_running(&mut container);
+        }
         Ok(Some(container))
+    }
+
+    /// The program may run of which nobody has a record: its supervisor was killed right after it had started it.
+    fn find_running(&self, container: &mut Container) {
+        let host = &self.place.host;
+        if !fs::exists(CWD, format!("{}/{}", host.root, container.config.id)) {
+            return;
+        }
+        let Ok(id) = ContainerId::parse(&container.config.id) else { return };
+        let Ok((_, record, now)) = runtime::verbs::look_up(host, &id) else { return };
+        // One that waits for its start runs nothing: whoever starts or removes the container ends it first.
+        if matches!(now, Status::Running | Status::Paused) {
+            let state = &mut container.state;
+            state.status = status::RUNNING.into();
+            (state.pid, state.pid_start, state.boot) = (record.pid, record.pid_start, boot());
+            state.started = record.created;
+            state.finished.clear();
+            container.correct();
+        }
     }
 
     /// Writes a container's changed configuration.
@@ -306,17 +335,34 @@ impl Engine {
     pub fn rename(&self, container: &mut Container, name: &str) -> Result<()> {
         let name = name.strip_prefix('/').unwrap_or(name);
         let (old, id) = (container.config.name.clone(), container.config.id.clone());
+        self.finish_rename(&container.dir, &id, &old)?;
         if name == old {
             return Err(Error::invalid(
                 "Renaming a container with the same name as its current name",
             ));
         }
-        names::take(&self.dir, name, &id, |id| self.has(id))?;
-        name.clone_into(&mut container.config.name);
-        self.save(container).inspect_err(|_| drop(names::release(&self.dir, name, &id)))?;
-        names::release(&self.dir, &old, &id)?;
+        // Whoever comes next knows which names it may have, if this does not come to its end.
+        files::write_bytes(&container.dir, RENAMED, format!("{old}\n{name}\n").as_bytes(), false)?;
+        let renamed = names::take(&self.dir, name, &id, |id| self.has(id)).and_then(|()| {
+            name.clone_into(&mut container.config.name);
+            self.save(container).inspect_err(|_| drop(names::release(&self.dir, name, &id)))
+        });
+        if let Err(error) = renamed {
+            let _ = files::remove(&container.dir, RENAMED);
+            return Err(error);
+        }
+        self.finish_rename(&container.dir, &id, name)?;
         self.tell("rename", &container.config, &[("oldName", &format!("/{old}"))]);
         Ok(())
+    }
+
+    /// Gives the names of a container back but for the one that it has.
+    fn finish_rename(&self, dir: &Fd, id: &str, name: &str) -> Result<()> {
+        let Some(names) = files::read_bytes(dir, RENAMED)? else { return Ok(()) };
+        for known in String::from_utf8_lossy(&names).lines().filter(|known| *known != name) {
+            names::release(&self.dir, known, id)?;
+        }
+        files::remove(dir, RENAMED)
     }
 
     /// Removes a container that does not run.
@@ -340,7 +386,16 @@ impl Engine {
             }
             result => result.during(|| format!("locking container {}", config.name))?,
         }
-        self.take_away(&config.id, &config.name)?;
+        // Whoever comes next goes on with it, if this does not come to its end.
+        let mark = format!("{PENDING}/{}", config.id);
+        let is_marked =
+            !config.auto_remove && names::put_aside(&self.dir, &config.name, &config.id, &mark)?;
+        if let Err(error) = self.take_away(&config.id, &config.name) {
+            if is_marked && self.has(&config.id) {
+                names::put_back(&self.dir, &config.name, &mark);
+            }
+            return Err(error);
+        }
         self.tell("destroy", config, &[]);
         Ok(())
     }
@@ -374,8 +429,12 @@ impl Engine {
         if let Ok(runtime_id) = ContainerId::parse(id) {
             runtime::verbs::delete(&self.place.host, &runtime_id, true, &mut Vec::new())?;
         }
-        let config =
-            self.open_dir(id).ok().and_then(|dir| files::read::<Config>(&dir, CONFIG).ok()?);
+        let dir = self.open_dir(id).ok();
+        let config = dir.as_ref().and_then(|dir| files::read::<Config>(dir, CONFIG).ok()?);
+        if let Some((dir, config)) = dir.as_ref().zip(config.as_ref()) {
+            self.finish_rename(dir, id, &config.name)?;
+        }
+        drop(dir);
         if let Some(config) = &config {
             launch::network::leave(self, config);
             if config.owns_rootfs {
@@ -402,60 +461,6 @@ impl Engine {
             return action(self);
         }
         launch::in_namespace(&self.place, action)
-    }
-
-    /// Takes away what killed commands and supervisors left.
-    fn sweep(&self) {
-        for id in files::list(&self.dir, PENDING).into_iter().flatten() {
-            let _ = self.sweep_one(&id);
-        }
-        self.sweep_joined();
-    }
-
-    pub(crate) fn sweep_one(&self, id: &str) -> Result<()> {
-        let path = format!("{PENDING}/{id}");
-        let file = match fs::open_at(&self.dir, &path, fs::O_RDWR, 0) {
-            Err(Errno::ENOENT) => return Ok(()),
-            result => result.during(|| format!("opening {path}"))?,
-        };
-        if !is_id(id) || fs::lock(&file, Lock::TryExclusive).is_err() {
-            return Ok(());
-        }
-        match if self.is_torn(id) { Ok(None) } else { self.load(id) } {
-            Ok(Some(container)) => {
-                let is_kept = container.state.status == status::CREATED && !container.config.by_run;
-                if container.supervised || container.is_running() || is_kept {
-                    return Ok(());
-                }
-                if !container.config.auto_remove {
-                    // It was made whole; only the last step is missing.
-                    return files::remove(&self.dir, &path);
-                }
-                let lock = files::open_lock(&container.dir, LOCK)?;
-                if fs::lock(&lock, Lock::TryExclusive).is_err() {
-                    return Ok(());
-                }
-                self.take_away(id, &container.config.name)
-            }
-            Ok(None) => {
-                self.take_away(id, "")?;
-                names::release_all(&self.dir, id)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether a power cut has left records of a container that was not made whole, or that nobody keeps.
-    fn is_torn(&self, id: &str) -> bool {
-        let Ok(dir) = self.open_dir(id) else { return false };
-        let is_invalid = |error: Error| error.kind() == Kind::Invalid;
-        match files::read::<Config>(&dir, CONFIG) {
-            Ok(Some(config)) if config.auto_remove && config.version == Config::VERSION => {
-                files::read::<State>(&dir, STATE).is_err_and(is_invalid)
-            }
-            Ok(_) => false,
-            Err(error) => is_invalid(error),
-        }
     }
 
     /// Records that something happened to a container.
@@ -575,7 +580,7 @@ pub(crate) fn now() -> String {
     runtime::state::format_time(sys::time::now())
 }
 
-fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     text.len() == ID_DIGITS && text.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
 }
 

@@ -68,13 +68,24 @@ impl Engine {
         "local".clone_into(&mut volume.driver);
         volume.created = place::now();
         let all = self.volumes()?;
-        files::make_dir(&all, &volume.name)?;
-        let dir = files::open_dir(&all, &volume.name)?;
-        match fs::mkdir(&dir, DATA, 0o755) {
-            Err(Errno::EEXIST) => {}
-            result => result.during(|| format!("making volume {}", volume.name))?,
+        let name = &volume.name;
+        let is_new = !fs::exists(&all, name);
+        files::make_dir(&all, name)?;
+        let made = files::open_dir(&all, name).and_then(|dir| {
+            match fs::mkdir(&dir, DATA, 0o755) {
+                Err(Errno::EEXIST) => {}
+                result => result.during(|| format!("making volume {name}"))?,
+            }
+            files::write(&dir, RECORD, &volume, true)
+        });
+        if let Err(error) = made {
+            // What is empty and has no record is nobody's.
+            if is_new && !fs::exists(&all, format!("{name}/{RECORD}")) {
+                let _ = fs::unlink(&all, format!("{name}/{DATA}"), AT_REMOVEDIR);
+                let _ = fs::unlink(&all, name, AT_REMOVEDIR);
+            }
+            return Err(error);
         }
-        files::write(&dir, RECORD, &volume, true)?;
         let _ = fs::sync(&all);
         events::append(&self.dir, "volume", "create", &volume.name, &[("driver", "local")]);
         Ok((volume, true))

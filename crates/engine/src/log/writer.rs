@@ -7,7 +7,7 @@ use crate::place::LOG;
 use crate::record::Config;
 use std::path::Path;
 use sys::fs::{self, O_CREAT, O_NOFOLLOW, O_WRONLY};
-use sys::{CWD, Fd};
+use sys::{CWD, Errno, Fd};
 
 const O_APPEND: u32 = 0o2000;
 
@@ -149,6 +149,7 @@ impl Writer {
             Driver::None => {}
         }
         if self.settings.max_bytes > 0
+            && self.file.is_some()
             && self.size + self.buffer.len() as u64 >= self.settings.max_bytes
         {
             self.flush();
@@ -161,12 +162,15 @@ impl Writer {
         if self.buffer.is_empty() {
             return;
         }
-        let written =
-            self.file.as_ref().is_some_and(|file| fs::write_all(file, &self.buffer).is_ok());
-        match written {
-            true => self.size += self.buffer.len() as u64,
-            false => self.lost += self.buffer.iter().filter(|byte| **byte == b'\n').count() as u64,
+        // One that could not be made anew, for want of an inode, is tried again.
+        if self.file.is_none() && matches!(self.settings.driver, Driver::JsonFile | Driver::K8sFile)
+        {
+            let _ = self.open_file();
         }
+        let kept = self.file.as_ref().map_or(0, |file| append(file, &self.buffer));
+        self.size += kept as u64;
+        let lost = self.buffer[kept..].iter().filter(|byte| **byte == b'\n').count();
+        self.lost += lost as u64;
         self.buffer.clear();
         // What one burst needed is not kept for all time.
         self.buffer.shrink_to(4 * PART_LIMIT_BYTES);
@@ -183,9 +187,29 @@ impl Writer {
         for number in (0..self.settings.max_files - 1).rev() {
             let _ = fs::rename(&self.dir, name(number), &self.dir, name(number + 1), 0);
         }
-        self.file = None;
+        (self.file, self.size) = (None, 0);
         let _ = self.open_file();
     }
+}
+
+/// Writes whole entries, as many as there is room for; returns their bytes. A part of one would spoil the next one, too.
+fn append(file: &Fd, entries: &[u8]) -> usize {
+    let mut written = 0;
+    while written < entries.len() {
+        match fs::write(file, &entries[written..]) {
+            Ok(count) if count > 0 => written += count,
+            Err(Errno::EINTR) => {}
+            _ => break,
+        }
+    }
+    if written == entries.len() {
+        return written;
+    }
+    let kept = entries[..written].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    if let Ok(stat) = fs::stat_fd(file) {
+        let _ = fs::truncate(file, (stat.st_size as u64).saturating_sub((written - kept) as u64));
+    }
+    kept
 }
 
 fn attributes_of(config: &Config) -> String {

@@ -196,7 +196,7 @@ impl<'e> Supervisor<'e> {
 
     pub(super) fn save(&self) {
         // Nobody is served by an end for want of a record: the lock still says that it runs.
-        let _ = files::write(&self.dir, STATE, &self.state, false);
+        let _ = files::rewrite(&self.dir, STATE, &self.state);
     }
 
     /// Until the container has ended for good.

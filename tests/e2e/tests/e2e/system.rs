@@ -112,6 +112,27 @@ fn a_debian_system_runs_and_stops_in_order() {
     assert!(!log.contains(['\r', '\x1b']), "{log:?}");
 }
 
+/// The console of a system whose supervisor was killed has hung up, and systemd tries for a second to open it, for each line.
+#[test]
+fn a_system_without_a_supervisor_is_stopped_in_order() {
+    let Some(host) = host("a_system_without_a_supervisor_is_stopped_in_order") else { return };
+    std::fs::write(host.0.path("note.service"), NOTE).unwrap();
+    let said = host.run(&format!(
+        "{UP}
+         id=$(tare run -d --name sys --network none deb:1)
+         tare cp note.service sys:/etc/systemd/system/note.service
+         up sys
+         tare exec sys systemctl -q enable --now note 2>&1
+         kill -9 $(sed -n 's/.*\"supervisor\":\\([0-9]*\\).*/\\1/p' {store}/containers/$id/state.json)
+         until tare doctor --format json | grep -q '1 container without a supervisor'; do sleep 0.1; done
+         tare exec sys stat -c %t:%T /dev/console
+         tare stop sys
+         tare start sys; up sys; tare exec sys cat /var/stopped; tare rm -f sys",
+        store = host.0.path("store"),
+    ));
+    assert_eq!(said, "running\n1:3\nsys\nsys\nrunning\nstopped\nsys\n");
+}
+
 #[test]
 fn openrc_and_s6_are_stopped_in_order() {
     let Some(host) = host("openrc_and_s6_are_stopped_in_order") else { return };
