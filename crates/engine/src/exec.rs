@@ -1,11 +1,12 @@
 //! One more program in a container.
 
+mod messages;
 mod terminal;
 
 use crate::control::enter_users;
 use crate::error::{During, Error, Kind, Result};
 use crate::launch;
-use crate::place::{Container, Engine};
+use crate::place::{self, Container, Engine};
 use crate::record::status;
 use runtime::config::ContainerId;
 use runtime::{ExecOptions, Executed, Host};
@@ -38,19 +39,7 @@ pub struct Exec {
 /// Runs it with this process' standard streams; returns its exit code.
 pub fn exec(engine: &Engine, container: &Container, request: &Exec) -> Result<i32> {
     let config = &container.config;
-    match container.status() {
-        status::RUNNING => {}
-        status::PAUSED => {
-            let text =
-                format!("container {} is paused, unpause the container before exec", config.name);
-            return Err(Error::new(Kind::State, text));
-        }
-        _ => {
-            let text = format!("container {} is not running", config.id);
-            return Err(Error::new(Kind::State, text)
-                .with_hint(format!("`tare start {}` first", config.name)));
-        }
-    }
+    check(container)?;
     launch::scope::approach(engine.place(), container)?;
     let root_path = format!("/proc/{}/root", container.state.pid);
     let entered = enter_users(container.state.pid)?;
@@ -89,19 +78,48 @@ pub fn exec(engine: &Engine, container: &Container, request: &Exec) -> Result<i3
     if request.detach {
         (1..3).try_for_each(|standard| null(standard, fs::O_WRONLY))?;
     }
-    if request.tty {
-        return terminal::exec(&host, &id, process, request);
+    engine.release_console(container);
+    let (words, exec_id) = (request.args.join(" "), place::random_id()?);
+    for action in ["exec_create", "exec_start"] {
+        engine.tell(&format!("{action}: {words}"), config, &[("execID", &exec_id)]);
     }
-    let options = ExecOptions { process, detach: request.detach, ..ExecOptions::default() };
-    let words = request.args.join(" ");
-    engine.tell(&format!("exec_create: {words}"), config, &[]);
-    engine.tell(&format!("exec_start: {words}"), config, &[]);
-    match runtime::exec(&host, &id, options, &mut Vec::new())? {
-        Executed::Running(_) => Ok(0),
-        Executed::Ended(exit) => {
-            let code = exit.shell_code();
-            engine.tell("exec_die", config, &[("exitCode", &code.to_string())]);
-            Ok(code)
+    let code = if request.tty {
+        terminal::exec(&host, &id, process, request, config)?
+    } else if request.detach {
+        let options = ExecOptions { process, detach: true, ..ExecOptions::default() };
+        match runtime::exec(&host, &id, options, &mut Vec::new())? {
+            Executed::Running(_) => None,
+            Executed::Ended(exit) => Some(exit.shell_code()),
+        }
+    } else {
+        Some(messages::exec(&host, &id, process, config)?)
+    };
+    match code {
+        Some(code) => {
+            let text = code.to_string();
+            engine.tell("exec_die", config, &[("execID", &exec_id), ("exitCode", &text)]);
+        }
+        None if !request.detach => engine.tell("exec_detach", config, &[("execID", &exec_id)]),
+        // Nobody here sees its end.
+        None => {}
+    }
+    Ok(code.unwrap_or(0))
+}
+
+/// Whether programs can be executed in a container.
+fn check(container: &Container) -> Result<()> {
+    let config = &container.config;
+    match container.status() {
+        status::RUNNING => Ok(()),
+        status::PAUSED => {
+            let text =
+                format!("container {} is paused, unpause the container before exec", config.name);
+            Err(Error::new(Kind::State, text))
+        }
+        _ => {
+            let text = format!("container {} is not running", config.id);
+            Err(Error::new(Kind::State, text)
+                .with_hint(format!("`tare start {}` first", config.name)))
         }
     }
 }

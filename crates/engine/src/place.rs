@@ -477,6 +477,19 @@ impl Engine {
         events::append(&self.dir, kind, action, id, attributes);
     }
 
+    /// Records that a container mounts its volumes, or does not any more.
+    pub(crate) fn tell_volumes(&self, action: &str, config: &Config) {
+        for mount in config.mounts.iter().filter(|mount| mount.kind == "volume") {
+            let mut attributes = vec![("container", config.id.as_str()), ("driver", "local")];
+            if action == "mount" {
+                let writes = if mount.read_only { "false" } else { "true" };
+                attributes.push(("destination", mount.target.as_str()));
+                attributes.extend([("propagation", ""), ("read/write", writes)]);
+            }
+            self.tell_of("volume", action, &mount.name, &attributes);
+        }
+    }
+
     /// Records that a container has come into its networks, or has left them.
     pub(crate) fn tell_networks(&self, action: &str, id: &str, networks: &[Attached]) {
         for network in networks {

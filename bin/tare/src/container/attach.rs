@@ -55,5 +55,5 @@ pub(crate) fn run(global: &Global, arguments: &AttachArgs) -> Result<u8> {
         detach_keys: engine::parse_keys(arguments.detach_keys.as_deref().unwrap_or(DETACH_KEYS))?,
     };
     let session = engine::connect(&container, attach)?;
-    finish(session.relay(&options)?, &container.config.id)
+    finish(&engine, session.relay(&options)?, &container.config.id)
 }

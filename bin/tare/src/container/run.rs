@@ -92,14 +92,19 @@ pub(crate) fn run(global: &Global, arguments: &Run) -> Result<u8> {
         sig_proxy: arguments.sig_proxy,
         detach_keys: engine::parse_keys(keys)?,
     };
-    finish(session.relay(&options)?, &id)
+    finish(&engine, session.relay(&options)?, &id)
 }
 
 /// The exit code of a relay's end.
-pub(super) fn finish(outcome: Outcome, id: &str) -> Result<u8> {
+pub(super) fn finish(engine: &Engine, outcome: Outcome, id: &str) -> Result<u8> {
     match outcome {
         Outcome::Exited(code) => Ok(u8::try_from(code).unwrap_or(255)),
-        Outcome::Detached => Ok(0),
+        Outcome::Detached => {
+            if let Ok(Some(container)) = engine.load(id) {
+                engine.tell("detach", &container.config, &[]);
+            }
+            Ok(0)
+        }
         Outcome::Lost => {
             let short = id.get(..12).unwrap_or(id);
             Err(Failure::new(format!(

@@ -73,10 +73,10 @@ pub(crate) fn run(global: &Global, arguments: &Start) -> Result<u8> {
         detach_keys: engine::parse_keys(arguments.detach_keys.as_deref().unwrap_or(DETACH_KEYS))?,
     };
     match start(&engine, &container, attach)? {
-        Some(session) => finish(session.relay(&options)?, &config.id),
+        Some(session) => finish(&engine, session.relay(&options)?, &config.id),
         None => {
             let session = engine::connect(&container, attach)?;
-            finish(session.relay(&options)?, &config.id)
+            finish(&engine, session.relay(&options)?, &config.id)
         }
     }
 }

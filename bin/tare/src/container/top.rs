@@ -47,6 +47,7 @@ pub(crate) fn run(global: &Global, arguments: &Top) -> Result<()> {
         true => own(&pids),
         false => of_ps(&pids, options)?,
     };
+    engine.tell("top", &container.config, &[]);
     output::write(text.as_bytes())
 }
 

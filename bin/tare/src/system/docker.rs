@@ -4,6 +4,9 @@ use super::info::{Containers, Machine, VERSION};
 use crate::caller::Caller;
 use template::{Field, Struct, Value};
 
+/// docker's API in whose words the verbs speak, fields, filters and events included: that of docker 28. It is for scripts
+/// that ask what they may expect; no API is served.
+const API_VERSION: &str = "1.51";
 /// docker's name of the connection to a daemon that nobody has named.
 const CONTEXT: &str = "default";
 const NETWORKS: [&str; 5] = ["bridge", "host", "ipvlan", "macvlan", "none"];
@@ -139,13 +142,12 @@ fn operating_system() -> (String, String) {
     (of("PRETTY_NAME"), of("VERSION_ID"))
 }
 
-/// docker's client and server, which are one program here. Of what there is none, the field is empty: no API is served,
-/// and no Go was used.
+/// docker's client and server, which are one program here. Of what there is none, the field is empty: no Go was used.
 pub(super) fn version(os: &str, architecture: &str) -> (Value, Value) {
     let common = || {
         vec![
             Field::new("Version", VERSION),
-            Field::renamed("APIVersion", "ApiVersion", ""),
+            Field::renamed("APIVersion", "ApiVersion", API_VERSION),
             Field::new("GitCommit", ""),
             Field::new("GoVersion", ""),
             Field::new("Os", os),
@@ -156,9 +158,14 @@ pub(super) fn version(os: &str, architecture: &str) -> (Value, Value) {
         ]
     };
     let mut client = common();
-    client.extend([Field::new("DefaultAPIVersion", ""), Field::new("Context", CONTEXT)]);
+    client.extend([Field::new("DefaultAPIVersion", API_VERSION), Field::new("Context", CONTEXT)]);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let details = [("Os", os), ("Arch", architecture), ("ApiVersion", ""), ("MinAPIVersion", "")];
+    let details = [
+        ("Os", os),
+        ("Arch", architecture),
+        ("ApiVersion", API_VERSION),
+        ("MinAPIVersion", API_VERSION),
+    ];
     let engine = Struct::value(
         "component",
         vec![
@@ -169,7 +176,7 @@ pub(super) fn version(os: &str, architecture: &str) -> (Value, Value) {
     );
     let mut server = common();
     server.extend([
-        Field::new("MinAPIVersion", ""),
+        Field::new("MinAPIVersion", API_VERSION),
         Field::new("KernelVersion", kernel.trim_end()),
         Field::new("Experimental", false),
         Field::new("Components", Value::list([engine])),

@@ -4,6 +4,8 @@
 use super::Exec;
 use crate::client::{self, Keys, RawTerminal};
 use crate::error::{During, Error, Result};
+use crate::record::Config;
+use crate::supervisor::rights::Tail;
 use oci::runtime::{ConsoleSize, Process};
 use runtime::config::ContainerId;
 use runtime::{Console, ExecOptions, Executed, Host};
@@ -18,13 +20,14 @@ const READ_BYTES: usize = 16 * 1024;
 const END: u8 = 4;
 const WHAT: &str = "copying the program's terminal";
 
-/// Executes it, and copies its terminal to the caller's; returns its exit code, or 0 when it is left alone.
+/// Executes it, and copies its terminal to the caller's; returns its exit code, or nothing when it is left alone.
 pub(super) fn exec(
     host: &Host,
     id: &ContainerId,
     mut process: Process,
     request: &Exec,
-) -> Result<i32> {
+    config: &Config,
+) -> Result<Option<i32>> {
     if let Ok(size) = tty::size(STDIN).or_else(|_| tty::size(STDOUT)) {
         let (height, width) = (u64::from(size.rows), u64::from(size.columns));
         process.console_size = Some(ConsoleSize { height, width });
@@ -34,25 +37,32 @@ pub(super) fn exec(
     let options = ExecOptions { process, detach: true, console, ..ExecOptions::default() };
     let pid = match runtime::exec(host, id, options, &mut Vec::new())? {
         Executed::Running(pid) => pid,
-        Executed::Ended(exit) => return Ok(exit.shell_code()),
+        Executed::Ended(exit) => return Ok(Some(exit.shell_code())),
     };
     let mut name = [0u8; 64];
     let (_, mut fds) = socket::receive(&ours, &mut name).during(|| WHAT)?;
     let master = fds.pop().ok_or_else(|| Error::os(WHAT, Errno::EPIPE))?;
     if request.detach {
-        return hold(master).map(|()| 0);
+        return hold(master).map(|()| None);
     }
     let raw = if request.interactive { RawTerminal::set() } else { None };
-    let copied = copy(&master, pid, request);
+    let mut tail = Tail::default();
+    let copied = copy(&master, pid, request, &mut tail);
     drop(raw);
-    match copied? {
-        Some(code) => Ok(code),
-        None => hold(master).map(|()| 0),
+    let code = copied?;
+    match code {
+        Some(code) => {
+            if let Some(hint) = tail.hint(config, code) {
+                let _ = fs::write_all(STDOUT, format!("hint: {hint}\n").as_bytes());
+            }
+        }
+        None => hold(master)?,
     }
+    Ok(code)
 }
 
 /// Until the program has ended; nothing where it is left alone before.
-fn copy(master: &Fd, pid: i32, request: &Exec) -> Result<Option<i32>> {
+fn copy(master: &Fd, pid: i32, request: &Exec, tail: &mut Tail) -> Result<Option<i32>> {
     let signals = client::catch(true)?;
     let program = process::open_pid(pid).during(|| WHAT)?;
     let mut keys = Keys::new(request.detach_keys.clone());
@@ -79,7 +89,7 @@ fn copy(master: &Fd, pid: i32, request: &Exec) -> Result<Option<i32>> {
             }
         }
         if fds[2].ready() != 0 {
-            shows = show(master);
+            shows = show(master, tail);
         }
         if fds[3].ready() != 0 {
             let mut buffer = [0u8; READ_BYTES];
@@ -95,7 +105,7 @@ fn copy(master: &Fd, pid: i32, request: &Exec) -> Result<Option<i32>> {
         if fds[1].ready() != 0 {
             let ended = wait::child(pid, true).during(|| WHAT)?;
             while shows && is_ready(master) {
-                shows = show(master);
+                shows = show(master, tail);
             }
             return Ok(Some(ended.map_or(0, |(_, exit)| exit.shell_code())));
         }
@@ -108,11 +118,14 @@ fn is_ready(master: &Fd) -> bool {
 }
 
 /// Whether there may be more.
-fn show(master: &Fd) -> bool {
+fn show(master: &Fd, tail: &mut Tail) -> bool {
     let mut buffer = [0u8; READ_BYTES];
     match fs::read(master, &mut buffer) {
         Ok(0) | Err(_) => false,
-        Ok(count) => fs::write_all(STDOUT, &buffer[..count]).is_ok(),
+        Ok(count) => {
+            tail.push(&buffer[..count]);
+            fs::write_all(STDOUT, &buffer[..count]).is_ok()
+        }
     }
 }
 

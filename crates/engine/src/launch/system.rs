@@ -35,6 +35,9 @@ const NAMES: [&str; 4] = ["init", "systemd", "openrc-init", "s6-svscan"];
 /// What s6-overlay of version 3 and 2 has beside `/init`.
 const S6_OVERLAY: [&str; 3] = ["package/admin/s6-overlay", "etc/s6-overlay", "etc/s6/init"];
 
+/// Without it systemd of 256 and 257 does not want to run with cgroup v1.
+const LEGACY: &str = "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1";
+
 /// What an init manages a machine with. In a user namespace of the container's own these reach nothing outside; of the
 /// host's devices, clocks, modules, and other containers' networks they are silent in any case.
 const OWN_CAPABILITIES: [&str; 12] = [
@@ -247,8 +250,16 @@ pub(super) fn words(config: &Config) -> Vec<&str> {
         config.entrypoint.iter().chain(&config.cmd).map(String::as_str).collect();
     if Init::of(config) == Some(Init::Systemd) && !config.tty && may_be_init(config) {
         words.splice(1..1, ["systemd.journald.forward_to_console=1", "systemd.show_status=auto"]);
+        if !is_unified() {
+            words.insert(1, LEGACY);
+        }
     }
     words
+}
+
+/// Whether the machine has nothing but cgroup v2.
+fn is_unified() -> bool {
+    std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
 }
 
 /// What says to an init where it is.
@@ -494,8 +505,9 @@ mod tests {
     #[test]
     fn the_journal_is_shown_unless_somebody_is_at_the_console() {
         let mut config = of("systemd");
-        assert_eq!(words(&config).len(), 4);
-        assert_eq!((words(&config)[0], words(&config)[3]), ("/sbin/init", "own"));
+        let count = if is_unified() { 4 } else { 5 };
+        assert_eq!(words(&config).len(), count);
+        assert_eq!((words(&config)[0], words(&config)[count - 1]), ("/sbin/init", "own"));
         config.tty = true;
         assert_eq!(words(&config), ["/sbin/init", "own"]);
         // It may be anything that somebody has called an init.

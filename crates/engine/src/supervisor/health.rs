@@ -45,6 +45,15 @@ pub(super) struct Checks {
     is_asked: bool,
     /// What came of it.
     answer: Option<(i32, String)>,
+    /// What is to be recorded.
+    events: Vec<Event>,
+}
+
+/// A check that has begun, or ended, in docker's words: those of any program that is executed in a container.
+pub(super) struct Event {
+    pub(super) action: String,
+    pub(super) exec_id: String,
+    pub(super) exit_code: Option<i32>,
 }
 
 struct Running {
@@ -57,6 +66,7 @@ struct Running {
     deadline_ms: u64,
     start: String,
     is_late: bool,
+    exec_id: String,
 }
 
 /// The process that entered the container, and waits for the command.
@@ -110,6 +120,7 @@ impl Checks {
             running: None,
             is_asked: false,
             answer: None,
+            events: Vec::new(),
         })
     }
 
@@ -117,6 +128,22 @@ impl Checks {
     pub(super) fn ask(&mut self) {
         self.is_asked = true;
         self.next_ms = 0;
+    }
+
+    /// What is to be recorded since the last time.
+    pub(super) fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Somebody may look for a check by what is called so.
+    fn begun(&mut self) -> String {
+        // Without a number it is one all the same.
+        let exec_id = place::random_id().unwrap_or_default();
+        for action in ["exec_create", "exec_start"] {
+            let action = format!("{action}: {}", self.command.join(" "));
+            self.events.push(Event { action, exec_id: exec_id.clone(), exit_code: None });
+        }
+        exec_id
     }
 
     /// What came of a check that was asked for.
@@ -190,7 +217,9 @@ impl Checks {
         match start(&prepared.host, &prepared.id, &self.command) {
             Ok((helper, pipe)) => {
                 let _ = fs::set_nonblocking(&pipe, true);
+                let exec_id = self.begun();
                 self.running = Some(Running {
+                    exec_id,
                     is_asked: std::mem::take(&mut self.is_asked),
                     helper,
                     pipe: Some(pipe),
@@ -246,6 +275,11 @@ impl Checks {
             probe.output =
                 format!("Health check exceeded timeout ({} ms): {}", self.timeout_ms, probe.output);
         }
+        self.events.push(Event {
+            action: "exec_die".into(),
+            exec_id: running.exec_id,
+            exit_code: Some(exit.shell_code()),
+        });
         if running.is_asked {
             self.answer = Some((probe.exit_code, probe.output.clone()));
         }

@@ -10,7 +10,7 @@ mod health;
 mod networks;
 pub(crate) mod notify;
 mod restart;
-mod rights;
+pub(crate) mod rights;
 mod run;
 mod streams;
 

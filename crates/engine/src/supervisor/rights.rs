@@ -1,6 +1,7 @@
 //! What a program lacked that has ended with a failure, as far as its last words say so.
 
 use crate::launch::lacks;
+use crate::launch::system::Init;
 use crate::record::Config;
 
 /// The last words are not longer.
@@ -34,10 +35,10 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
 
 /// The end of what a container has said.
 #[derive(Debug, Default)]
-pub(super) struct Tail(Vec<u8>);
+pub(crate) struct Tail(Vec<u8>);
 
 impl Tail {
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         let last = &bytes[bytes.len().saturating_sub(TAIL_BYTES)..];
         let over = (self.0.len() + last.len()).saturating_sub(TAIL_BYTES);
         self.0.drain(..over);
@@ -48,12 +49,17 @@ impl Tail {
         self.0.clear();
     }
 
-    /// What to try, if the last words are about rights that the container has not.
-    pub(super) fn hint(&self, config: &Config) -> Option<String> {
-        if config.security.privileged || config.security.preset == "none" {
+    /// What to try after an end with this code, if the last words are about rights that the container has not.
+    pub(crate) fn hint(&self, config: &Config, code: i32) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.0).to_lowercase();
+        if let Some(hint) = self.hint_of_systemd(config, code, &text) {
+            return Some(hint);
+        }
+        // One that was killed has not given up for want of a right.
+        let has_failed = (1..128).contains(&code);
+        if !has_failed || config.security.privileged || config.security.preset == "none" {
             return None;
         }
-        let text = String::from_utf8_lossy(&self.0).to_lowercase();
         let line = text.lines().rev().find(|line| REFUSALS.iter().any(|it| line.contains(it)))?;
         if line.contains("no new privileges") {
             return Some(
@@ -78,6 +84,17 @@ impl Tail {
             ),
         }
     }
+
+    /// systemd of 258 or more knows nothing but cgroup v2, and says so.
+    fn hint_of_systemd(&self, config: &Config, code: i32, text: &str) -> Option<String> {
+        let refuses = |line: &str| line.contains("refusing") && line.contains("cgroup");
+        if code == 0 || Init::of(config) != Some(Init::Systemd) || !text.lines().any(refuses) {
+            return None;
+        }
+        let hint = "this systemd needs cgroup v2: boot the machine with systemd.unified_cgroup_hierarchy=1, \
+                    or take an image whose systemd is older than 258";
+        Some(hint.into())
+    }
 }
 
 /// Whether a line has a word, not as a part of another one.
@@ -101,7 +118,7 @@ mod tests {
         config.security.cap_add = added.iter().map(ToString::to_string).collect();
         let mut tail = Tail::default();
         tail.push(text.as_bytes());
-        tail.hint(&config)
+        tail.hint(&config, 1)
     }
 
     #[test]
@@ -128,12 +145,23 @@ mod tests {
     }
 
     #[test]
+    fn a_systemd_that_wants_another_kind_of_control_groups_is_told() {
+        let mut tail = Tail::default();
+        tail.push(b"Detected unsupported legacy cgroup hierarchy, refusing execution.\nExiting PID 1...\n");
+        let mut config = Config::default();
+        assert_eq!(tail.hint(&config, 255), None);
+        config.system = "systemd".into();
+        assert!(tail.hint(&config, 255).is_some_and(|it| it.contains("needs cgroup v2")));
+        assert_eq!(tail.hint(&config, 0), None);
+    }
+
+    #[test]
     fn only_the_end_is_kept() {
         let mut tail = Tail::default();
         tail.push(b"chroot: Operation not permitted\n");
         (0..100).for_each(|_| tail.push(&[b'x'; 100]));
         tail.push(&[b'y'; 10_000]);
         assert_eq!(tail.0.len(), 4096);
-        assert_eq!(tail.hint(&Config::default()), None);
+        assert_eq!(tail.hint(&Config::default(), 1), None);
     }
 }

@@ -131,6 +131,9 @@ impl<'e> Supervisor<'e> {
         self.state.stopped = false;
         self.state.restarts = 0;
         self.state.health = None;
+        if attach != Attach::default() {
+            self.engine.tell("attach", &self.config, &[]);
+        }
         if let Err(error) = self.start() {
             self.state.error = error.to_string();
             self.state.exit_code = match error.kind() {
@@ -189,6 +192,7 @@ impl<'e> Supervisor<'e> {
             self.state.health = Some(checks.begin());
         }
         self.save();
+        self.engine.tell_volumes("mount", &self.config);
         self.engine.tell("start", &self.config, &[]);
         self.notify.iter().for_each(Notify::started);
         Ok(())
@@ -227,7 +231,7 @@ impl<'e> Supervisor<'e> {
         }
         let ready = [fds[1].ready(), fds[2].ready(), fds[3].ready()];
         let (log, clients, tail) = (&mut self.log, &mut self.clients, &mut self.tail);
-        let has_one_stream = self.config.tty;
+        let has_one_stream = system::has_terminal(&self.config);
         self.streams.serve(ready, &mut |is_error, bytes| {
             if is_error || has_one_stream {
                 tail.push(bytes);
@@ -321,7 +325,18 @@ impl<'e> Supervisor<'e> {
         {
             self.health_changed(&change);
         }
+        self.tell_probes();
         self.tell_check();
+    }
+
+    /// Records the health checks that have begun or ended.
+    fn tell_probes(&mut self) {
+        for event in self.checks.iter_mut().flat_map(Checks::take_events) {
+            let code = event.exit_code.map(|code| code.to_string());
+            let mut attributes = vec![("execID", event.exec_id.as_str())];
+            attributes.extend(code.as_deref().map(|code| ("exitCode", code)));
+            self.engine.tell(&event.action, &self.config, &attributes);
+        }
     }
 
     fn take_signals(&mut self) {
@@ -338,6 +353,7 @@ impl<'e> Supervisor<'e> {
                 && let Some(health) = &mut self.state.health
                 && let Some(change) = checks.ended(pid, exit, health)
             {
+                self.tell_probes();
                 match change {
                     Some(change) => self.health_changed(&change),
                     None => self.save(),
@@ -390,11 +406,16 @@ impl<'e> Supervisor<'e> {
 
     fn hear(&mut self, frame: &Frame, is_attached: bool) {
         match frame.kind {
+            kind::ATTACH if is_attached => self.engine.tell("attach", &self.config, &[]),
             kind::STDIN => self.streams.input(&frame.payload),
             kind::STDIN_END if self.config.stdin_once => self.streams.end_input(),
             kind::RESIZE => {
                 if let [a, b, c, d] = frame.payload[..] {
-                    self.streams.resize(u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+                    let (rows, columns) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+                    self.streams.resize(rows, columns);
+                    let (height, width) = (rows.to_string(), columns.to_string());
+                    let size = [("height", height.as_str()), ("width", width.as_str())];
+                    self.engine.tell("resize", &self.config, &size);
                 }
             }
             kind::SIGNAL => {
@@ -463,7 +484,7 @@ impl<'e> Supervisor<'e> {
     /// The container's first process has ended, and so have all others of its pid namespace.
     fn ended(&mut self, exit: Exit) {
         let (log, clients, tail) = (&mut self.log, &mut self.clients, &mut self.tail);
-        let has_one_stream = self.config.tty;
+        let has_one_stream = system::has_terminal(&self.config);
         self.streams.drain(&mut |is_error, bytes| {
             if is_error || has_one_stream {
                 tail.push(bytes);
@@ -471,11 +492,8 @@ impl<'e> Supervisor<'e> {
             log.write(is_error, bytes);
             clients.output(is_error, bytes);
         });
-        // One that was killed has not given up for want of a right.
-        if (1..128).contains(&exit.shell_code())
-            && let Some(hint) = tail.hint(&self.config)
-        {
-            let end = if has_one_stream { "\r\n" } else { "\n" };
+        if let Some(hint) = tail.hint(&self.config, exit.shell_code()) {
+            let end = if self.config.tty { "\r\n" } else { "\n" };
             let line = format!("hint: {hint}{end}");
             log.write(!has_one_stream, line.as_bytes());
             clients.output(!has_one_stream, line.as_bytes());
@@ -504,6 +522,7 @@ impl<'e> Supervisor<'e> {
             self.state.networks.clear();
             self.state.ports.clear();
         }
+        self.engine.tell_volumes("unmount", &self.config);
         let _ = files::remove(&self.dir, PAUSED);
         if let Some(checks) = &mut self.checks {
             checks.stop();

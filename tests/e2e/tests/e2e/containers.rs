@@ -176,6 +176,36 @@ fn a_killed_supervisor_is_no_end_of_the_truth() {
 }
 
 #[test]
+fn what_a_program_of_exec_lacks_is_named() {
+    let Some(engine) = Engine::new("what_a_program_of_exec_lacks_is_named") else { return };
+    engine.ok(&["run", "-d", "--name", "it", "box:1", "sleep", "1000"]);
+    let exec = |script: &str| {
+        let output = engine.0.tare(&["exec", "it", "sh", "-c", script]);
+        (stdout(&output), stderr(&output), output.status.code())
+    };
+    let (_, said, code) = exec("busybox chroot / pwd");
+    assert_eq!(code, Some(1));
+    assert!(
+        said.ends_with("Operation not permitted\nhint: this may need --cap-add SYS_CHROOT\n"),
+        "{said}"
+    );
+    // Nobody needs a hint who has not failed, or for another reason; much that is said comes out whole.
+    assert_eq!(
+        exec("busybox chroot / pwd 2> /dev/null; pwd"),
+        ("/\n".into(), String::new(), Some(0))
+    );
+    assert_eq!(exec("echo x >&2; exit 3"), (String::new(), "x\n".into(), Some(3)));
+    let (_, said, _) = exec("i=0; while [ $i -lt 5000 ]; do echo line $i >&2; i=$((i+1)); done");
+    assert_eq!(said.lines().count(), 5000);
+    assert!(said.ends_with("\nline 4999\n"));
+    // What it leaves behind still has somebody who listens.
+    let (said, told, code) = exec("(sleep 0.5; echo late >&2; echo end) & echo early >&2");
+    assert_eq!((said.as_str(), told.as_str(), code), ("end\n", "early\nlate\n", Some(0)));
+    let killed = exec("kill -9 $$");
+    assert_eq!((killed.1.as_str(), killed.2), ("", Some(137)));
+}
+
+#[test]
 fn policies_start_containers_again() {
     let Some(engine) = Engine::new("policies_start_containers_again") else { return };
     let script = "echo run >> /runs; exit 1";

@@ -13,40 +13,33 @@ fn what_happened_is_told() {
     assert_eq!(output.status.code(), Some(3));
     engine.ok(&["run", "--rm", "--name", "two", "-v", "data:/d", "box:1", "pwd"]);
     let of = |filters: &[&str]| -> Vec<String> {
-        let mut args = vec![
-            "events",
-            "--since",
-            "1h",
-            "--until",
-            "0s",
-            "--format",
-            "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}",
-        ];
+        let format = "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}";
+        let mut args = vec!["events", "--since", "1h", "--until", "0s", "--format", format];
         args.extend(filters.iter().flat_map(|filter| ["--filter", filter]));
         engine.ok(&args).lines().map(str::to_owned).collect()
     };
     assert_eq!(
         of(&["container=one"]),
-        ["container create one", "container start one", "container die one"]
+        [
+            "container create one",
+            "container attach one",
+            "container start one",
+            "container die one"
+        ]
     );
     assert_eq!(
         of(&["label=k=v", "event=die", "event=start"]),
         ["container start one", "container die one"]
     );
     assert_eq!(of(&["container=two", "event=destroy"]), ["container destroy two"]);
-    assert_eq!(of(&["type=volume"]).len(), 1);
-    assert_eq!(of(&["image=box", "container=one"]).len(), 3);
-    let line = engine.ok(&[
-        "events",
-        "--since",
-        "1h",
-        "--until",
-        "0s",
-        "--filter",
-        "event=die",
-        "--filter",
-        "container=one",
-    ]);
+    assert_eq!(
+        of(&["type=volume"]),
+        ["volume create <no value>", "volume mount <no value>", "volume unmount <no value>"]
+    );
+    assert_eq!(of(&["image=box", "container=one"]).len(), 4);
+    let died = ["events", "--since", "1h", "--until", "0s", "--filter", "event=die"];
+    let died = [&died[..], &["--filter", "container=one"]].concat();
+    let line = engine.ok(&died);
     let id = engine.ok(&["inspect", "--format", "{{.Id}}", "one"]);
     assert!(
         line.contains(&format!(
@@ -54,19 +47,7 @@ fn what_happened_is_told() {
         )),
         "{line}"
     );
-    let json = engine.ok(&[
-        "events",
-        "--since",
-        "1h",
-        "--until",
-        "0s",
-        "--format",
-        "json",
-        "--filter",
-        "event=die",
-        "--filter",
-        "container=one",
-    ]);
+    let json = engine.ok(&[&died[..], &["--format", "json"]].concat());
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
         (&json["status"], &json["Actor"]["Attributes"]["exitCode"]),
@@ -74,6 +55,55 @@ fn what_happened_is_told() {
     );
     engine.0.fails(1, &["events", "--filter", "x=y", "--until", "0s"]);
     engine.0.fails(1, &["events", "--since", "nonsense"]);
+}
+
+#[test]
+fn what_clients_checks_and_volumes_do_is_told_in_dockers_words() {
+    let test = "what_clients_checks_and_volumes_do_is_told_in_dockers_words";
+    let Some(engine) = Engine::new(test) else { return };
+    let check = ["--health-cmd", "pwd", "--health-interval", "100ms"];
+    let volumes = ["-v", "data:/d:ro", "-v", "/own"];
+    engine.ok(&[&["run", "-d", "-t", "--name", "it"], &check[..], &volumes, &["box:1"]].concat());
+    let told = |filters: &[&str], format: &str| -> Vec<String> {
+        let mut args = vec!["events", "--since", "1h", "--until", "0s", "--format", format];
+        args.extend(filters.iter().flat_map(|filter| ["--filter", filter]));
+        engine.ok(&args).lines().map(str::to_owned).collect()
+    };
+    let of = |action: &str, format: &str| {
+        let began = std::time::Instant::now();
+        loop {
+            let lines = told(&["container=it", &format!("event={action}")], format);
+            if !lines.is_empty() {
+                return lines[0].clone();
+            }
+            assert!(began.elapsed() < std::time::Duration::from_secs(30), "{action}");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    let attributes = "{{len .Actor.Attributes.execID}} {{.Actor.Attributes.exitCode}} {{.Actor.Attributes.name}}";
+    // A check is a program that is executed.
+    assert_eq!(of("health_status: healthy", "{{.Action}}"), "health_status: healthy");
+    assert_eq!(of("exec_create: /bin/sh -c pwd", "{{.Action}}"), "exec_create: /bin/sh -c pwd");
+    assert_eq!(of("exec_start: /bin/sh -c pwd", "{{len .Actor.Attributes.execID}}"), "64");
+    assert_eq!(of("exec_die", attributes), "64 0 it");
+    assert_eq!(engine.0.tare(&["exec", "it", "sh", "-c", "exit 7"]).status.code(), Some(7));
+    let codes = told(&["container=it", "event=exec_die"], "{{.Actor.Attributes.exitCode}}");
+    assert!(codes.contains(&"7".to_owned()), "{codes:?}");
+    engine.ok(&["top", "it"]);
+    assert_eq!(of("top", "{{.Actor.Attributes.name}}"), "it");
+    // A client that has no terminal has no size; what it leaves is the container's end.
+    let mut attached = engine.0.command(&["attach", "--no-stdin", "it"]).spawn().unwrap();
+    assert_eq!(of("attach", "{{.Actor.Attributes.image}}"), "box:1");
+    attached.kill().unwrap();
+    attached.wait().unwrap();
+    engine.ok(&["stop", "-t", "0", "it"]);
+    let id = engine.ok(&["inspect", "--format", "{{.Id}}", "it"]);
+    let names = "container destination driver propagation read/write".split(' ');
+    let shown: String =
+        names.map(|name| format!("{{{{index .Actor.Attributes \"{name}\"}}}}|")).collect();
+    let mounts = told(&["type=volume", "event=mount"], &shown);
+    assert_eq!(mounts, [format!("{id}|/d|local||false|"), format!("{id}|/own|local||true|")]);
+    assert_eq!(told(&["volume=data"], "{{.Action}}"), ["create", "mount", "unmount"]);
 }
 
 #[test]

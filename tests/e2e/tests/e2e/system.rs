@@ -268,7 +268,12 @@ fn an_init_gets_what_it_needs() {
     let said = run(&["init:1"]);
     let lines: Vec<&str> = said.lines().collect();
     let uuid = id();
-    assert_eq!(lines[0], "args systemd.journald.forward_to_console=1 systemd.show_status=auto");
+    let is_v2 = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    // Its newer versions want that to be said.
+    let legacy = if is_v2 { "" } else { "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1 " };
+    let expected =
+        format!("args {legacy}systemd.journald.forward_to_console=1 systemd.show_status=auto");
+    assert_eq!(lines[0], expected);
     assert_eq!(lines[1..3], [&format!("container tare {uuid}"), "terminal"]);
     assert!(lines[3].strip_prefix("users ").is_some_and(|it| it != "0"), "{said}");
     let mounts = ["mount /run", "mount /run/lock", "mount /tmp", "mount /var/log/journal"];

@@ -50,7 +50,7 @@ pub(super) const GROUP: Group = Group {
             "events",
             "--filter",
             "said --filter container=done",
-            Is("container create\ncontainer start\ncontainer die"),
+            Is("container create\ncontainer attach\ncontainer start\ncontainer die"),
         ),
         ("events", "--filter", "said --filter daemon=x", Is("")),
         ("events", "--filter", "said --filter event=exec_die", Is("container exec_die")),
@@ -142,8 +142,8 @@ pub(super) const GROUP: Group = Group {
         (
             "version",
             "--format",
-            "tare version -f '[{{.Client.APIVersion}}{{.Client.GoVersion}}{{.Server.APIVersion}}{{.Server.MinAPIVersion}}{{.Client.GitCommit}}]{{.Server.Experimental}}'",
-            Is("[]false"),
+            "tare version -f '{{.Client.APIVersion}} {{.Server.APIVersion}} {{.Server.MinAPIVersion}} [{{.Client.GoVersion}}{{.Client.GitCommit}}]{{.Server.Experimental}}'",
+            Is("1.51 1.51 1.51 []false"),
         ),
         (
             "version",
