@@ -62,6 +62,7 @@ mod running;
 mod security;
 mod system;
 mod transcript;
+mod unshare;
 mod update;
 mod userns;
 mod users;
