@@ -158,7 +158,30 @@ enum Server {
     Fails,
     /// It says nothing.
     Silent,
+    /// What it says is no answer to the question.
+    Garbles,
+    /// It answers when nobody waits any more.
+    IsLate,
 }
+
+/// What is no answer to a question, each time something else.
+fn garbage(message: &[u8], number: usize) -> Vec<u8> {
+    let id = &message[..2];
+    match number % 6 {
+        // Too short; no answer but a question; that to another question; counts without an end; names that lead to
+        // themselves; too long.
+        0 => id.to_vec(),
+        1 => message.to_vec(),
+        2 => [id, &[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'x', 0, 0, 1, 0, 1]].concat(),
+        3 => [id, &[0x80, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]].concat(),
+        4 => [id, &[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 12, 0, 1, 0, 1]].concat(),
+        _ => vec![0xff; 9000],
+    }
+}
+
+/// Later than anybody waits.
+const LATE_MS: u64 = 2500;
+static SAID: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
 
 /// A server on the host; the thread ends with the test's process.
 fn server(address: &str, how: Server) {
@@ -167,6 +190,11 @@ fn server(address: &str, how: Server) {
         let records = [wire::Record::Address([192, 0, 2, 80].into())];
         match how {
             Server::Silent => None,
+            Server::Garbles => Some(garbage(message, SAID.fetch_add(1, Ordering::Relaxed))),
+            Server::IsLate => {
+                std::thread::sleep(Duration::from_millis(LATE_MS));
+                Some(query.answer(Code::Fine, &records))
+            }
             Server::Fails => Some(query.answer(Code::Failed, &[])),
             Server::Cuts if !by_stream => Some(wire::cut(&query.answer(Code::Fine, &records))),
             Server::Cuts | Server::Answers => Some(query.answer(Code::Fine, &records)),
@@ -289,6 +317,42 @@ fn dead_servers_cost_little_and_are_not_asked_first_again() {
         let answer = setting.ask_by_stream(&[question("example.com", A)]);
         assert_eq!(read(&answer[0]).0, 2);
         assert!(start.elapsed() < Duration::from_secs(6));
+    });
+}
+
+#[test]
+fn garbage_and_late_answers_are_failures_in_time_and_nobody_waits_for_them() {
+    let test = "garbage_and_late_answers_are_failures_in_time_and_nobody_waits_for_them";
+    let Some(setting) = Setting::new(test) else { return };
+    server("127.0.0.1:53", Server::Garbles);
+    server("127.0.0.2:53", Server::IsLate);
+    server("127.0.0.3:53", Server::Answers);
+    let fine = (0, vec!["192.0.2.80".to_owned()]);
+    setting.serve(&config(&["127.0.0.1", "127.0.0.2"]), true, || {
+        for round in 0..2 {
+            std::thread::scope(|scope| {
+                let start = Instant::now();
+                let asked = scope.spawn(|| read(&setting.ask("example.com", A)));
+                // The container's own names are known meanwhile.
+                for _ in 0..10 {
+                    let start = Instant::now();
+                    assert_eq!(read(&setting.ask("db", A)).0, 0);
+                    assert!(start.elapsed() < Duration::from_millis(700), "{:?}", start.elapsed());
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                assert_eq!(asked.join().unwrap().0, 2, "{round}");
+                assert!(start.elapsed() < Duration::from_millis(4950), "{:?}", start.elapsed());
+            });
+        }
+        let start = Instant::now();
+        let answer = setting.ask_by_stream(&[question("example.com", A)]);
+        assert_eq!(read(&answer[0]).0, 2);
+        assert!(start.elapsed() < Duration::from_secs(6));
+    });
+    // One that answers is found behind both.
+    setting.serve(&config(&["127.0.0.1", "127.0.0.2", "127.0.0.3"]), true, || {
+        assert_eq!(read(&setting.ask("example.com", A)), fine);
+        assert_eq!(read(&setting.ask("example.com", A)), fine);
     });
 }
 

@@ -63,13 +63,14 @@ fn a_published_port_is_reached_from_everywhere() {
          gate=$(tare container inspect --format '{{{{.NetworkSettings.Gateway}}}}' srv)
          tare exec srv busybox wget -qO- http://$gate:8080/
          tare port srv
-         if tare run --rm -p 8080:80 box:1 pwd 2> err; then exit 9; fi; cat err; rm err
+         tare run --rm --name late -p 8080:80 box:1 pwd 2> err || echo $?; cat err; rm err
+         tare ps -aq --filter name=late
          tare stop -t 0 srv
          if ask http://127.0.0.1:8080/; then exit 9; fi
          tare start srv > /dev/null
          ask http://127.0.0.1:8080/"
     ));
-    let expected = "srv\nsrv\nsrv\nsrv\n80/tcp -> 0.0.0.0:8080\n\
+    let expected = "srv\nsrv\nsrv\nsrv\n80/tcp -> 0.0.0.0:8080\n125\n\
                     tare: Bind for 0.0.0.0:8080 failed: port is already allocated\n";
     assert!(said.starts_with(expected), "{said}");
     assert!(said.ends_with("\nsrv\nsrv\n"), "{said}");
@@ -91,6 +92,41 @@ fn containers_find_each_other_by_name() {
     let expected =
         "10.77.0.9\n10.77.0.9\nnameserver 127.0.0.11\none 10.77.0.9/24\n10.77.0.20\napp\n";
     assert_eq!(said, expected);
+}
+
+/// `ask SECONDS NAME` says whether a name has an address, and whether that was known in time.
+const LOOK_UP: &str = "ask() { begun=$(date +%s%3N); tare exec one busybox nslookup $2 > out 2>&1 && echo found || echo failed
+    taken=$(($(date +%s%3N) - begun)); [ $taken -lt $(($1 * 1000)) ] || { echo $2 took $taken ms; cat out; }; }
+    peak() { sed -n 's/^VmHWM:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$supervisor/status; };";
+
+#[test]
+fn a_dead_name_server_costs_others_nothing() {
+    let test = "a_dead_name_server_costs_others_nothing";
+    let Some(host) = Host::new(test) else { return };
+    // Whatever is sent to the one is never answered; at the other nobody listens.
+    let said = host.run(&format!(
+        "{LOOK_UP} ip link add d0 type veth peer name d1; ip addr add 192.0.2.1/24 dev d0; ip link set d0 up; ip link set d1 up
+         ip neigh add 192.0.2.53 lladdr 02:00:00:00:00:01 dev d0
+         tare network create app > /dev/null
+         for server in 192.0.2.53 127.0.0.9; do
+           tare run -d --name one --network app --dns $server box:1 sleep 1000 > /dev/null
+           tare run -d --name two --network app box:1 sleep 1000 > /dev/null
+           id=$(tare inspect --format '{{{{.Id}}}}' one)
+           supervisor=$(sed -n 's/.*\"supervisor\":\\([0-9]*\\).*/\\1/p' {store}/containers/$id/state.json)
+           ask 2 two; ask 12 example.com
+           before=$(peak)
+           tare exec one sh -c 'for i in 1 2 3 4 5 6 7 8; do for k in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do busybox nslookup x$i$k.example.com > /dev/null 2>&1 & done; done; wait' &
+           sleep 0.5
+           ask 2 two
+           wait
+           grown=$(($(peak) - before)); [ $grown -lt 1024 ] || echo it has grown by $grown KiB
+           ask 2 two
+           tare rm -f one two > /dev/null
+         done
+         ip link del d0",
+        store = host.0.path("store"),
+    ));
+    assert_eq!(said, "found\nfailed\nfound\nfound\nfound\nfailed\nfound\nfound\n");
 }
 
 #[test]
