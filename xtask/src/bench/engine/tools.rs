@@ -112,15 +112,29 @@ pub(super) fn image(dir: &Path) -> Result<PathBuf, String> {
     }
 }
 
+/// The most memory that a process beside containers has ever had, in KiB.
+pub(super) fn peak_beside(tool: &Tool) -> u64 {
+    let peak = |status: String| {
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        peak.and_then(|it| it.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    beside(tool).map(|path| peak(read(path.join("status")))).max().unwrap_or(0)
+}
+
+/// The processes that stay beside containers, as directories of /proc.
+fn beside(tool: &Tool) -> impl Iterator<Item = PathBuf> + '_ {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| {
+        let name = std::fs::read_to_string(path.join("comm")).unwrap_or_default();
+        tool.beside.iter().any(|beside| name.starts_with(&beside[..beside.len().min(14)]))
+    })
+}
+
 /// KiB of memory that is a process' own, of all that stay beside containers.
 pub(super) fn memory_beside(tool: &Tool) -> u64 {
     let mut total = 0;
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let path = entry.path();
-        let name = std::fs::read_to_string(path.join("comm")).unwrap_or_default();
-        if !tool.beside.iter().any(|beside| name.starts_with(&beside[..beside.len().min(14)])) {
-            continue;
-        }
+    for path in beside(tool) {
         let text = std::fs::read_to_string(path.join("smaps_rollup")).unwrap_or_default();
         let pss = text.lines().find_map(|line| line.strip_prefix("Pss:"));
         total += pss.and_then(|it| it.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0);
