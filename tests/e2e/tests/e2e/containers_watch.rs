@@ -240,6 +240,8 @@ fn nobody_waits_for_what_a_check_or_a_program_leaves_running() {
         "--health-interval",
         "1h",
         "box:1",
+        "sleep",
+        "1000",
     ]);
     assert_eq!(engine.ok(&["healthcheck", "run", "it"]), "");
     let format = "{{.State.Health.Status}} {{range .State.Health.Log}}{{.Output}}{{end}}";
