@@ -205,6 +205,7 @@ impl<'s> Draft<'s> {
             disk_bytes: None,
             entries: packed.entries,
             implied: 0,
+            has_root: false,
         };
         self.add(Unpacked { staged, facts, diff_id, implied: Vec::new() }, step)
     }

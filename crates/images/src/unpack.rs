@@ -90,6 +90,7 @@ pub(crate) fn unpack(
         disk_bytes: None,
         entries: report.entries,
         implied: implied.len() as u64,
+        has_root: report.has_root,
     };
     let diff_id = digest_of(&passed.plain, algorithm);
     let wrong = || Error::new(Kind::Corrupt, "a hash has not the length of its algorithm");

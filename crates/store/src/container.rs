@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::files::Durability;
+use crate::layer::Root;
 use crate::layout::{self, LayerKey, META, UPPER, WORK};
 use crate::limits::LOCK_WAIT_MS;
 use crate::store::Store;
@@ -70,6 +71,11 @@ impl Container {
         files::open_dir(&self.dir, UPPER)
     }
 
+    /// Gives its root directory what another directory has, which it is to be mounted over.
+    pub fn take_root_of(&self, dir: &Fd) -> Result<()> {
+        Root::give(Some(Root::at(dir)?), &self.upper_dir()?)
+    }
+
     pub(crate) fn dir(&self) -> &Fd {
         &self.dir
     }
@@ -114,16 +120,16 @@ impl Store {
     fn place_container(&self, path: &str, dir: &Fd, record: &ContainerRecord) -> Result<()> {
         let root = self.root();
         files::make_dir(dir, UPPER)?;
-        // What the container sees as its root directory has this mode.
-        let upper = files::open_dir(dir, UPPER)?;
-        fs::chmod_fd(&upper, 0o755).map_err(|errno| Error::os("making a container", errno))?;
         files::make_dir(dir, WORK)?;
         let durability = durability_of(self, record);
         files::write_record(dir, META, record, durability)?;
         durability.sync(dir, path)?;
         let _guard = self.share()?;
-        self.open_layers(&record.keys()?)?;
+        let layers = self.open_layers(&record.keys()?)?;
         self.open_layers(&record.mounted_keys()?)?;
+        // What the container sees as its root directory is this one; the sync of the directory's name brings it to the
+        // disk, too.
+        Root::give(Root::of(&layers)?, &files::open_dir(dir, UPPER)?)?;
         // Replacing would succeed where the other directory is empty; no container's is.
         match fs::rename(root, path, root, layout::container(&record.id), 0) {
             Err(sys::Errno::EEXIST | sys::Errno::ENOTEMPTY) => {

@@ -7,6 +7,7 @@ use crate::store::Store;
 use crate::{fault, limits};
 use oci::{AnyDigest, Digest};
 use sys::Fd;
+use sys::time::Time;
 
 /// The version of a layer's record.
 const META_FORMAT: u32 = 1;
@@ -26,10 +27,15 @@ oci::document! {
         entries: u64 => always,
         /// Directories that the tar has no entries for: see [`Layer::implied`].
         implied: u64,
+        /// The tar has an entry for the root directory: see [`Layer::root`].
+        has_root: bool,
         /// In which forms it is here: `dir`, later others beside it.
         forms: Vec<String> => always,
     }
 }
+
+/// The mode of a root directory of which no layer says anything.
+pub(crate) const ROOT_MODE: u32 = 0o755;
 
 /// What is known of a layer when it has been unpacked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +48,8 @@ pub struct LayerFacts {
     pub entries: u64,
     /// How many directories were noted ([`StagedLayer::note_implied`]).
     pub implied: u64,
+    /// Whether the tar has an entry for the root directory.
+    pub has_root: bool,
 }
 
 /// A layer that is being made: an empty tree, and a place for its index.
@@ -101,6 +109,7 @@ impl StagedLayer {
             disk_bytes: facts.disk_bytes.unwrap_or_else(count),
             entries: facts.entries,
             implied: facts.implied,
+            has_root: facts.has_root,
             forms: vec![FORM_DIR.to_owned()],
         };
         // The commit's `syncfs` comes before the layer gets its name.
@@ -116,9 +125,9 @@ pub(crate) fn stage(root: &Fd, path: String) -> Result<StagedLayer> {
     files::make_dir(root, &path)?;
     let dir = files::open_dir(root, &path)?;
     // The root of a layer has mode 0755 unless the tar says otherwise.
-    sys::fs::mkdir(&dir, DIFF, 0o755).during(|| "making a layer's tree".into())?;
+    sys::fs::mkdir(&dir, DIFF, ROOT_MODE).during(|| "making a layer's tree".into())?;
     let diff = files::open_dir(&dir, DIFF)?;
-    sys::fs::chmod_fd(&diff, 0o755).during(|| "making a layer's tree".into())?;
+    sys::fs::chmod_fd(&diff, ROOT_MODE).during(|| "making a layer's tree".into())?;
     fault::step("layer staged");
     Ok(StagedLayer { path, dir, diff })
 }
@@ -137,6 +146,14 @@ impl Layer {
     /// Its tree.
     pub fn diff_dir(&self) -> Result<Fd> {
         files::open_dir(&self.dir, DIFF)
+    }
+
+    /// What it says of the root directory; nothing where its tar has no entry for it. Layers that older programs have
+    /// unpacked do not tell, but what is not as a directory is made has come from an entry.
+    fn root(&self) -> Result<Option<Root>> {
+        let root = Root::at(&self.diff_dir()?)?;
+        let is_usual = root.mode == ROOT_MODE && [0, sys::ids::euid()].contains(&root.uid);
+        Ok((self.meta.has_root || !is_usual).then_some(root))
     }
 
     /// The directory of all layers that it is in.
@@ -164,6 +181,56 @@ impl Layer {
     /// Its index.
     pub fn open_index(&self) -> Result<files::File> {
         files::open_file(&self.dir, INDEX).map(files::File)
+    }
+}
+
+/// The root directory, as an image has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Root {
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    time: Time,
+}
+
+impl Root {
+    /// That of a directory.
+    pub(crate) fn at(dir: &Fd) -> Result<Self> {
+        let stat = sys::fs::stat_fd(dir).during(|| "looking at a root directory".into())?;
+        Ok(Self {
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            time: Time { seconds: stat.st_mtime as i64, nanos: stat.st_mtime_nsec as i64 },
+        })
+    }
+
+    /// That of the topmost layer that says something of it. `layers` begin with the lowest.
+    pub(crate) fn of(layers: &[Layer]) -> Result<Option<Self>> {
+        for layer in layers.iter().rev() {
+            if let Some(root) = layer.root()? {
+                return Ok(Some(root));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives a directory for changes what overlayfs shows of it as the root directory's.
+    pub(crate) fn give(root: Option<Self>, upper: &Fd) -> Result<()> {
+        const WHAT: &str = "making a directory for changes";
+        let Some(root) = root else {
+            return sys::fs::chmod_fd(upper, ROOT_MODE).during(|| WHAT.into());
+        };
+        let stat = sys::fs::stat_fd(upper).during(|| WHAT.into())?;
+        if (stat.st_uid, stat.st_gid) != (root.uid, root.gid) {
+            match sys::fs::chown_fd(upper, root.uid, root.gid) {
+                // Outside of the namespace of its ids an ordinary user's stays the user's, who is root there.
+                Ok(()) | Err(sys::Errno::EPERM) => {}
+                Err(errno) => return Err(Error::os(WHAT, errno)),
+            }
+        }
+        sys::fs::chmod_fd(upper, root.mode).during(|| WHAT.into())?;
+        sys::fs::set_times(upper, "", root.time).during(|| WHAT.into())
     }
 }
 

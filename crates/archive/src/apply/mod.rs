@@ -118,6 +118,8 @@ pub struct Report {
     pub xattrs_refused: u64,
     /// The layer hides everything below it.
     pub root_opaque: bool,
+    /// The archive has an entry for the root itself, whose attributes the directory has.
+    pub has_root: bool,
 }
 
 /// Unpacks an archive below `root`.
@@ -218,6 +220,7 @@ impl<'a> Extractor<'a> {
     ) -> Result<()> {
         let Some((parent, name)) = entry.path.split() else {
             self.enter(b"")?;
+            self.report.has_root = true;
             return self.set_directory(entry);
         };
         if parent.split(|&byte| byte == b'/').any(|part| part.starts_with(whiteout::PREFIX)) {

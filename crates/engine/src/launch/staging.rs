@@ -16,7 +16,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use store::{HeldMount, LayerKey, MountedImage, Store, View};
+use store::{HeldMount, LayerKey, MountedImage, View};
 use sys::fs::{
     O_DIRECTORY, O_PATH, O_RDONLY, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, S_IFDIR, S_IFMT,
 };
@@ -149,7 +149,7 @@ impl Staged {
                 let path = engine.path_of(&config.id).join(WRITTEN).join(number.to_string());
                 fs::create_dir_all(&path).during(|| format!("making {}", path.display()))?;
                 let dir = open(&path)?;
-                Store::make_upper(&dir)?;
+                engine.store().make_upper(&dir, &layers)?;
                 Some(dir)
             }
         };

@@ -61,6 +61,11 @@ impl Trees {
         layers.map(open).collect()
     }
 
+    /// The tree of a directory that is none of the store's.
+    pub(super) fn other(&mut self, dir: &Fd, mapping: &Mapping<'_>) -> Result<Fd> {
+        fs::duplicate(self.of(dir, mapping)?, 0).during(|| "mapping the ids of a directory".into())
+    }
+
     /// The upper and work directory in `dir`, which overlayfs wants on one mount.
     pub(super) fn upper(&mut self, dir: &Fd, mapping: &Mapping<'_>) -> Result<(Fd, Fd)> {
         let tree = self.of(dir, mapping)?;

@@ -24,7 +24,7 @@ pub(crate) use record::{live, sweep};
 use crate::container::Container;
 use crate::error::{During, Error, Kind, Result};
 use crate::files::{self, Durability};
-use crate::layer::Layer;
+use crate::layer::{Layer, Root};
 use crate::layout::{self, LayerKey};
 use crate::limits::LOCK_WAIT_MS;
 use crate::store::Store;
@@ -51,6 +51,13 @@ pub enum View<'a> {
     },
     /// A container's root directory: its layers, and what it changes.
     Container(&'a Container),
+    /// A directory that is none of the store's, below what a container changes of it.
+    Over {
+        /// The directory.
+        lower: &'a Fd,
+        /// The container, which has no layers.
+        container: &'a Container,
+    },
     /// Layers, and what is changed of them: in a directory that [`Store::make_upper`] has made.
     Written {
         /// The layers, the lowest first.
@@ -166,13 +173,15 @@ impl Store {
         begun.hold_recorded(view, mount)
     }
 
-    /// Makes directories for what is written on top of layers, in a directory of a container's; those that are there stay.
-    pub fn make_upper(dir: &Fd) -> Result<()> {
-        for name in [layout::UPPER, layout::WORK] {
-            files::make_dir(dir, name)?;
+    /// Makes directories for what is written on top of layers, the lowest first, in a directory of a container's; those
+    /// that are there stay.
+    pub fn make_upper(&self, dir: &Fd, layers: &[LayerKey]) -> Result<()> {
+        files::make_dir(dir, layout::WORK)?;
+        if files::make_dir(dir, layout::UPPER)? {
+            let root = Root::of(&self.open_layers(layers)?)?;
+            Root::give(root, &files::open_dir(dir, layout::UPPER)?)?;
         }
-        let upper = files::open_dir(dir, layout::UPPER)?;
-        fs::chmod_fd(&upper, 0o755).during(|| "making a directory for changes".into())
+        Ok(())
     }
 
     /// Takes a mount away. With `force`, also one that is in use, whose users keep it until they are
@@ -250,7 +259,7 @@ impl Begun {
         let keys = match view {
             View::Layers(keys) => keys.to_vec(),
             View::Copy { layers, .. } | View::Written { layers, .. } => layers.to_vec(),
-            View::Container(container) => container.record.keys()?,
+            View::Container(container) | View::Over { container, .. } => container.record.keys()?,
         };
         let layers = store.open_layers(&keys)?;
         let copy = match view {
@@ -271,15 +280,21 @@ impl Begun {
             return Ok((bound.during(|| format!("mounting layer {}", copy.key))?, Form::Bind));
         }
         // The topmost first, as overlayfs counts.
-        let lowers: Result<Vec<Fd>> = self.layers.iter().rev().map(Layer::diff_dir).collect();
+        let mut lowers: Vec<Fd> =
+            self.layers.iter().rev().map(Layer::diff_dir).collect::<Result<_>>()?;
+        if let View::Over { lower, .. } = view {
+            lowers.push(fs::duplicate(lower, 0).during(|| "stacking a directory".into())?);
+        }
         let upper = match view {
-            View::Container(container) => Some((container.upper_dir()?, container.work_dir()?)),
+            View::Container(container) | View::Over { container, .. } => {
+                Some((container.upper_dir()?, container.work_dir()?))
+            }
             View::Written { dir, .. } => {
                 Some((files::open_dir(dir, layout::UPPER)?, files::open_dir(dir, layout::WORK)?))
             }
             View::Layers(_) | View::Copy { .. } => None,
         };
-        let stack = self.stack(view, lowers?, upper)?;
+        let stack = self.stack(view, lowers, upper)?;
         let attributes = attributes | stack.attributes();
         overlay::mount(&stack, self.layers.len(), attributes, form, &self.scratch())
     }
@@ -292,9 +307,14 @@ impl Begun {
         attach: bool,
     ) -> Result<Fd> {
         let mut trees = mapped::Trees::new();
-        let lowers = trees.lowers(self.layers.iter().rev(), &mapping)?;
+        let mut lowers = trees.lowers(self.layers.iter().rev(), &mapping)?;
+        if let View::Over { lower, .. } = view {
+            lowers.push(trees.other(lower, &mapping)?);
+        }
         let upper = match view {
-            View::Container(container) => Some(trees.upper(container.dir(), &mapping)?),
+            View::Container(container) | View::Over { container, .. } => {
+                Some(trees.upper(container.dir(), &mapping)?)
+            }
             View::Written { dir, .. } => Some(trees.upper(dir, &mapping)?),
             View::Layers(_) => None,
             View::Copy { .. } => {
@@ -335,7 +355,7 @@ impl Begun {
         upper: Option<(Fd, Fd)>,
     ) -> Result<overlay::Stack> {
         let mut stack = overlay::Stack { lowers, upper, is_volatile: false, name: self.name() };
-        if let View::Container(container) = view
+        if let View::Container(container) | View::Over { container, .. } = view
             && container.record.is_ephemeral
         {
             container.forget_volatile()?;
@@ -358,7 +378,9 @@ impl Begun {
     fn write(&self, view: View<'_>, target: &Path) -> Result<()> {
         let container = match view {
             View::Layers(_) | View::Copy { .. } | View::Written { .. } => String::new(),
-            View::Container(container) => container.record.id.clone(),
+            View::Container(container) | View::Over { container, .. } => {
+                container.record.id.clone()
+            }
         };
         let Some(target) = target.to_str() else {
             let text = format!("mounting at {}: the path is not UTF-8", target.display());

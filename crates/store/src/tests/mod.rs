@@ -161,7 +161,7 @@ pub(super) fn put_layer(work: &mut Work<'_>, seed: u32) -> Result<()> {
     write(&staged.create_index()?, b"data\n")?;
     crate::fault::step("layer filled");
     let facts =
-        LayerFacts { tar_bytes: tar(seed).len() as u64, disk_bytes: None, entries: 2, implied: 0 };
+        LayerFacts { tar_bytes: tar(seed).len() as u64, entries: 2, ..LayerFacts::default() };
     work.put_layer(staged, key(seed), facts)
 }
 
