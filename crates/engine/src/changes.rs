@@ -1,7 +1,8 @@
 //! What a container has changed of its image, by looking at its writable layer and below: no file is read.
 
-use crate::error::{During, Error, Result};
+use crate::error::{During, Error, Kind, Result};
 use crate::place::Engine;
+use crate::record::rootfs_kind;
 use std::collections::BTreeSet;
 use store::Layer;
 use sys::fs::{
@@ -14,7 +15,7 @@ const DEPTH_LIMIT: usize = 1024;
 /// Where overlayfs notes that a directory hides what is below it.
 const OPAQUE: [&[u8]; 2] = [b"trusted.overlay.opaque", b"user.overlay.opaque"];
 /// What a start makes to mount upon: nobody has changed that.
-const OWN: [&[u8]; 10] = [
+const OWN: [&[u8]; 12] = [
     b"/dev",
     b"/dev/mqueue",
     b"/dev/pts",
@@ -23,6 +24,8 @@ const OWN: [&[u8]; 10] = [
     b"/etc/hosts",
     b"/etc/resolv.conf",
     b"/proc",
+    b"/run",
+    b"/run/.containerenv",
     b"/sys",
     b"/sys/fs/cgroup",
 ];
@@ -42,7 +45,23 @@ impl Engine {
     /// Everything that a container has changed, a directory before what is in it.
     pub fn changes(&self, id: &str) -> Result<Vec<(Changed, Vec<u8>)>> {
         let container = self.store.container(id)?;
+        let config = self.load(id)?.map(|found| found.config).unwrap_or_default();
         let mut lowers = Vec::new();
+        match config.rootfs_kind.as_str() {
+            rootfs_kind::OVERLAY => {
+                let dir =
+                    fs::open_at(sys::CWD, config.rootfs.as_bytes(), O_RDONLY | O_DIRECTORY, 0);
+                lowers.push(dir.during(|| format!("opening {}", config.rootfs))?);
+            }
+            rootfs_kind::CHANGED => {
+                let what =
+                    format!("{}: the container changes {} itself", config.name, config.rootfs);
+                return Err(Error::new(Kind::Unsupported, what).with_hint(
+                    "--rootfs DIR:O leaves the directory as it is, and its changes can be told",
+                ));
+            }
+            _ => {}
+        }
         // The topmost first.
         for key in container.record.keys()?.iter().rev() {
             lowers.extend(self.store.layer(key)?.as_ref().map(Layer::diff_dir).transpose()?);

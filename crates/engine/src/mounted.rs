@@ -11,6 +11,7 @@ use crate::error::{During, Error, Kind, Result};
 use crate::files;
 use crate::inside;
 use crate::place::{Container, Engine, LOCK};
+use crate::record::rootfs_kind;
 use std::path::PathBuf;
 use store::{MountRecord, View};
 use sys::fs::{self, Lock};
@@ -54,8 +55,9 @@ impl Engine {
     /// Mounts a container's root directory, and says where. One that is mounted is where it is.
     pub fn mount(&self, container: &Container) -> Result<PathBuf> {
         let name = &container.config.name;
-        if !container.config.rootfs.is_empty() {
-            return Ok(PathBuf::from(&container.config.rootfs));
+        let config = &container.config;
+        if !config.rootfs.is_empty() && config.rootfs_kind != rootfs_kind::OVERLAY {
+            return Ok(PathBuf::from(&config.rootfs));
         }
         let deadline = time::monotonic_ms() + LOCK_WAIT_MS;
         let lock = files::open_lock(&container.dir, LOCK)?;
@@ -96,7 +98,17 @@ impl Engine {
     fn mount_stopped(&self, container: &Container) -> Result<PathBuf> {
         self.note(container)?;
         let stored = self.store.container(&container.config.id)?;
-        let mounted = self.store.mount(View::Container(&stored), None).map_err(explained)?;
+        let path = &container.config.rootfs;
+        let open = || {
+            fs::open_at(CWD, path.as_bytes(), fs::O_RDONLY | fs::O_DIRECTORY, 0)
+                .during(|| format!("opening {path}"))
+        };
+        let lower = (!path.is_empty()).then(open).transpose()?;
+        let view = match &lower {
+            Some(lower) => View::Over { lower, container: &stored },
+            None => View::Container(&stored),
+        };
+        let mounted = self.store.mount(view, None).map_err(explained)?;
         // Somebody who has taken a mount away may have removed it.
         self.note(container)?;
         Ok(mounted.target)

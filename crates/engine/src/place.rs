@@ -22,7 +22,7 @@
 //! Locks are taken in this order: `pending/ID`, the store's, `lock`.
 
 use crate::error::{During, Error, Kind, Result};
-use crate::record::{Attached, Config, State, status};
+use crate::record::{Attached, Config, State, rootfs_kind, status};
 use crate::{events, files, launch, names};
 use oci::runtime::Status;
 use oci::{AnyDigest, Digest};
@@ -184,6 +184,9 @@ impl Engine {
             is_ephemeral: config.auto_remove,
         };
         let container = self.store.create_container(record)?;
+        if config.rootfs_kind == rootfs_kind::OVERLAY {
+            container.take_root_of(&open_path(Path::new(&config.rootfs))?)?;
+        }
         names::take(&self.dir, &config.name, &config.id, |id| self.has(id))?;
         let dir = self.open_dir(&config.id)?;
         // What nobody keeps does not have to survive a power cut.

@@ -27,6 +27,11 @@ oci::document! {
         rootfs: String,
         /// It is removed with the container.
         owns_rootfs: bool,
+        /// What somebody has named by `--rootfs`: `changed` by the container, or `overlay`, below what it writes. Empty
+        /// is a packed program's.
+        rootfs_kind: String,
+        /// Its ids are those of the container's user namespace.
+        rootfs_idmap: bool,
         entrypoint: Vec<String>,
         cmd: Vec<String>,
         env: Vec<String>,
@@ -154,6 +159,10 @@ oci::document! {
     Security(snake) {
         privileged: bool,
         read_only: bool,
+        /// `/dev` is, too, and what is shared in memory.
+        read_only_dev: bool,
+        /// The rights of a container of which nobody says anything; empty for the preset's.
+        usual_capabilities: Vec<String>,
         cap_add: Vec<String>,
         cap_drop: Vec<String>,
         /// `default`, `strict`, `docker` or `none`.
@@ -219,6 +228,10 @@ oci::document! {
         extra_hosts: Vec<String>,
         links: Vec<String>,
         mac_address: String,
+        /// What `/etc/hosts` begins with: a path of the host, `image`, `none`; empty is docker's way.
+        hosts_file: String,
+        /// The address of `host.containers.internal`: `host-gateway` where there is one, or a number; empty for none.
+        host_address: String,
         /// The image's own files stay.
         no_hosts: bool,
         no_hostname: bool,
@@ -325,6 +338,17 @@ oci::document! {
         host_ip: String,
         host: u32,
     }
+}
+
+/// The group of `--group-add` that stands for the caller's own.
+pub const KEEP_GROUPS: &str = "keep-groups";
+
+/// What [`Config::rootfs_kind`] may be.
+pub mod rootfs_kind {
+    /// The container changes the directory itself.
+    pub const CHANGED: &str = "changed";
+    /// What the container writes stays with it.
+    pub const OVERLAY: &str = "overlay";
 }
 
 impl Config {

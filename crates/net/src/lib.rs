@@ -56,4 +56,4 @@ pub use options::{GatewayMode, IpvlanMode, MacvlanMode, Options};
 pub use pasta::{Namespace, Pasta, PastaRequest, find_pasta, start_pasta};
 pub use ports::{HostPort, PortMapping, PortSpec, Protocol, parse_exposed};
 pub use record::{DEFAULT, Driver, Network, Subnet};
-pub use texts::{DnsOptions, HostResolver, Reach, Resolution, hosts_text, parse_added_host};
+pub use texts::{DnsOptions, HostResolver, HostsFile, Reach, Resolution, parse_added_host};

@@ -13,6 +13,12 @@ const WORDS: usize = 32;
 const RESOLVED: [&str; 2] = ["127.0.0.53", "127.0.0.54"];
 /// What docker calls the host.
 const HOST_GATEWAY: &str = "host-gateway";
+/// What podman's containers call the host, and docker's of Desktop.
+const HOST_NAMES: [&str; 2] = ["host.containers.internal", "host.docker.internal"];
+/// docker's lines for the loopback device.
+const LOOPBACK: &str = "127.0.0.1\tlocalhost\n\
+    ::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\n\
+    ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
 
 /// How the host finds others: its `resolv.conf`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -159,22 +165,77 @@ pub fn parse_added_host(text: &str, gateways: &[IpAddr]) -> Result<Vec<(IpAddr, 
     Ok(addresses.into_iter().flat_map(entry).collect())
 }
 
-/// `/etc/hosts`: the loopback names, what was added, and the container's own names at each of its addresses.
-pub fn hosts_text(added: &[(IpAddr, String)], own: &[IpAddr], names: &[&str]) -> String {
-    let mut text = String::from("127.0.0.1\tlocalhost\n");
-    text += "::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\n";
-    text += "ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
-    for (address, name) in added {
-        text += &format!("{address}\t{name}\n");
-    }
-    let mut known: Vec<&str> = Vec::new();
-    for name in names.iter().filter(|name| is_hostname(name)) {
-        if !known.contains(name) {
-            known.push(name);
+/// What makes a container's `/etc/hosts`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HostsFile<'h> {
+    /// Lines that come first, in the place of docker's for the loopback device.
+    pub base: Option<&'h str>,
+    /// What was asked for.
+    pub added: &'h [(IpAddr, String)],
+    /// Where the machine is, by podman's name and docker's.
+    pub host: Option<IpAddr>,
+    /// The container's addresses.
+    pub own: &'h [IpAddr],
+    /// Its names; those that the base has stay the base's.
+    pub names: &'h [&'h str],
+}
+
+impl HostsFile<'_> {
+    /// The file.
+    pub fn text(&self) -> String {
+        let based = self.base.map(entries);
+        let mut text = match &based {
+            None => LOOPBACK.to_owned(),
+            Some(based) => based_text(based),
+        };
+        for (address, name) in self.added {
+            text += &format!("{address}\t{name}\n");
         }
+        let is_free = |name: &&str| !self.added.iter().any(|(_, added)| added == name);
+        let names: Vec<&str> = HOST_NAMES.into_iter().filter(is_free).collect();
+        if let Some(address) = self.host.filter(|_| !names.is_empty()) {
+            text += &format!("{address}\t{}\n", names.join(" "));
+        }
+        let is_known = |name: &str| based.iter().flatten().any(|(_, names)| names.contains(&name));
+        let mut own: Vec<&str> = Vec::new();
+        for name in self.names.iter().filter(|name| is_hostname(name) && !is_known(name)) {
+            if !own.contains(name) {
+                own.push(name);
+            }
+        }
+        if !own.is_empty() {
+            self.own.iter().for_each(|ip| text += &format!("{ip}\t{}\n", own.join(" ")));
+        }
+        text
     }
-    if !known.is_empty() {
-        own.iter().for_each(|address| text += &format!("{address}\t{}\n", known.join(" ")));
+}
+
+/// The lines of a file that say something: as in libc, what is not understood is passed by.
+fn entries(text: &str) -> Vec<(IpAddr, Vec<&str>)> {
+    let entry = |line| -> Option<(IpAddr, Vec<&str>)> {
+        let line: &str = line;
+        let mut words = line.split('#').next()?.split_ascii_whitespace();
+        let address = words.next()?.split('%').next()?.parse().ok()?;
+        // The machine's name for itself may be another one here.
+        let names: Vec<&str> = words.filter(|name| !HOST_NAMES.contains(name)).collect();
+        (!names.is_empty()).then_some((address, names))
+    };
+    text.lines().filter_map(entry).collect()
+}
+
+fn based_text(based: &[(IpAddr, Vec<&str>)]) -> String {
+    let mut text = String::new();
+    for (address, names) in based {
+        text += &format!("{address}\t{}\n", names.join(" "));
+    }
+    for address in ["127.0.0.1", "::1"] {
+        let is_v6 = address.contains(':');
+        let has = |(ip, names): &(IpAddr, Vec<&str>)| {
+            ip.is_ipv6() == is_v6 && names.contains(&"localhost")
+        };
+        if !based.iter().any(has) {
+            text += &format!("{address}\tlocalhost\n");
+        }
     }
     text
 }
@@ -264,12 +325,32 @@ mod tests {
             assert!(parse_added_host(bad, &gateways).is_err(), "{bad:?}");
         }
         assert!(parse_added_host("a:host-gateway", &[]).is_err());
-        let text = hosts_text(
-            &[(gateways[0], "up".into())],
-            &ips(&["10.0.0.2"]),
-            &["web", "1a2b", "web", "a b"],
-        );
+    }
+
+    #[test]
+    fn hosts_begin_with_a_file_or_with_dockers_lines() {
+        let (added, own) = ([("172.17.0.1".parse().unwrap(), "up".to_owned())], ips(&["10.0.0.2"]));
+        let file = HostsFile {
+            added: &added,
+            own: &own,
+            names: &["web", "1a2b", "web", "a b"],
+            ..HostsFile::default()
+        };
+        let text = file.text();
         assert!(text.starts_with("127.0.0.1\tlocalhost\n"));
         assert!(text.ends_with("172.17.0.1\tup\n10.0.0.2\tweb 1a2b\n"), "{text}");
+        let based = |base: &str, host: Option<&str>| {
+            let host = host.map(|text| text.parse().unwrap());
+            HostsFile { base: Some(base), host, ..file }.text()
+        };
+        assert_eq!(
+            based("# x\n10.1.1.1 a b # c\n\nbad\n10.1.1.2\n", Some("10.9.9.9")),
+            "10.1.1.1\ta b\n127.0.0.1\tlocalhost\n::1\tlocalhost\n172.17.0.1\tup\n\
+             10.9.9.9\thost.containers.internal host.docker.internal\n10.0.0.2\tweb 1a2b\n"
+        );
+        assert_eq!(
+            based("::1 localhost x\n10.1.1.1 web 1a2b\n1.1.1.1 host.docker.internal", None),
+            "::1\tlocalhost x\n10.1.1.1\tweb 1a2b\n127.0.0.1\tlocalhost\n172.17.0.1\tup\n"
+        );
     }
 }

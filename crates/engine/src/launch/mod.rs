@@ -81,7 +81,7 @@ impl Prepared {
         // What a killed supervisor left of an earlier start is in the way.
         runtime::verbs::delete(&host, &id, true, &mut Vec::new())?;
         let mapping = userns::resolve(&config.namespaces, &engine.place, users)?;
-        if mapping.is_some() && !config.rootfs.is_empty() {
+        if mapping.is_some() && !config.rootfs.is_empty() && config.rootfs_kind.is_empty() {
             let what = "--userns: a program of this machine has the caller's ids";
             return Err(Error::invalid(what).with_hint("leave it out, or run an image"));
         }
@@ -113,7 +113,8 @@ impl Prepared {
                 "have ranges in /etc/subuid and /etc/subgid, and the package uidmap; or --user root",
             ));
         }
-        let binds = files::write(engine, config, mapping)?;
+        let binds = files::write(engine, config, &root, mapping)?;
+        let container_env = files::container_env(engine, config, mapping)?;
         let pinned = way::Pinned::of(engine, config)?;
         let plan = spec::Plan {
             engine,
@@ -123,6 +124,7 @@ impl Prepared {
             rootfs: self.rootfs.path(),
             has_own_directories: self.rootfs.is_writable(),
             binds,
+            container_env,
             staged: &self.staged,
             users: self.users,
             mapping,

@@ -2,7 +2,7 @@
 
 use super::delegation::Delegation;
 use super::spec::{Plan, text};
-use super::{Users, hardware, idmaps, limits, scope, system};
+use super::{Users, files, hardware, idmaps, limits, scope, system};
 use crate::error::{Error, Result};
 use crate::record::Mount;
 use crate::supervisor::notify;
@@ -39,6 +39,7 @@ pub(super) fn list(plan: &Plan<'_>) -> Result<Vec<Value>> {
             "options": ["bind", "rprivate", "ro", "nosuid", "nodev", "noexec"]
         }));
     }
+    mounts.extend(container_env(plan)?);
     for (source, target) in plan.staged.secrets() {
         mounts.push(json!({
             "destination": target, "type": "bind", "source": text(source)?,
@@ -46,6 +47,24 @@ pub(super) fn list(plan: &Plan<'_>) -> Result<Vec<Value>> {
         }));
     }
     Ok(mounts)
+}
+
+/// The file by which programs know that they are in a container: above a `/run` in memory, and not in a directory that is
+/// somebody else's.
+fn container_env(plan: &Plan<'_>) -> Result<Option<Value>> {
+    let Some(source) = &plan.container_env else { return Ok(None) };
+    let is_taken = |mount: &Mount| match mount.target.as_str() {
+        files::CONTAINER_ENV => true,
+        "/run" => mount.kind != "tmpfs",
+        _ => false,
+    };
+    if plan.config.mounts.iter().any(is_taken) {
+        return Ok(None);
+    }
+    Ok(Some(json!({
+        "destination": files::CONTAINER_ENV, "type": "bind", "source": text(source)?,
+        "options": ["bind", "rprivate", "nosuid", "nodev", "noexec"]
+    })))
 }
 
 /// How a mount is propagated.
@@ -118,9 +137,15 @@ fn own(plan: &Plan<'_>) -> Vec<Value> {
     }
     let access = if is_open { "rw" } else { "ro" };
     let shm = format!("size={}", if config.shm_size > 0 { config.shm_size } else { SHM_BYTES });
+    let mut dev = vec!["nosuid", "strictatime", "mode=755", "size=65536k"];
+    let mut in_memory = vec!["nosuid", "noexec", "nodev", "mode=1777", &*shm];
+    if config.security.read_only_dev {
+        dev.push("ro");
+        in_memory.push("ro");
+    }
     let mut mounts = vec![
         mount("/proc", "proc", &["nosuid", "noexec", "nodev"]),
-        mount("/dev", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount("/dev", "tmpfs", &dev),
         mount("/dev/pts", "devpts", &pts),
         mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
         match plan.has_foreign_network() {
@@ -137,11 +162,7 @@ fn own(plan: &Plan<'_>) -> Vec<Value> {
     match config.namespaces.ipc.as_str() {
         "none" => {}
         "host" => mounts.push(shared("/dev/shm")),
-        _ => mounts.push(mount(
-            "/dev/shm",
-            "tmpfs",
-            &["nosuid", "noexec", "nodev", "mode=1777", &shm],
-        )),
+        _ => mounts.push(mount("/dev/shm", "tmpfs", &in_memory)),
     }
     // Programs look there for what they may use. An ordinary user's container has one of its own if it is limited.
     let is_limited = || scope::is_v2() && limits::asked(config).is_ok_and(|limit| limit.is_some());

@@ -1,5 +1,6 @@
 //! A container's networks: joined between the making of its namespaces and the start of its program.
 
+use super::files;
 use super::way::{self, Pinned, Way};
 use crate::error::{During, Error, Result};
 use crate::ground;
@@ -334,7 +335,7 @@ pub(super) fn links(engine: &Engine, config: &Config) -> Result<Vec<(String, Str
     Ok(links)
 }
 
-/// `/etc/hosts`: what was asked for, linked containers, and itself. The host is behind a gateway or not.
+/// `/etc/hosts`: what it begins with, what was asked for, linked containers, and itself. The host is behind a gateway or not.
 fn hosts(
     engine: &Engine,
     config: &Config,
@@ -369,7 +370,13 @@ fn hosts(
     }
     // A whole name is known by its first part, too, as docker has it.
     names.extend(config.hostname.split_once('.').map(|(first, _)| first));
-    Ok(net::hosts_text(&added, &own, &names))
+    let host = match config.network.host_address.as_str() {
+        "host-gateway" => gateways.first().copied(),
+        text => text.parse().ok(),
+    };
+    let base = files::kept_base(engine, config)?;
+    let base = base.as_deref();
+    Ok(net::HostsFile { base, added: &added, host, own: &own, names: &names }.text())
 }
 
 pub(super) fn record(attachment: &Attachment) -> Attached {

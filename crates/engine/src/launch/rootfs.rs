@@ -3,13 +3,13 @@
 use super::userns::Mapping;
 use crate::error::{During, Error, Result};
 use crate::place::{self, Engine};
-use crate::record::Config;
+use crate::record::{Config, rootfs_kind};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use store::HeldMount;
 use sys::Fd;
-use sys::mount::{Attributes, MNT_DETACH, MOUNT_ATTR_NOSUID};
+use sys::mount::{Attributes, MNT_DETACH, MOUNT_ATTR_NOSUID, MS_PRIVATE};
 
 /// A root directory that is mounted as long as this is there.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Rootfs {
 enum Mount {
     /// A stack of its own.
     Stacked(HeldMount),
-    /// A copy of the mount that everybody sees.
+    /// A copy of a mount: of the one that everybody sees, or of a directory of the host's.
     Copied(Fd),
 }
 
@@ -46,14 +46,12 @@ impl Rootfs {
         mapping: Option<&Mapping>,
     ) -> Result<Self> {
         let container = engine.store.container(&config.id)?;
-        if !config.rootfs.is_empty() {
+        let lower = match config.rootfs.as_str() {
+            "" => None,
+            path => Some(open_root(path)?),
+        };
+        if lower.is_some() && config.rootfs_kind.is_empty() {
             let path = PathBuf::from(&config.rootfs);
-            if !path.is_dir() {
-                return Err(Error::invalid(format!(
-                    "{}: there is no such directory",
-                    config.rootfs
-                )));
-            }
             return Ok(Self { path, _container: container, mount: None });
         }
         let path = place::merged(&engine.path_of(&config.id));
@@ -62,16 +60,20 @@ impl Rootfs {
             result => result,
         }
         .during(|| format!("making {}", path.display()))?;
-        let view = store::View::Container(&container);
         let copy = engine.mounted_root(&config.id, &config.name, mapping.is_some())?;
-        let users = mapping.map(Mapping::for_files).transpose()?.flatten();
-        let mount = match (copy, &users, mapping.and_then(Mapping::root)) {
-            (Some(copy), _, _) => Mount::Copied(copy),
-            (None, Some(users), Some(root)) => {
-                let mapping = store::Mapping { users, root };
-                Mount::Stacked(engine.store.mount_held_mapped(view, mapping)?)
+        let mount = match (copy, &lower) {
+            (_, Some(lower)) if config.rootfs_kind == rootfs_kind::CHANGED => {
+                Mount::Copied(tree(lower, config, mapping)?)
             }
-            _ => Mount::Stacked(engine.store.mount_held(view)?),
+            (Some(copy), _) => Mount::Copied(copy),
+            (None, Some(lower)) => {
+                let view = store::View::Over { lower, container: &container };
+                let mapping = mapping.filter(|_| config.rootfs_idmap);
+                Mount::Stacked(stack(engine, view, mapping)?)
+            }
+            (None, None) => {
+                Mount::Stacked(stack(engine, store::View::Container(&container), mapping)?)
+            }
         };
         let mut made = Self { path, _container: container, mount: None };
         let target = made.open()?;
@@ -86,7 +88,7 @@ impl Rootfs {
         &self.path
     }
 
-    /// What is written to it stays with the container.
+    /// It is the container's to write in; a packed program's is not.
     pub(crate) fn is_writable(&self) -> bool {
         self.mount.is_some()
     }
@@ -109,6 +111,43 @@ impl Rootfs {
         sys::fs::open_at(sys::CWD, self.path.as_os_str().as_bytes(), flags, 0)
             .during(|| format!("opening {}", self.path.display()))
     }
+}
+
+/// A directory that somebody has named.
+fn open_root(path: &str) -> Result<Fd> {
+    let flags = sys::fs::O_RDONLY | sys::fs::O_DIRECTORY;
+    sys::fs::open_at(sys::CWD, path.as_bytes(), flags, 0)
+        .during(|| format!("opening the root directory {path}"))
+}
+
+/// Layers or a directory, and what the container writes on top.
+fn stack(engine: &Engine, view: store::View<'_>, mapping: Option<&Mapping>) -> Result<HeldMount> {
+    let users = mapping.map(Mapping::for_files).transpose()?.flatten();
+    Ok(match (&users, mapping.and_then(Mapping::root)) {
+        (Some(users), Some(root)) => {
+            engine.store.mount_held_mapped(view, store::Mapping { users, root })?
+        }
+        _ => engine.store.mount_held(view)?,
+    })
+}
+
+/// A directory of the host's with everything that is mounted in it; what is mounted in the container stays there.
+fn tree(dir: &Fd, config: &Config, mapping: Option<&Mapping>) -> Result<Fd> {
+    let attempt = || format!("mounting the root directory {}", config.rootfs);
+    let tree = sys::mount::clone_tree(dir, "", true).during(attempt)?;
+    let alone = Attributes { propagation: u64::from(MS_PRIVATE), ..Attributes::default() };
+    // Kernels before 5.12 have no such call; there the supervisor's mounts are nobody else's, either.
+    let _ = sys::mount::set_attributes(&tree, alone, true);
+    if config.rootfs_idmap
+        && let Some(users) = mapping.map(Mapping::for_files).transpose()?.flatten()
+    {
+        sys::mount::set_id_map(&tree, &users, false).map_err(|errno| {
+            Error::os(attempt(), errno).with_hint(
+                "leave :idmap out, and let the files have the ids that the container has outside",
+            )
+        })?;
+    }
+    Ok(tree)
 }
 
 impl Drop for Rootfs {

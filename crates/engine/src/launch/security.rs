@@ -166,6 +166,10 @@ fn capabilities(security: &Security) -> Result<Vec<&'static str>> {
         "none" => ALL.to_vec(),
         "strict" => Vec::new(),
         "docker" => DEFAULT.iter().chain(&DOCKER).copied().collect(),
+        _ if !security.usual_capabilities.is_empty() => {
+            let all = security.usual_capabilities.iter().map(|name| known(name));
+            all.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()
+        }
         _ => DEFAULT.to_vec(),
     };
     let read = |names: &[String]| -> Result<(bool, Vec<&'static str>)> {

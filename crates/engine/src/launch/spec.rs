@@ -9,12 +9,12 @@ use super::users::User;
 use super::{Users, cdi, hardware, limits, mounts, system};
 use crate::error::{Error, Kind, Result};
 use crate::place::Engine;
-use crate::record::{Config, Namespaces};
+use crate::record::{Config, KEEP_GROUPS, Namespaces};
 use crate::supervisor::notify;
 use oci::runtime::{IdMapping, Spec};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(super) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -29,6 +29,8 @@ pub(super) struct Plan<'p> {
     /// Its root has directories to write in; otherwise there are some in memory.
     pub(super) has_own_directories: bool,
     pub(super) binds: Vec<Bind>,
+    /// The file of `/run/.containerenv`.
+    pub(super) container_env: Option<PathBuf>,
     pub(super) staged: &'p Staged,
     pub(super) users: Users,
     /// A namespace of users of its own.
@@ -74,7 +76,7 @@ pub(super) fn build(plan: &Plan<'_>) -> Result<Spec> {
         },
         "root": {"path": text(plan.rootfs)?, "readonly": is_read_only(plan)},
         "mounts": mounts::list(plan)?,
-        "annotations": config.annotations.iter().map(|(k, v)| (k.clone(), json!(v))).collect::<serde_json::Map<_, _>>(),
+        "annotations": annotations(config),
         "linux": {
             "namespaces": namespaces(plan)?,
             "maskedPaths": rules.masked,
@@ -123,6 +125,14 @@ pub(super) fn build(plan: &Plan<'_>) -> Result<Spec> {
     cdi::apply(plan, &mut spec)?;
     oci::json::read(spec.to_string().as_bytes())
         .map_err(|why| Error::invalid(format!("configuration: {why}")))
+}
+
+fn annotations(config: &Config) -> serde_json::Map<String, Value> {
+    let own = config.annotations.iter().map(|(key, value)| (key.clone(), json!(value)));
+    // crun's word for it, which the runtime knows.
+    let keeps = config.group_add.iter().any(|name| name == KEEP_GROUPS);
+    let kept = keeps.then(|| ("run.oci.keep_original_groups".to_owned(), json!("1")));
+    own.chain(kept).collect()
 }
 
 /// As docker: a network of the container's own is nobody else's, so anybody may open low ports and ping there.

@@ -1,6 +1,7 @@
 //! Users and groups by the names of an image: its files are read inside of its root directory only.
 
 use crate::error::{Error, Result};
+use crate::record::KEEP_GROUPS;
 use sys::Fd;
 use sys::fs::{O_NONBLOCK, O_RDONLY, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS};
 
@@ -29,7 +30,8 @@ pub(super) fn of_image(root: &Fd, wanted: &str, more: &[String]) -> Result<User>
     };
     let group = table("etc/group")?;
     let mut user = choose(wanted, &table("etc/passwd")?, &group)?;
-    for name in more {
+    // Nobody sets groups that are kept.
+    for name in more.iter().filter(|name| *name != KEEP_GROUPS) {
         user.groups.push(group_of(name, &group)?);
     }
     user.groups.sort_unstable();
@@ -38,7 +40,7 @@ pub(super) fn of_image(root: &Fd, wanted: &str, more: &[String]) -> Result<User>
 }
 
 /// A file of an image; nothing where there is none.
-fn read_inside(root: &Fd, path: &str) -> Result<Vec<u8>> {
+pub(super) fn read_inside(root: &Fd, path: &str) -> Result<Vec<u8>> {
     let flags = O_RDONLY | O_NONBLOCK;
     let inside = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
     let failed = |errno: sys::Errno| Error::invalid(errno.to_string());
