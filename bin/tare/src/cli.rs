@@ -3,6 +3,7 @@
 use crate::{container, image, mutate, network, remote, settings, system};
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// Containers without a daemon
 #[derive(Debug, Parser)]
@@ -184,6 +185,20 @@ impl Tare {
     }
 }
 
+/// The modules that a command line names before its verb, where it is not understood as a whole.
+pub(crate) fn modules(words: &[OsString]) -> Vec<PathBuf> {
+    let mut modules = Vec::new();
+    let mut words = words.iter().skip(1).map(|word| word.to_str().unwrap_or_default());
+    while let Some(word) = words.next().filter(|word| !is_verb(word)) {
+        match word.strip_prefix("--module") {
+            Some("") => modules.extend(words.next().map(PathBuf::from)),
+            Some(rest) => modules.extend(rest.strip_prefix('=').map(PathBuf::from)),
+            None => {}
+        }
+    }
+    modules
+}
+
 /// Whether a word is a verb's name.
 pub(crate) fn is_verb(word: &str) -> bool {
     VERBS.iter().any(|(name, _)| *name == word)
@@ -246,7 +261,7 @@ mod tests {
             Tare::read(words).map(|read| format!("{read:?}")).map_err(|error| error.to_string())
         };
         for (line, plain) in [
-            ("tare run --rm=true -t=false --init=false x y", "tare run --rm x y"),
+            ("tare run --rm=true -t=false --no-healthcheck=false x y", "tare run --rm x y"),
             ("tare ps -a=true", "tare ps -a"),
             ("tare run x --rm=true", "tare run x --rm=true"),
         ] {

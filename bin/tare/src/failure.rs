@@ -12,6 +12,8 @@ pub(crate) struct Failure {
     message: String,
     hint: Option<String>,
     cause: Cause,
+    /// What podman says before it, where that is not `Error`.
+    podmans: &'static str,
 }
 
 /// What some verbs do not mind, or have a code of their own for.
@@ -23,16 +25,26 @@ enum Cause {
     InUse,
 }
 
+/// What podman's failures begin with.
+const ERROR: &str = "Error";
+
 /// What a verb returns.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { code: None, message: message.into(), hint: None, cause: Cause::Other }
+        let (message, cause) = (message.into(), Cause::Other);
+        Self { code: None, message, hint: None, cause, podmans: ERROR }
     }
 
     pub(crate) fn from_parts(code: u8, message: String, hint: Option<&str>) -> Self {
-        Self { code: Some(code), message, hint: hint.map(str::to_owned), cause: Cause::Other }
+        let (hint, cause) = (hint.map(str::to_owned), Cause::Other);
+        Self { code: Some(code), message, hint, cause, podmans: ERROR }
+    }
+
+    /// The same failure, before which podman says something else.
+    pub(crate) fn podmans_own(self, podmans: &'static str) -> Self {
+        Self { podmans, ..self }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -99,7 +111,7 @@ impl fmt::Display for Failure {
         let message = without_numbers(&self.message);
         if Called::is_podman() {
             // Scripts compare what it says, where there are no hints; people at a terminal read them.
-            writeln!(formatter, "Error: {}", called::podmans_words(&message))?;
+            writeln!(formatter, "{}: {}", self.podmans, called::podmans_words(&message))?;
             if !std::io::stderr().is_terminal() {
                 return Ok(());
             }
@@ -146,7 +158,7 @@ macro_rules! from {
                 let message = error.to_string();
                 let hint = error.hint().map(str::to_owned);
                 let cause = $cause(&error);
-                Self { code: None, message, hint, cause }
+                Self { code: None, message, hint, cause, podmans: ERROR }
             }
         }
     )*};
@@ -165,7 +177,8 @@ impl From<engine::Error> for Failure {
             engine::Kind::State => Cause::InUse,
             _ => Cause::Other,
         };
-        Self { code, message: error.to_string(), hint: error.hint().map(str::to_owned), cause }
+        let hint = error.hint().map(str::to_owned);
+        Self { code, message: error.to_string(), hint, cause, podmans: ERROR }
     }
 }
 

@@ -53,7 +53,12 @@ fn main() -> ExitCode {
     let arguments = match cli::Tare::read(words()) {
         Ok(arguments) => arguments,
         Err(error) if error.use_stderr() && Called::is_podman() => {
-            let text = called::podmans_usage(&error, &words());
+            let words = words();
+            if let Err(failure) = settings::check_modules(&cli::modules(&words)) {
+                failure.tell();
+                return ExitCode::from(failure.exit_code(called::PODMAN_FAILED));
+            }
+            let text = called::podmans_usage(&error, &words);
             let _ = std::io::stderr().write_all(text.as_bytes());
             return ExitCode::from(called::PODMAN_FAILED);
         }
@@ -92,6 +97,7 @@ fn verb(arguments: cli::Tare) -> failure::Result<u8> {
     let mut global = arguments.front.global;
     global.debug |= matches!(global.log_level.as_deref(), Some("debug" | "trace"));
     global.podman.apply()?;
+    settings::check_modules(&global.module)?;
     limit(&global, &arguments.verb)?;
     run(&global, arguments.verb)
 }

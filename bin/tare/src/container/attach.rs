@@ -1,9 +1,11 @@
 //! `tare attach`.
 
-use super::run::{DETACH_KEYS, finish};
+use super::defaults;
+use super::run::finish;
 use super::which;
+use crate::caller::Caller;
 use crate::failure::{Failure, Result};
-use crate::settings::Global;
+use crate::settings::{Global, load_conf};
 use clap::Args;
 use engine::record::status;
 use engine::{Attach, RelayOptions};
@@ -48,11 +50,12 @@ pub(crate) fn run(global: &Global, arguments: &AttachArgs) -> Result<u8> {
         stdout: true,
         stderr: true,
     };
+    let conf = load_conf(global, &Caller::new())?;
     let options = RelayOptions {
         stdin: attach.stdin,
         tty: container.config.tty,
         sig_proxy: arguments.sig_proxy,
-        detach_keys: engine::parse_keys(arguments.detach_keys.as_deref().unwrap_or(DETACH_KEYS))?,
+        detach_keys: defaults::detach_keys(arguments.detach_keys.as_deref(), &conf)?,
     };
     let session = engine::connect(&container, attach)?;
     finish(&engine, session.relay(&options)?, &container.config.id)

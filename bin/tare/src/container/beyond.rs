@@ -1,7 +1,7 @@
 //! Options of podman's that docker has not.
 
 use super::options::ContainerArgs;
-use super::parse;
+use super::{config, parse};
 use crate::called::Called;
 use crate::failure::{Failure, Result};
 use clap::{Args, ValueEnum};
@@ -16,7 +16,7 @@ const PROXY: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", 
 const WRITABLE: [&str; 4] = ["/dev/shm", "/run", "/tmp", "/var/tmp"];
 
 /// podman's options of `run` and `create`.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "As podman has them")]
 pub(crate) struct BeyondArgs {
     /// Remove another container that has the name, whatever it does
@@ -30,10 +30,10 @@ pub(crate) struct BeyondArgs {
     pub(crate) conmon_pidfile: Option<PathBuf>,
     /// Time zone: a name such as Europe/Berlin, or local for this machine's
     #[arg(long, value_name = "ZONE", overrides_with = "tz")]
-    tz: Option<String>,
+    pub(super) tz: Option<String>,
     /// Permissions that files of the program do not get, in octal [default: 0022]
     #[arg(long, value_name = "MASK", overrides_with = "umask")]
-    umask: Option<String>,
+    pub(super) umask: Option<String>,
     /// Seconds that the container may run
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
@@ -44,26 +44,29 @@ pub(crate) struct BeyondArgs {
     #[arg(long)]
     unsetenv_all: bool,
     /// Have the caller's environment, too
-    #[arg(long)]
-    env_host: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
+    pub(super) env_host: Option<bool>,
     /// Change a variable of the image: NAME=VALUE, in which ${NAME} stands for what it has (repeated)
     #[arg(long, value_name = "NAME=VALUE")]
     env_merge: Vec<String>,
     /// Pass the caller's variables of proxies on
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    http_proxy: Option<bool>,
+    pub(super) http_proxy: Option<bool>,
     /// The image's own /etc/hosts
-    #[arg(long)]
-    no_hosts: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
+    pub(super) no_hosts: Option<bool>,
+    /// What /etc/hosts begins with: a file of this machine, image for the image's, none [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub(super) hosts_file: Option<String>,
     /// The image's own /etc/hostname
     #[arg(long)]
     no_hostname: bool,
     /// What the image wants to be volumes: anonymous ones, in memory, or nothing
     #[arg(long, value_enum, value_name = "KIND")]
-    image_volume: Option<ImageVolume>,
+    pub(super) image_volume: Option<ImageVolume>,
     /// With --read-only, /run, /tmp and /var/tmp in memory to write in [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    read_only_tmpfs: Option<bool>,
+    pub(super) read_only_tmpfs: Option<bool>,
     /// What to do when the container becomes unhealthy
     #[arg(long, value_enum, value_name = "ACTION")]
     health_on_failure: Option<OnFailure>,
@@ -75,14 +78,14 @@ pub(crate) struct BeyondArgs {
     health_max_log_size: Option<u32>,
     /// enabled, or no-conmon, which is the same here
     #[arg(long, value_name = "MODE", hide = true)]
-    cgroups: Option<String>,
+    pub(super) cgroups: Option<String>,
     /// podman's: default is the only one
     #[arg(long, value_name = "POLICY", hide = true)]
     seccomp_policy: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ImageVolume {
+pub(super) enum ImageVolume {
     #[value(alias = "anonymous")]
     Bind,
     Tmpfs,
@@ -101,42 +104,78 @@ enum OnFailure {
 pub(super) fn apply(arguments: &ContainerArgs, config: &mut Config) -> Result<()> {
     let beyond = &arguments.beyond;
     refuse(beyond)?;
-    if let Some(text) = &beyond.umask {
-        let mask = u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777);
-        config.umask = Some(mask.ok_or_else(|| {
-            Failure::new(format!("--umask {text}: it is no mask")).hint("write it in octal: 0027")
-        })?);
-    }
+    config.umask = beyond.umask.as_deref().map(umask).transpose()?;
     config.timeout_s = beyond.timeout.unwrap_or(0);
-    config.network.no_hosts = beyond.no_hosts;
-    config.network.no_hostname = beyond.no_hostname;
-    if beyond.no_hosts && !arguments.add_host.is_empty() {
-        return Err(Failure::new("--no-hosts and --add-host cannot be set together"));
-    }
+    hosts(arguments, config)?;
     if let Some(zone) = &beyond.tz {
         config.mounts.push(time_zone(zone)?);
     }
-    if arguments.read_only && beyond.read_only_tmpfs == Some(true) {
-        for target in WRITABLE {
-            if config.mounts.iter().all(|mount| mount.target != target) {
-                config.mounts.push(Mount {
-                    kind: "tmpfs".into(),
-                    target: target.into(),
-                    ..Mount::default()
-                });
-            }
+    if arguments.read_only == Some(true) {
+        // podman has them in memory unless somebody says otherwise, and then in /dev nothing can be written, either.
+        let in_memory = beyond.read_only_tmpfs.unwrap_or(Called::is_podman());
+        config.security.read_only_dev =
+            beyond.read_only_tmpfs == Some(false) && Called::is_podman();
+        if in_memory {
+            write_in_memory(config);
         }
     }
     health(beyond, config)
 }
 
-fn refuse(beyond: &BeyondArgs) -> Result<()> {
-    if let Some(mode) = beyond.cgroups.as_deref()
-        && !matches!(mode, "enabled" | "no-conmon")
-    {
-        return Err(Failure::new(format!("--cgroups {mode}: every container has a cgroup"))
-            .hint("--cgroup-parent says below which one"));
+fn write_in_memory(config: &mut Config) {
+    for target in WRITABLE {
+        if config.mounts.iter().all(|mount| mount.target != target) {
+            let target = target.into();
+            config.mounts.push(Mount { kind: "tmpfs".into(), target, ..Mount::default() });
+        }
     }
+}
+
+/// Permissions that files do not get.
+pub(super) fn umask(text: &str) -> Result<u32> {
+    let mask = u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777);
+    mask.ok_or_else(|| {
+        Failure::new(format!("--umask {text}: it is no mask")).hint("write it in octal: 0027")
+    })
+}
+
+/// What becomes of `/etc/hosts` and `/etc/hostname`.
+fn hosts(arguments: &ContainerArgs, config: &mut Config) -> Result<()> {
+    let beyond = &arguments.beyond;
+    let network = &mut config.network;
+    network.no_hosts = beyond.no_hosts == Some(true);
+    network.no_hostname = beyond.no_hostname;
+    if network.no_hosts && !arguments.add_host.is_empty() {
+        return Err(Failure::new("--no-hosts and --add-host cannot be set together"));
+    }
+    if let Some(file) = &beyond.hosts_file {
+        check_hosts_file(file)?;
+        network.hosts_file.clone_from(file);
+    }
+    // podman's containers find the machine by a name.
+    let usual = if Called::is_podman() { "host-gateway" } else { "none" };
+    let address = arguments.defaults.host_address.as_deref().unwrap_or(usual);
+    if address != "none" {
+        address.clone_into(&mut network.host_address);
+    }
+    Ok(())
+}
+
+/// Whether something can be what `/etc/hosts` begins with.
+pub(super) fn check_hosts_file(file: &str) -> Result<()> {
+    match file {
+        "none" | "image" => Ok(()),
+        file if file.starts_with('/') && Path::new(file).exists() => Ok(()),
+        file if file.starts_with('/') => {
+            Err(Failure::new(format!("hosts file {file:?}: there is no such file")))
+        }
+        file => Err(Failure::new(format!("hosts file {file:?}: it is no absolute path"))
+            .hint("write the path of a file, image or none")),
+    }
+}
+
+fn refuse(beyond: &BeyondArgs) -> Result<()> {
+    beyond.cgroups.as_deref().map_or(Ok(()), check_cgroups)?;
     if let Some(policy) = beyond.seccomp_policy.as_deref().filter(|it| *it != "default") {
         return Err(Failure::new(format!(
             "--seccomp-policy {policy}: profiles of images are unknown"
@@ -144,6 +183,15 @@ fn refuse(beyond: &BeyondArgs) -> Result<()> {
         .hint("--security-opt seccomp=FILE takes a profile"));
     }
     Ok(())
+}
+
+/// Whether `--cgroups` says what is so in any case.
+pub(super) fn check_cgroups(mode: &str) -> Result<()> {
+    match mode {
+        "enabled" | "no-conmon" => Ok(()),
+        mode => Err(Failure::new(format!("--cgroups {mode}: every container has a cgroup"))
+            .hint("--cgroup-parent says below which one")),
+    }
 }
 
 fn health(beyond: &BeyondArgs, config: &mut Config) -> Result<()> {
@@ -192,21 +240,23 @@ pub(super) fn image_volumes(beyond: &BeyondArgs, targets: &[String], config: &mu
 }
 
 /// The image's variables, with what options make of them before others are added.
-pub(super) fn environment(beyond: &BeyondArgs, mut env: Vec<String>) -> Result<Vec<String>> {
+pub(super) fn environment(arguments: &ContainerArgs, mut env: Vec<String>) -> Result<Vec<String>> {
+    let beyond = &arguments.beyond;
     let value = |env: &[String], name: &str| {
         let of = |it: &String| {
             it.split_once('=').filter(|(known, _)| *known == name).map(|it| it.1.to_owned())
         };
         env.iter().rev().find_map(of).unwrap_or_default()
     };
+    let mut usual = Vec::new();
+    // Programs look for it where they have to know that they are in a container.
+    usual.extend(Called::is_podman().then(|| "container=podman".to_owned()));
+    config::variables(&arguments.defaults.env, &mut usual)?;
+    env.splice(0..0, usual);
     if beyond.unsetenv_all {
         env.clear();
     }
-    // Programs look for it where they have to know that they are in a container.
-    if Called::is_podman() && !beyond.unsetenv_all {
-        env.insert(0, "container=podman".into());
-    }
-    if beyond.env_host {
+    if beyond.env_host == Some(true) {
         let caller = std::env::vars_os().filter_map(|(name, value)| {
             Some(format!("{}={}", name.into_string().ok()?, value.into_string().ok()?))
         });
@@ -244,7 +294,7 @@ pub(super) fn unset(beyond: &BeyondArgs) -> Vec<String> {
 }
 
 /// `/etc/localtime` of a zone.
-fn time_zone(zone: &str) -> Result<Mount> {
+pub(super) fn time_zone(zone: &str) -> Result<Mount> {
     let path = match zone {
         "local" => PathBuf::from("/etc/localtime"),
         zone => Path::new(ZONES).join(zone),

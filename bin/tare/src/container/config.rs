@@ -1,14 +1,13 @@
 //! From options to what is kept of a container.
 
+use super::defaults::Defaults;
 use super::image::Found;
 use super::options::{ContainerArgs, LimitArgs, SecurityArgs};
-use super::{beyond, health, mounts, parse};
+use super::{beyond, health, mounts, networks, parse};
 use crate::called::Called;
 use crate::failure::{Failure, Result};
 use engine::Engine;
-use engine::record::{
-    Config, Endpoint, LogConfig, Namespaces, Network, Resources, Security, Ulimit,
-};
+use engine::record::{Config, KEEP_GROUPS, LogConfig, Namespaces, Resources, Security, Ulimit};
 
 /// A larger profile is none.
 const PROFILE_LIMIT_BYTES: u64 = 16 << 20;
@@ -31,8 +30,8 @@ pub(super) fn build(engine: &Engine, arguments: &ContainerArgs, found: Found) ->
         config.user.clone_from(user);
         config.user_is_chosen = true;
     }
-    config.group_add.clone_from(&arguments.group_add);
-    config.env = environment(arguments, beyond::environment(&arguments.beyond, config.env)?)?;
+    config.group_add = groups(arguments)?;
+    config.env = environment(arguments, beyond::environment(arguments, config.env)?)?;
     config.unset_env = beyond::unset(&arguments.beyond);
     labels(arguments, &mut config)?;
     for text in &arguments.annotation {
@@ -40,10 +39,10 @@ pub(super) fn build(engine: &Engine, arguments: &ContainerArgs, found: Found) ->
         config.annotations.insert(key, value);
     }
     (config.tty, config.interactive) = (arguments.tty, arguments.interactive);
-    (config.init, config.auto_remove) = (arguments.init, arguments.rm);
+    (config.init, config.auto_remove) = (arguments.init == Some(true), arguments.rm);
     program(arguments, &mut config)?;
     config.log = log(arguments)?;
-    config.network = network(arguments)?;
+    config.network = networks::read(arguments)?;
     hostname(arguments, &mut config);
     config.exposed_ports.extend(arguments.expose.iter().cloned());
     config.mounts = mounts::read(engine, arguments)?;
@@ -56,7 +55,8 @@ pub(super) fn build(engine: &Engine, arguments: &ContainerArgs, found: Found) ->
     config.ulimits =
         arguments.limits.ulimit.iter().map(|text| ulimit(text)).collect::<Result<_>>()?;
     config.security = security(&arguments.security)?;
-    config.security.read_only = arguments.read_only;
+    config.security.read_only = arguments.read_only == Some(true);
+    capabilities(&arguments.defaults, &mut config.security);
     config.namespaces = namespaces(&arguments.security)?;
     for text in &arguments.security.sysctl {
         match text.split_once('=') {
@@ -155,7 +155,13 @@ fn environment(arguments: &ContainerArgs, mut env: Vec<String>) -> Result<Vec<St
     for file in &arguments.env_file {
         env.extend(parse::env_file(file)?);
     }
-    for variable in &arguments.env {
+    variables(&arguments.env, &mut env)?;
+    Ok(env)
+}
+
+/// Variables as options have them, of which some are the caller's.
+pub(super) fn variables(texts: &[String], env: &mut Vec<String>) -> Result<()> {
+    for variable in texts {
         let name = variable.split('=').next().unwrap_or_default();
         if name.is_empty() {
             return Err(Failure::new(format!("invalid environment variable: {variable}")));
@@ -178,7 +184,27 @@ fn environment(arguments: &ContainerArgs, mut env: Vec<String>) -> Result<Vec<St
             (false, Err(_)) => {}
         }
     }
-    Ok(env)
+    Ok(())
+}
+
+/// Other groups of the user. The caller's own cannot be named beside others, whose ids are the container's.
+fn groups(arguments: &ContainerArgs) -> Result<Vec<String>> {
+    let groups = &arguments.group_add;
+    if groups.len() > 1 && groups.iter().any(|name| name == KEEP_GROUPS) {
+        return Err(Failure::new(
+            "the '--group-add keep-groups' option is not allowed with any other --group-add options",
+        ));
+    }
+    Ok(groups.clone())
+}
+
+/// What `containers.conf` gives in the place of the usual ones.
+fn capabilities(defaults: &Defaults, security: &mut Security) {
+    match &defaults.capabilities {
+        Some(names) if names.is_empty() => security.cap_drop.insert(0, "ALL".into()),
+        Some(names) => security.usual_capabilities.clone_from(names),
+        None => {}
+    }
 }
 
 fn labels(arguments: &ContainerArgs, config: &mut Config) -> Result<()> {
@@ -208,7 +234,8 @@ fn program(arguments: &ContainerArgs, config: &mut Config) -> Result<()> {
     if config.sdnotify == "healthy" && arguments.no_healthcheck {
         return Err(Failure::new("--sdnotify healthy: there is no health check"));
     }
-    config.stop_timeout = arguments.stop_timeout.or(config.stop_timeout);
+    config.stop_timeout =
+        arguments.stop_timeout.or(config.stop_timeout).or(arguments.defaults.stop_timeout);
     if matches!(arguments.systemd.as_str(), "always" | "false") {
         config.systemd.clone_from(&arguments.systemd);
     }
@@ -218,173 +245,14 @@ fn program(arguments: &ContainerArgs, config: &mut Config) -> Result<()> {
 }
 
 fn log(arguments: &ContainerArgs) -> Result<LogConfig> {
-    let mut log = LogConfig { driver: arguments.log_driver.clone(), ..LogConfig::default() };
+    let driver = arguments.log_driver.clone().unwrap_or_else(|| "json-file".into());
+    let mut log = LogConfig { driver, ..LogConfig::default() };
     for text in &arguments.log_opt {
         let (key, value) = parse::pair(text);
         log.options.insert(key, value);
     }
     engine::log::check(&log)?;
     Ok(log)
-}
-
-fn network(arguments: &ContainerArgs) -> Result<Network> {
-    let mut network = Network {
-        publish: arguments.publish.clone(),
-        publish_all: arguments.publish_all,
-        dns: arguments.dns.clone(),
-        dns_search: arguments.dns_search.clone(),
-        dns_options: arguments.dns_option.clone(),
-        extra_hosts: arguments.add_host.clone(),
-        links: arguments.link.clone(),
-        mac_address: arguments.mac_address.clone().unwrap_or_default(),
-        ..Network::default()
-    };
-    for entry in &arguments.add_host {
-        if !entry.contains([':', '=']) {
-            return Err(Failure::new(format!("bad format for add-host: {entry:?}"))
-                .hint("write NAME:ADDRESS"));
-        }
-    }
-    for server in &arguments.dns {
-        if server.parse::<std::net::IpAddr>().is_err() {
-            return Err(Failure::new(format!("{server} is not an ip address")));
-        }
-    }
-    let mut endpoints = attach(arguments, &mut network)?;
-    let is_shared = network.mode == "host" || network.mode.starts_with("container:");
-    if is_shared && (!network.publish.is_empty() || network.publish_all) && network.mode != "host" {
-        return Err(Failure::new(
-            "conflicting options: port publishing and the container type network mode",
-        ));
-    }
-    if network.mode == "none" && !network.publish.is_empty() {
-        return Err(Failure::new(
-            "--publish: a container without a network has no ports to publish",
-        )
-        .hint("leave --network none out"));
-    }
-    if network.mode == "host" {
-        // Its ports are the machine's, as docker says it in a warning.
-        if !network.publish.is_empty() {
-            crate::settings::warn("published ports are discarded when using host network mode");
-        }
-        network.publish.clear();
-        network.publish_all = false;
-    }
-    engine::check_ports(&network.publish)?;
-    single_options(arguments, &mut endpoints)?;
-    network.endpoints = endpoints;
-    Ok(network)
-}
-
-/// The networks that options name, or the mode of the only one.
-fn attach(arguments: &ContainerArgs, network: &mut Network) -> Result<Vec<Endpoint>> {
-    let mut endpoints = Vec::new();
-    let named = match arguments.network.is_empty() {
-        true => vec![usual_network(arguments)],
-        false => arguments.network.clone(),
-    };
-    for text in &named {
-        match text.as_str() {
-            "none" | "host" => network.mode.clone_from(text),
-            // podman's word for what is usual.
-            "private" => match usual_network(arguments).as_str() {
-                usual @ ("none" | "pasta") => network.mode = usual.into(),
-                usual => endpoints.push(endpoint(usual)?),
-            },
-            "pasta" => network.mode = "pasta".into(),
-            text if ["container:", "ns:", "pasta:"].iter().any(|it| text.starts_with(it)) => {
-                network.mode = text.into();
-            }
-            text => endpoints.push(endpoint(text)?),
-        }
-    }
-    if !network.mode.is_empty() && named.len() > 1 {
-        return Err(Failure::new(format!(
-            "--network {}: it cannot be one of several",
-            network.mode
-        )));
-    }
-    Ok(endpoints)
-}
-
-/// The network of containers of which no option says one.
-fn usual_network(arguments: &ContainerArgs) -> String {
-    let said = std::env::var("TARE_NETWORK").ok().filter(|name| !name.is_empty());
-    let publishes = !arguments.publish.is_empty() || arguments.publish_all;
-    // Programs of the host need nothing but their files, and an ordinary user may not make devices of the host's.
-    let is_alone = arguments.image().starts_with("host:") && !publishes;
-    match said {
-        Some(name) => name,
-        None if is_alone => "none".into(),
-        None if sys::ids::is_administrator() => "bridge".into(),
-        None if engine::has_pasta() || publishes => "pasta".into(),
-        None => "none".into(),
-    }
-}
-
-/// `NAME`, `name=NAME,alias=...,ip=...` (docker), or `NAME:alias=...,ip=...` (podman).
-fn endpoint(text: &str) -> Result<Endpoint> {
-    let mut endpoint = Endpoint::default();
-    let listed = match text.split_once(':') {
-        Some((name, fields)) if !name.contains('=') => {
-            let name = if name == "podman" { "bridge" } else { name };
-            format!("name={name},{fields}")
-        }
-        _ => text.to_owned(),
-    };
-    let text = listed.as_str();
-    let is_list = text.split(',').next().is_some_and(|first| first.contains('='));
-    if !is_list {
-        endpoint.network = match text {
-            "default" | "private" => "bridge".into(),
-            name => name.into(),
-        };
-        return Ok(endpoint);
-    }
-    for field in text.split(',') {
-        let (key, value) = parse::pair(field);
-        match key.as_str() {
-            "name" => endpoint.network = value,
-            "alias" => endpoint.aliases.push(value),
-            "ip" => endpoint.ipv4 = value,
-            "ip6" => endpoint.ipv6 = value,
-            "mac-address" | "mac" => endpoint.mac_address = value,
-            _ => {
-                return Err(Failure::new(format!("--network {text:?}: invalid field key {key}"))
-                    .hint("name, alias, ip, ip6 and mac-address are known"));
-            }
-        }
-    }
-    match endpoint.network.is_empty() {
-        true => Err(Failure::new(format!("--network {text:?}: it has no name=NETWORK"))),
-        false => Ok(endpoint),
-    }
-}
-
-/// Options that are about the only network.
-fn single_options(arguments: &ContainerArgs, endpoints: &mut [Endpoint]) -> Result<()> {
-    let is_said =
-        arguments.ip.is_some() || arguments.ip6.is_some() || !arguments.network_alias.is_empty();
-    if !is_said {
-        return Ok(());
-    }
-    let [endpoint] = endpoints else {
-        return Err(Failure::new(
-            "--ip, --ip6 and --network-alias are for a container in one network",
-        )
-        .hint("--network name=NETWORK,ip=ADDRESS,alias=NAME says it of each"));
-    };
-    if endpoint.network == "bridge" && !arguments.network_alias.is_empty() {
-        return Err(Failure::new(
-            "network-scoped aliases are only supported for user-defined networks",
-        )
-        .hint("`tare network create NAME` makes one"));
-    }
-    endpoint.ipv4.push_str(arguments.ip.as_deref().unwrap_or_default());
-    endpoint.ipv6.push_str(arguments.ip6.as_deref().unwrap_or_default());
-    endpoint.aliases.extend(arguments.network_alias.iter().cloned());
-    Ok(())
 }
 
 fn hostname(arguments: &ContainerArgs, config: &mut Config) {
@@ -475,7 +343,7 @@ pub(super) fn check(resources: &Resources) -> Result<()> {
 }
 
 /// `NAME=SOFT[:HARD]`; -1 is no limit.
-fn ulimit(text: &str) -> Result<Ulimit> {
+pub(super) fn ulimit(text: &str) -> Result<Ulimit> {
     const NAMES: [&str; 15] = [
         "as",
         "core",
@@ -520,7 +388,7 @@ fn ulimit(text: &str) -> Result<Ulimit> {
 
 fn security(arguments: &SecurityArgs) -> Result<Security> {
     let mut security = Security {
-        privileged: arguments.privileged,
+        privileged: arguments.privileged == Some(true),
         cap_add: arguments.cap_add.clone(),
         cap_drop: arguments.cap_drop.clone(),
         preset: arguments.security.clone().unwrap_or_default(),
@@ -532,15 +400,22 @@ fn security(arguments: &SecurityArgs) -> Result<Security> {
             && !matches!(path, "unconfined" | "builtin" | "default" | "")
         {
             // Whoever starts the container again may not have the file.
-            let failed = |why: &dyn std::fmt::Display| {
-                Failure::new(format!("--security-opt seccomp={path}: {why}"))
-            };
-            security.seccomp = read_profile(path).map_err(|error| failed(&error))?;
-            engine::check_seccomp(&security.seccomp).map_err(|error| failed(&error))?;
+            security.seccomp = seccomp(path)
+                .map_err(|failure| failure.during(format!("--security-opt seccomp={path}")))?;
         }
     }
     engine::check_options(&security)?;
     Ok(security)
+}
+
+/// The profile that a file holds; none for a word.
+pub(super) fn seccomp(path: &str) -> Result<String> {
+    if matches!(path, "unconfined" | "builtin" | "default") {
+        return Ok(String::new());
+    }
+    let text = read_profile(path).map_err(|error| Failure::new(error.to_string()))?;
+    engine::check_seccomp(&text)?;
+    Ok(text)
 }
 
 fn read_profile(path: &str) -> std::io::Result<String> {
@@ -550,35 +425,39 @@ fn read_profile(path: &str) -> std::io::Result<String> {
     Ok(text)
 }
 
+/// What a namespace's option says; nothing for what is usual.
+pub(super) fn namespace(option: &str, text: &str) -> Result<String> {
+    let words: &[&str] = match option {
+        "--ipc" => &["private", "shareable", "host", "none", "container:"],
+        _ => &["private", "host", "container:"],
+    };
+    let is_known = text.is_empty()
+        || words.contains(&text)
+        || text.starts_with("container:")
+        || text.starts_with("ns:");
+    if is_known {
+        // Which one is typed counts for whoever wants to join it.
+        let is_usual = text == "private" && option != "--ipc";
+        return Ok(if is_usual { String::new() } else { text.to_owned() });
+    }
+    Err(Failure::new(format!("{option}: invalid mode {text:?}"))
+        .hint(format!("known are {}", words.join(", "))))
+}
+
 fn namespaces(arguments: &SecurityArgs) -> Result<Namespaces> {
-    let mode = |option: &str, text: &Option<String>, words: &[&str]| -> Result<String> {
-        let text = text.clone().unwrap_or_default();
-        let is_known = text.is_empty()
-            || words.contains(&text.as_str())
-            || (words.contains(&"container:") && text.starts_with("container:"))
-            || text.starts_with("ns:");
-        if is_known {
-            // Which one is typed counts for whoever wants to join it.
-            let is_usual = text == "private" && option != "--ipc";
-            return Ok(if is_usual { String::new() } else { text });
-        }
-        Err(Failure::new(format!("{option}: invalid mode {text:?}"))
-            .hint(format!("known are {}", words.join(", "))))
+    let mode = |option: &str, text: &Option<String>| {
+        namespace(option, text.as_deref().unwrap_or_default())
     };
     let names = Namespaces {
-        ipc: mode(
-            "--ipc",
-            &arguments.ipc,
-            &["private", "shareable", "host", "none", "container:"],
-        )?,
-        pid: mode("--pid", &arguments.pid, &["private", "host", "container:"])?,
-        uts: mode("--uts", &arguments.uts, &["private", "host", "container:"])?,
+        ipc: mode("--ipc", &arguments.ipc)?,
+        pid: mode("--pid", &arguments.pid)?,
+        uts: mode("--uts", &arguments.uts)?,
         user: arguments.userns.clone().unwrap_or_default(),
         uid_map: arguments.uidmap.clone(),
         gid_map: arguments.gidmap.clone(),
         subuid_name: arguments.subuidname.clone().unwrap_or_default(),
         subgid_name: arguments.subgidname.clone().unwrap_or_default(),
-        cgroup: mode("--cgroupns", &arguments.cgroupns, &["private", "host", "container:"])?,
+        cgroup: mode("--cgroupns", &arguments.cgroupns)?,
     };
     engine::check_users(&names)?;
     Ok(names)

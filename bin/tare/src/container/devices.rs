@@ -55,6 +55,11 @@ pub(super) fn choose(global: &Global, arguments: &SecurityArgs, config: &mut Con
     Ok(())
 }
 
+/// Whether a text is a device, by its path or by its name.
+pub(super) fn check(text: &str) -> Result<()> {
+    if cdi::is_name(text) { Ok(()) } else { device(text).map(drop) }
+}
+
 /// `HOST[:PATH][:rwm]`.
 fn device(text: &str) -> Result<Device> {
     let bad = |why: &str| {

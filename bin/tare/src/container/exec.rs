@@ -1,8 +1,9 @@
 //! `tare exec`.
 
-use super::{parse, which};
+use super::{defaults, parse, which};
+use crate::caller::Caller;
 use crate::failure::{Failure, Result};
-use crate::settings::Global;
+use crate::settings::{Global, Key, load_conf};
 use clap::Args;
 use engine::{Container, Engine};
 use std::path::PathBuf;
@@ -27,8 +28,8 @@ pub(crate) struct Exec {
     #[arg(short, long)]
     interactive: bool,
     /// All capabilities
-    #[arg(long)]
-    privileged: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
+    privileged: Option<bool>,
     /// Give the program a terminal
     #[arg(short, long)]
     tty: bool,
@@ -74,6 +75,7 @@ pub(crate) fn run(global: &Global, arguments: &Exec) -> Result<u8> {
         return Err(Failure::new("the input device is not a TTY").hint("leave -t out"));
     }
     super::seal()?;
+    let conf = load_conf(global, &Caller::new())?;
     let engine = super::open(global, false)?;
     let (container, command) = what(&engine, arguments)?;
     let mut env = Vec::new();
@@ -86,7 +88,7 @@ pub(crate) fn run(global: &Global, arguments: &Exec) -> Result<u8> {
             false => env.extend(std::env::var(variable).ok().map(|v| format!("{variable}={v}"))),
         }
     }
-    let keys = arguments.detach_keys.as_deref().unwrap_or(super::run::DETACH_KEYS);
+    let keys = defaults::detach_keys(arguments.detach_keys.as_deref(), &conf)?;
     let request = engine::Exec {
         args: command,
         env,
@@ -95,8 +97,8 @@ pub(crate) fn run(global: &Global, arguments: &Exec) -> Result<u8> {
         tty: arguments.tty,
         interactive: arguments.interactive,
         detach: arguments.detach,
-        privileged: arguments.privileged,
-        detach_keys: engine::parse_keys(keys)?,
+        privileged: arguments.privileged.or(conf.flag(Key::PRIVILEGED)).unwrap_or(false),
+        detach_keys: keys,
     };
     let code = engine::exec(&engine, &container, &request)?;
     Ok(u8::try_from(code).unwrap_or(255))

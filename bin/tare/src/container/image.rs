@@ -29,7 +29,7 @@ pub(super) fn bring(settings: &Settings<'_>, arguments: &ContainerArgs, name: &s
             Err(error) => Err(error.into()),
         }
     };
-    match arguments.pull {
+    match arguments.pull.unwrap_or(Policy::Missing) {
         Policy::Missing if is_there()? => return Ok(()),
         Policy::Never if is_there()? => return Ok(()),
         Policy::Never => {

@@ -5,8 +5,10 @@ mod beyond;
 pub(crate) mod commit;
 mod config;
 pub(crate) mod copy;
+mod defaults;
 pub(crate) mod devices;
 pub(crate) mod diff;
+mod directory;
 pub(crate) mod exec;
 pub(crate) mod exists;
 pub(crate) mod export;
@@ -18,6 +20,7 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod mount;
 mod mounts;
+mod networks;
 pub(crate) mod options;
 mod parse;
 mod podmans_view;
@@ -162,7 +165,7 @@ pub(crate) fn open(global: &Global, read_only: bool) -> Result<Engine> {
 
 /// The same for a container of an image, which is pulled first if it has to be.
 pub(crate) fn open_for(global: &Global, arguments: &options::ContainerArgs) -> Result<Engine> {
-    if !arguments.image().starts_with("host:") {
+    if !arguments.is_of_host() && !arguments.rootfs {
         image::bring(&Settings::local(global), arguments, arguments.image())?;
     }
     open(global, false)

@@ -1,13 +1,14 @@
 //! The options that say what a container is: docker's, for `run` and `create`.
 
 use super::beyond::BeyondArgs;
+use super::defaults::Defaults;
 use crate::image;
 use crate::settings;
 use clap::Args;
 use std::path::PathBuf;
 
 /// What a container is made with.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct ContainerArgs {
     /// Keep standard input open
     #[arg(short, long)]
@@ -47,8 +48,8 @@ pub(crate) struct ContainerArgs {
     #[arg(long, value_name = "PROGRAM", help_heading = "Program")]
     pub(crate) entrypoint: Option<String>,
     /// Run the program under a first process that collects orphans and passes signals on
-    #[arg(long, help_heading = "Program")]
-    pub(crate) init: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Program")]
+    pub(crate) init: Option<bool>,
     /// Whether the program is a full init, which gets a system container: always, false, or auto, which knows systemd,
     /// OpenRC and s6
     #[arg(
@@ -111,15 +112,9 @@ pub(crate) struct ContainerArgs {
     #[arg(long, help_heading = "Health")]
     pub(crate) no_healthcheck: bool,
 
-    /// Where output goes: json-file, k8s-file, journald, none
-    #[arg(
-        long,
-        value_name = "DRIVER",
-        default_value = "json-file",
-        hide_default_value = true,
-        help_heading = "Log"
-    )]
-    pub(crate) log_driver: String,
+    /// Where output goes: json-file, k8s-file, journald, none [default: json-file]
+    #[arg(long, value_name = "DRIVER", help_heading = "Log")]
+    pub(crate) log_driver: Option<String>,
     /// max-size, max-file, path, tag (repeated)
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Log")]
     pub(crate) log_opt: Vec<String>,
@@ -143,8 +138,8 @@ pub(crate) struct ContainerArgs {
     #[arg(long, value_name = "DRIVER", help_heading = "Files")]
     pub(crate) volume_driver: Option<String>,
     /// Make the root file system read-only (with `host:`, also the directories that are writable otherwise)
-    #[arg(long, help_heading = "Files")]
-    pub(crate) read_only: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Files")]
+    pub(crate) read_only: Option<bool>,
     /// Size of /dev/shm, such as 64m
     #[arg(long, value_name = "SIZE", help_heading = "Files")]
     pub(crate) shm_size: Option<String>,
@@ -208,9 +203,13 @@ pub(crate) struct ContainerArgs {
     #[command(flatten)]
     pub(crate) beyond: BeyondArgs,
 
-    /// When to pull the image
-    #[arg(long, value_enum, default_value_t = image::pull::Policy::Missing, help_heading = "Image")]
-    pub(crate) pull: image::pull::Policy,
+    /// When to pull the image [default: missing]
+    #[arg(long, value_enum, help_heading = "Image")]
+    pub(crate) pull: Option<image::pull::Policy>,
+    /// The image is a directory of this machine: DIR, which the container changes; DIR:O, which it does not;
+    /// DIR:idmap, with the ids of its user namespace
+    #[arg(long, help_heading = "Image")]
+    pub(crate) rootfs: bool,
     #[command(flatten)]
     pub(crate) platform: settings::PlatformArgs,
     #[command(flatten)]
@@ -229,6 +228,10 @@ pub(crate) struct ContainerArgs {
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
 
+    /// What `containers.conf` says that no option is for.
+    #[arg(skip)]
+    pub(crate) defaults: Defaults,
+
     /// What to run: an image, or host:PROGRAM; and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "IMAGE [ARG]")]
     words: Vec<String>,
@@ -240,6 +243,11 @@ impl ContainerArgs {
         self.words.first().map_or("", String::as_str)
     }
 
+    /// Whether it is a program of this machine.
+    pub(crate) fn is_of_host(&self) -> bool {
+        !self.rootfs && self.image().starts_with("host:")
+    }
+
     /// Its arguments.
     pub(crate) fn args(&self) -> &[String] {
         self.words.get(1..).unwrap_or_default()
@@ -247,7 +255,7 @@ impl ContainerArgs {
 }
 
 /// Limits. Sizes are numbers with b, k, m, g or t.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
     /// Memory limit, such as 64m or 1g
@@ -337,7 +345,7 @@ pub(crate) struct LimitArgs {
 }
 
 /// What its processes may do.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Security")]
 pub(crate) struct SecurityArgs {
     /// Set of rules: strict (no capabilities), default, docker (docker's), none
@@ -354,8 +362,8 @@ pub(crate) struct SecurityArgs {
     #[arg(long, value_name = "CAPABILITY")]
     pub(crate) cap_drop: Vec<String>,
     /// All rights of the host's root: every device, no filter
-    #[arg(long)]
-    pub(crate) privileged: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
+    pub(crate) privileged: Option<bool>,
     /// Device of the host, or VENDOR/CLASS=NAME of a CDI specification (repeated)
     #[arg(long, value_name = "DEVICE[:PATH[:rwm]]")]
     pub(crate) device: Vec<String>,

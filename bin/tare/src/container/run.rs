@@ -1,15 +1,12 @@
 //! `tare run` and `tare create`.
 
 use super::options::ContainerArgs;
-use super::{config, host, image};
+use super::{config, defaults, directory, host, image};
 use crate::failure::{Failure, Result};
 use crate::settings::{Global, Settings};
 use clap::Args;
 use engine::{Attach, Engine, Made, Outcome, RelayOptions};
 use std::path::Path;
-
-/// docker's.
-pub(super) const DETACH_KEYS: &str = "ctrl-p,ctrl-q";
 
 /// Run a program in a container
 ///
@@ -52,17 +49,17 @@ pub(crate) struct Create {
 
 /// Makes a container, and prints its ID.
 pub(crate) fn create(global: &Global, arguments: &Create) -> Result<()> {
-    let arguments = &arguments.container;
-    let engine = super::open_for(global, arguments)?;
-    let made = make(global, &engine, arguments, false, false)?;
+    let arguments = defaults::complete(global, &arguments.container)?;
+    let engine = super::open_for(global, &arguments)?;
+    let made = make(global, &engine, &arguments, false, false)?;
     crate::output::write(format!("{}\n", made.id).as_bytes())
 }
 
 /// Runs a container; returns the program's exit code.
 pub(crate) fn run(global: &Global, arguments: &Run) -> Result<u8> {
-    let container = &arguments.container;
     check(arguments)?;
     super::seal()?;
+    let container = &defaults::complete(global, &arguments.container)?;
     let engine = super::open_for(global, container)?;
     let made = make(global, &engine, container, true, arguments.detach)?;
     let attach = streams(container, arguments.detach)?;
@@ -85,7 +82,8 @@ pub(crate) fn run(global: &Global, arguments: &Run) -> Result<u8> {
         crate::output::write(format!("{id}\n").as_bytes())?;
         return Ok(0);
     }
-    let keys = arguments.detach_keys.as_deref().unwrap_or(DETACH_KEYS);
+    let keys = arguments.detach_keys.as_ref().or(container.defaults.detach_keys.as_ref());
+    let keys = keys.map_or(defaults::DETACH_KEYS, String::as_str);
     let options = RelayOptions {
         stdin: attach.stdin,
         tty: container.tty,
@@ -163,7 +161,9 @@ fn make(
     if let Some(path) = &arguments.cidfile {
         check_cidfile(path)?;
     }
-    let found = match arguments.image().strip_prefix("host:").filter(|name| !name.is_empty()) {
+    let program = arguments.image().strip_prefix("host:").filter(|name| !name.is_empty());
+    let found = match program {
+        _ if arguments.rootfs => directory::prepare(engine, arguments)?,
         Some(program) => image::Found {
             config: host::prepare(arguments, program)?,
             layers: Vec::new(),

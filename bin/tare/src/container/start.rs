@@ -1,10 +1,12 @@
 //! `tare start`.
 
-use super::run::{DETACH_KEYS, finish};
+use super::defaults;
+use super::run::finish;
 use super::which::Which;
+use crate::caller::Caller;
 use crate::failure::{Failure, Result};
 use crate::output;
-use crate::settings::Global;
+use crate::settings::{Global, load_conf};
 use clap::Args;
 use engine::{Attach, Container, Engine, RelayOptions};
 
@@ -66,11 +68,12 @@ pub(crate) fn run(global: &Global, arguments: &Start) -> Result<u8> {
     let config = &container.config;
     let attach =
         Attach { stdin: arguments.interactive && config.interactive, stdout: true, stderr: true };
+    let conf = load_conf(global, &Caller::new())?;
     let options = RelayOptions {
         stdin: attach.stdin,
         tty: config.tty,
         sig_proxy: arguments.sig_proxy,
-        detach_keys: engine::parse_keys(arguments.detach_keys.as_deref().unwrap_or(DETACH_KEYS))?,
+        detach_keys: defaults::detach_keys(arguments.detach_keys.as_deref(), &conf)?,
     };
     match start(&engine, &container, attach)? {
         Some(session) => finish(&engine, session.relay(&options)?, &config.id),

@@ -62,7 +62,7 @@ impl Pull {
             all_tags: false,
             all_platforms: false,
             quiet: run.quiet,
-            when: run.pull,
+            when: run.pull.unwrap_or(Policy::Missing),
             platform: run.platform.clone(),
             registry: run.registry.clone(),
             disable_content_trust: None,

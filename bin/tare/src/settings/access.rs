@@ -1,7 +1,8 @@
 //! How the registries of one side of a copy are reached.
 
-use super::{AUTHORITIES, Settings};
-use crate::failure::Result;
+use super::containers_conf::INSTEAD;
+use super::{AUTHORITIES, Key, Settings, parse_seconds};
+use crate::failure::{Failure, Result};
 use std::path::PathBuf;
 use std::time::Duration;
 use transport::auth::{Credentials, Lookup};
@@ -49,14 +50,41 @@ impl Settings<'_> {
             None => Certificates::find(&self.certificate_dirs(), domain)?,
         };
         let options = self.web_options()?;
+        let usual = self.usual_patience(access)?;
         Ok(Options {
             credentials,
             certificates,
             insecure: access.tls_verify.map_or(place.insecure, |verify| !verify),
             foreign_layers: self.global.foreign_layers,
-            attempts: access.attempts.unwrap_or(options.attempts),
-            backoff: access.backoff.unwrap_or(options.backoff),
+            attempts: access.attempts.or(usual.0).unwrap_or(options.attempts),
+            backoff: access.backoff.or(usual.1).unwrap_or(options.backoff),
             ..options
+        })
+    }
+
+    /// Attempts and the pause between them, as `containers.conf` has them.
+    fn usual_patience(
+        &self,
+        access: &Access,
+    ) -> transport::Result<(Option<u32>, Option<Duration>)> {
+        if access.attempts.is_some() && access.backoff.is_some() {
+            return Ok((None, None));
+        }
+        let read = || -> Result<_> {
+            let conf = self.conf()?;
+            let times = conf.number(Key::RETRY).map(|times| {
+                u32::try_from(times).map_err(|_| {
+                    conf.mistake(Key::RETRY, Failure::new("it is no number of attempts"))
+                })
+            });
+            let delay = conf.text(Key::RETRY_DELAY).map(|text| {
+                parse_seconds(text).map_err(|why| conf.mistake(Key::RETRY_DELAY, Failure::new(why)))
+            });
+            Ok((times.transpose()?.map(|times| times.saturating_add(1)), delay.transpose()?))
+        };
+        read().map_err(|failure| {
+            let error = transport::Error::new(transport::ErrorKind::Invalid, failure.message());
+            error.with_hint(INSTEAD)
         })
     }
 
@@ -119,7 +147,7 @@ impl Settings<'_> {
 }
 
 /// Tells what `--debug` is for.
-fn debug(text: &str) {
+pub(super) fn debug(text: &str) {
     use std::io::Write;
     // With standard error closed there is nobody to tell.
     let _ = std::io::stderr().write_all(format!("tare: debug: {text}\n").as_bytes());

@@ -66,6 +66,9 @@ pub(crate) struct Global {
     /// Where specifications of CDI devices are (repeated) [default: /etc/cdi, /var/run/cdi, of a user ~/.config/cdi, too]
     #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub(crate) cdi_spec_dir: Vec<PathBuf>,
+    /// Read one more containers.conf, by its path or from containers.conf.modules (repeated)
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub(crate) module: Vec<PathBuf>,
     /// What registries see before `tare` as the name of the program
     #[arg(long, value_name = "PREFIX", hide_short_help = true)]
     pub(crate) user_agent_prefix: Option<String>,

@@ -2,12 +2,14 @@
 
 mod access;
 mod args;
+mod containers_conf;
 mod open;
 mod places;
 mod podman;
 
 pub(crate) use access::{Access, http2, system_authorities};
-pub(crate) use args::{Global, PlatformArgs, RegistryArgs};
+pub(crate) use args::{Global, PlatformArgs, RegistryArgs, parse_seconds};
+pub(crate) use containers_conf::{Conf, Key};
 pub(crate) use open::{ask_registry, connect, open_sink, open_source, registry_source};
 pub(crate) use places::{DestinationArgs, PlaceArgs, RetryArgs, SourceArgs};
 
@@ -16,6 +18,7 @@ use crate::caller::Caller;
 use crate::failure::{Failure, Result};
 use images::Gate;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use store::Store;
 use transport::policy::{Policy, Scopes};
 use transport::registries::{Files, Registries};
@@ -36,6 +39,8 @@ pub(crate) struct Settings<'g> {
     pub(crate) global: &'g Global,
     pub(crate) caller: Caller,
     pub(crate) registries: Registries,
+    /// `containers.conf`, for whoever asks.
+    conf: OnceLock<Conf>,
 }
 
 impl<'g> Settings<'g> {
@@ -43,7 +48,7 @@ impl<'g> Settings<'g> {
     pub(crate) fn load(global: &'g Global) -> Result<Self> {
         let caller = Caller::new();
         let registries = Registries::load(&registries_files(global, &caller))?;
-        let settings = Self { global, caller, registries };
+        let settings = Self { global, caller, registries, conf: OnceLock::new() };
         for warning in settings.registries.warnings() {
             warn(warning);
         }
@@ -52,7 +57,23 @@ impl<'g> Settings<'g> {
 
     /// The same without the configuration of registries: for whatever is in the store.
     pub(crate) fn local(global: &'g Global) -> Self {
-        Self { global, caller: Caller::new(), registries: Registries::default() }
+        Self {
+            global,
+            caller: Caller::new(),
+            registries: Registries::default(),
+            conf: OnceLock::new(),
+        }
+    }
+
+    /// What `containers.conf` says, which most verbs do not ask for.
+    pub(crate) fn conf(&self) -> Result<&Conf> {
+        match self.conf.get() {
+            Some(conf) => Ok(conf),
+            None => {
+                let conf = load_conf(self.global, &self.caller)?;
+                Ok(self.conf.get_or_init(|| conf))
+            }
+        }
     }
 
     /// Opens the store: to write to it, or only to look at it.
@@ -163,6 +184,21 @@ impl<'g> Settings<'g> {
         made.map_err(|error| Failure::new(format!("making {}: {error}", dir.display())))?;
         Ok(dir)
     }
+}
+
+/// Reads `containers.conf`.
+pub(crate) fn load_conf(global: &Global, caller: &Caller) -> Result<Conf> {
+    let conf = Conf::load(&containers_conf::Places::of(caller, &global.module)?)?;
+    if global.debug {
+        conf.notes().iter().for_each(|note| access::debug(note));
+    }
+    Ok(conf)
+}
+
+/// Sees that the modules are there that options name.
+pub(crate) fn check_modules(modules: &[PathBuf]) -> Result<()> {
+    let caller = Caller::new();
+    modules.iter().try_for_each(|name| containers_conf::module(&caller, name).map(drop))
 }
 
 /// Opens the store that the options name.

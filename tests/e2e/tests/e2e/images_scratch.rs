@@ -73,6 +73,8 @@ impl Scratch {
             .env_remove("SOURCE_DATE_EPOCH")
             // The machine's own network is no test's to change.
             .env("TARE_NETWORK", "none")
+            // What this machine's containers have besides is no test's, either.
+            .env("CONTAINERS_CONF", "/dev/null")
             .env_remove("XDG_CONFIG_HOME")
             .env("HOME", &self.dir);
         command

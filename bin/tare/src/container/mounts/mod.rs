@@ -2,6 +2,8 @@
 
 mod words;
 
+pub(super) use words::mount;
+
 use super::options::ContainerArgs;
 use super::{image, parse};
 use crate::failure::{Failure, Result};
@@ -18,6 +20,12 @@ pub(super) fn read(engine: &Engine, arguments: &ContainerArgs) -> Result<Vec<Mou
             .hint("local is the only one; `-v` mounts what the host has mounted from elsewhere"));
     }
     let mut mounts: Vec<Mount> = Vec::new();
+    for text in &arguments.defaults.volumes {
+        add(&mut mounts, volume(text)?);
+    }
+    for text in &arguments.defaults.mounts {
+        add(&mut mounts, words::mount(text)?);
+    }
     for text in &arguments.volumes_from {
         for mount in of_container(engine, text)? {
             add(&mut mounts, mount);
@@ -116,7 +124,7 @@ fn of_container(engine: &Engine, text: &str) -> Result<Vec<Mount>> {
 }
 
 /// `[SOURCE:]TARGET[:OPTIONS]`.
-fn volume(text: &str) -> Result<Mount> {
+pub(super) fn volume(text: &str) -> Result<Mount> {
     let bad = |why: &str| {
         Failure::new(format!("--volume: {text:?}: {why}")).hint(
             "write SOURCE:TARGET or SOURCE:TARGET:ro, the source being a path or a volume's name",

@@ -31,7 +31,7 @@ struct Reader<'t> {
 }
 
 /// `type=...,source=...,target=...`.
-pub(super) fn mount(text: &str) -> Result<Mount> {
+pub(in crate::container) fn mount(text: &str) -> Result<Mount> {
     let mount = Mount { kind: "volume".into(), copy_up: true, ..Mount::default() };
     let mut reader = Reader { text, mount, makes: false, recursive: String::new() };
     let fields = parse::fields(text);
