@@ -99,27 +99,9 @@ fn containers_have_what_the_file_says_unless_an_option_says_otherwise() {
     );
     assert_eq!(field("{{.Config.Annotations}} {{.Config.StopTimeout}}"), "map[a:b c:e] 3");
     // What is kept of it does not depend on the file any more.
-    let options = [
-        "-e",
-        "A=option",
-        "--ulimit",
-        "nofile=700:700",
-        "--init=false",
-        "--umask",
-        "077",
-        "--tmpfs",
-        "/vol",
-        "--dns",
-        "192.0.2.9",
-        "--cap-drop",
-        "net_raw",
-        "--oom-score-adj",
-        "5",
-        "--image-volume",
-        "ignore",
-        "--sysctl",
-        "kernel.msgmax=9001",
-    ];
+    let options = "-e A=option --ulimit nofile=700:700 --init=false --umask 077 --tmpfs /vol --dns 192.0.2.9 \
+                   --cap-drop net_raw --oom-score-adj 5 --image-volume ignore --sysctl kernel.msgmax=9001";
+    let options: Vec<&str> = options.split_whitespace().collect();
     let script = "echo $A; ulimit -n; ulimit -c; umask; cat /etc/resolv.conf /proc/self/oom_score_adj
         cat /proc/sys/kernel/msgmax; /bin/busybox grep CapBnd /proc/self/status; [ -e /data ] || echo none
         /bin/busybox touch /vol/x && /bin/busybox cat /proc/1/comm";
