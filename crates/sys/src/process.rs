@@ -2,8 +2,9 @@
 
 use crate::CStrings;
 use crate::arch::call;
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
 use crate::fd::{AsFd, Fd};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use linux_raw_sys::general::{AT_EMPTY_PATH, CLONE_INTO_CGROUP, CLONE_PIDFD, SIGCHLD, clone_args};
 pub use linux_raw_sys::general::{
     CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME,
@@ -202,6 +203,45 @@ pub fn set_name(name: &str) -> Result<()> {
         unsafe { call!(__NR_prctl, PR_SET_NAME, name, 0, 0, 0) }
     })
     .map(drop)
+}
+
+/// Where the words of the command line and the environment are: the first bytes and those behind the last.
+static WORDS: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
+/// Fields of `/proc/PID/stat` behind the name: `arg_start`, and after it `arg_end`, `env_start` and `env_end`.
+const ARGUMENTS_FIELD: usize = 45;
+
+/// Puts a title in place of the command line, whose options may be secret, for all processes to see. What a process
+/// does with its own arguments is done by then.
+pub fn set_title(title: &str) -> Result<()> {
+    let stat = crate::fs::read_file(crate::CWD, "/proc/self/stat", 4096)?;
+    let text = core::str::from_utf8(&stat).map_err(|_| Errno::EINVAL)?;
+    let fields = text.rsplit_once(')').ok_or(Errno::EINVAL)?.1.split_whitespace();
+    for (place, field) in WORDS.iter().zip(fields.skip(ARGUMENTS_FIELD)) {
+        place.store(field.parse().map_err(|_| Errno::EINVAL)?, Ordering::Relaxed);
+    }
+    overwrite(0, title);
+    Ok(())
+}
+
+/// The same in a child of a process that has got a title, which has no use for its environment either.
+pub fn change_title(title: &str) {
+    overwrite(0, title);
+    overwrite(2, "");
+}
+
+fn overwrite(first: usize, text: &str) {
+    let at = |number: usize| WORDS[number].load(Ordering::Relaxed);
+    let (start, end) = (at(first), at(first + 1));
+    if start == 0 || end <= start {
+        return;
+    }
+    // SAFETY: the kernel has put the words there when it started the program, on a stack that stays, and nothing else
+    // in the program looks at them any more.
+    let words = unsafe { core::slice::from_raw_parts_mut(start as *mut u8, end - start) };
+    words.fill(0);
+    for (to, from) in words.iter_mut().zip(text.bytes()) {
+        *to = from;
+    }
 }
 
 /// `sethostname(2)`.

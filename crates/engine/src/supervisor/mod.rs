@@ -112,6 +112,8 @@ fn leave_caller(socket: &Fd) -> sys::Result<Fd> {
     fs::chdir("/")?;
     fs::umask(0o022);
     let _ = process::set_name("tare-supervise");
+    // What the command was given may be secret, and this process stays for everybody to see.
+    let _ = process::set_title("tare-supervise");
     Ok(socket)
 }
 

@@ -109,6 +109,7 @@ fn stay(plan: &Plan, channel: &mut Channel, program: Option<i32>) -> ! {
     close_inherited(plan);
     // The name that `ps` shows; only the look suffers without it.
     let _ = p::set_name("tare-init");
+    p::change_title("tare-init");
     p::exit(reap(program).map_or(1, Exit::shell_code))
 }
 

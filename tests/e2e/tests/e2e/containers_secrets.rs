@@ -238,3 +238,30 @@ fn secrets_belong_to_the_ids_of_a_user_namespace() {
     }
     assert_eq!(stdout(&output), "33:50\n", "{}", stderr(&output));
 }
+
+/// X1: what stays for everybody to see has forgotten the command line that it comes from, and, where a container sees
+/// it, the environment.
+#[test]
+fn what_the_command_was_given_is_not_seen_beside_it() {
+    let Some(engine) = Engine::new("what_the_command_was_given_is_not_seen_beside_it") else {
+        return;
+    };
+    let sleep = ["-e", "PASSWORD=hidden", "--init", "--name", "a", "box:1", "sleep", "1000"];
+    engine.ok(&[&["run", "-d"][..], &sleep].concat());
+    let pid = engine.field("a", ".State.Pid");
+    let state = std::fs::read_to_string(
+        engine.0.path(&format!("store/containers/{}/state.json", engine.field("a", ".Id"))),
+    );
+    let supervisor = state.unwrap();
+    let supervisor = supervisor.split("\"supervisor\":").nth(1).unwrap();
+    let supervisor: String = supervisor.chars().take_while(char::is_ascii_digit).collect();
+    let read = |pid: &str, file: &str| {
+        let bytes = std::fs::read(format!("/proc/{pid}/{file}")).unwrap();
+        String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned()
+    };
+    assert_eq!(read(&supervisor, "cmdline"), "tare-supervise");
+    assert_eq!(read(&pid, "cmdline"), "tare-init");
+    assert_eq!(read(&pid, "environ"), "");
+    assert!(engine.ok(&["exec", "a", "cat", "/proc/1/cmdline"]).starts_with("tare-init"));
+    engine.ok(&["rm", "-f", "-t", "0", "a"]);
+}
