@@ -170,6 +170,7 @@ impl From<engine::Error> for Failure {
         let code = match error.kind() {
             engine::Kind::ProgramNotFound => Some(127),
             engine::Kind::ProgramNotExecutable => Some(126),
+            _ if Called::is_podman() && called::is_port_taken(&error.to_string()) => Some(126),
             _ => None,
         };
         let cause = match error.kind() {

@@ -6,6 +6,9 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use sys::tty;
 
+/// What is told where an archive would be read from a terminal.
+pub(crate) const NO_INPUT: &str = "a terminal is nothing to read an archive from";
+
 /// Longest answer.
 const ANSWER_LIMIT_BYTES: u64 = 4096;
 

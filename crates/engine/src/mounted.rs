@@ -164,8 +164,9 @@ impl Engine {
     }
 
     /// Refuses to take a container away under whoever looks at it.
-    pub(crate) fn check_unmounted(&self, dir: &Fd, id: &str, name: &str) -> Result<()> {
-        match self.mount_in(dir, id)? {
+    pub(crate) fn check_unmounted(&self, id: &str, name: &str) -> Result<()> {
+        let Ok(dir) = self.open_dir(id) else { return Ok(()) };
+        match self.mount_in(&dir, id)? {
             None => Ok(()),
             Some(record) => {
                 let text = format!(

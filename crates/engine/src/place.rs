@@ -67,6 +67,8 @@ pub struct Place {
     pub gid: u32,
     /// Whom to tell that a container is ready (`NOTIFY_SOCKET`).
     pub notify_socket: Option<String>,
+    /// What a supervisor does when its container is gone that takes its image with it.
+    pub removes_image: Option<fn(&Place, &Config)>,
 }
 
 /// Containers of a store.
@@ -426,9 +428,7 @@ impl Engine {
         name: &str,
         remove_directory: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
-        if let Ok(dir) = self.open_dir(id) {
-            self.check_unmounted(&dir, id, name)?;
-        }
+        self.check_unmounted(id, name)?;
         if let Ok(runtime_id) = ContainerId::parse(id) {
             runtime::verbs::delete(&self.place.host, &runtime_id, true, &mut Vec::new())?;
         }

@@ -60,6 +60,8 @@ oci::document! {
         restart: Restart,
         /// Removed when it ends.
         auto_remove: bool,
+        /// Its image goes with it, unless somebody else uses that.
+        auto_remove_image: bool,
         /// Made by `run`: whatever killed that before the start may be swept.
         by_run: bool,
         init: bool,

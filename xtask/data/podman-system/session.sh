@@ -70,7 +70,9 @@ if [ "$1" = images ]; then
         --change 'CMD ["/bin/echo", "This container is intended for podman CI testing"]' \
         "$SUITE_DIR/image.tar" "$SUITE_REGISTRY/$name:$SUITE_TAG"
     podman import -q --change 'CMD ["true"]' "$SUITE_DIR/image.tar" "$SUITE_REGISTRY/$name:$SUITE_NONLOCAL_TAG"
-    all=("$name:$SUITE_TAG" "$name:$SUITE_NONLOCAL_TAG")
+    # The suite names this tag itself.
+    podman import -q --change 'CMD ["pwd"]' "$SUITE_DIR/image.tar" "$SUITE_REGISTRY/$name:multiimage"
+    all=("$name:$SUITE_TAG" "$name:$SUITE_NONLOCAL_TAG" "$name:multiimage")
     if [ -e "$SUITE_DIR/registry.tar" ]; then
         all+=("$SUITE_USER/$SUITE_LOGIN_IMAGE")
         podman import -q --change 'ENTRYPOINT ["registry"]' \

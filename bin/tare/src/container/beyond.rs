@@ -22,6 +22,9 @@ pub(crate) struct BeyondArgs {
     /// Remove another container that has the name, whatever it does
     #[arg(long)]
     pub(crate) replace: bool,
+    /// Remove the image when the container is removed at its end, which this wants, too; not one that somebody else uses
+    #[arg(long)]
+    pub(crate) rmi: bool,
     /// Write the ID of the container's first process to a file
     #[arg(long, value_name = "FILE")]
     pub(crate) pidfile: Option<PathBuf>,

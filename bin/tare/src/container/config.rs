@@ -39,7 +39,8 @@ pub(super) fn build(engine: &Engine, arguments: &ContainerArgs, found: Found) ->
         config.annotations.insert(key, value);
     }
     (config.tty, config.interactive) = (arguments.tty, arguments.interactive);
-    (config.init, config.auto_remove) = (arguments.init == Some(true), arguments.rm);
+    (config.init, config.auto_remove) = (arguments.init == Some(true), arguments.goes());
+    config.auto_remove_image = arguments.beyond.rmi;
     program(arguments, &mut config)?;
     config.log = log(arguments)?;
     config.network = networks::read(arguments)?;
@@ -145,7 +146,7 @@ fn refuse(arguments: &ContainerArgs) -> Result<()> {
         return Err(Failure::new(format!("--runtime {name}: only this program's own"))
             .hint("leave it out; other runtimes can run bundles beside this"));
     }
-    if arguments.restart != "no" && !arguments.restart.is_empty() && arguments.rm {
+    if arguments.restart != "no" && !arguments.restart.is_empty() && arguments.goes() {
         return Err(Failure::new("conflicting options: cannot specify both --restart and --rm"));
     }
     Ok(())

@@ -25,6 +25,7 @@ pub(crate) mod options;
 mod parse;
 mod podmans_view;
 pub(crate) mod remove;
+mod rmi;
 mod rootfs;
 pub(crate) mod rows;
 pub(crate) mod run;
@@ -146,6 +147,7 @@ pub(crate) fn place(global: &Global, caller: &Caller) -> Result<Place> {
         },
         uid: caller.uid,
         gid: caller.gid,
+        removes_image: Some(rmi::remove),
         notify_socket: std::env::var("NOTIFY_SOCKET").ok().filter(|it| !it.is_empty()),
     })
 }

@@ -248,6 +248,11 @@ impl ContainerArgs {
         !self.rootfs && self.image().starts_with("host:")
     }
 
+    /// Whether the container is removed when it ends.
+    pub(crate) fn goes(&self) -> bool {
+        self.rm || self.beyond.rmi
+    }
+
     /// Its arguments.
     pub(crate) fn args(&self) -> &[String] {
         self.words.get(1..).unwrap_or_default()

@@ -59,7 +59,7 @@ pub(super) fn of_host(config: &Config) -> Vec<Field> {
         Field::hidden("CgroupManager", "cgroupfs"),
         Field::hidden("CgroupMode", super::view::or(&config.namespaces.cgroup, "private")),
         Field::hidden("Cgroups", "default"),
-        Field::hidden("AutoRemoveImage", false),
+        Field::hidden("AutoRemoveImage", config.auto_remove_image),
         Field::hidden("ContainerIDFile", ""),
     ]
 }

@@ -1,7 +1,8 @@
 //! `tare run` and `tare create`.
 
 use super::options::ContainerArgs;
-use super::{config, defaults, directory, host, image};
+use super::{config, defaults, directory, host, image, rmi};
+use crate::called::Called;
 use crate::failure::{Failure, Result};
 use crate::settings::{Global, Settings};
 use clap::Args;
@@ -50,6 +51,7 @@ pub(crate) struct Create {
 /// Makes a container, and prints its ID.
 pub(crate) fn create(global: &Global, arguments: &Create) -> Result<()> {
     let arguments = defaults::complete(global, &arguments.container)?;
+    rmi::check(&arguments)?;
     let engine = super::open_for(global, &arguments)?;
     let made = make(global, &engine, &arguments, false, false)?;
     crate::output::write(format!("{}\n", made.id).as_bytes())
@@ -67,7 +69,7 @@ pub(crate) fn run(global: &Global, arguments: &Run) -> Result<u8> {
     let session = match started {
         Ok(session) => session,
         Err(error) => {
-            let (id, auto_remove) = (made.id.clone(), container.rm);
+            let (id, auto_remove) = (made.id.clone(), container.goes());
             drop(made);
             if auto_remove && let Some(made) = engine.load(&id)? {
                 engine.remove(&made)?;
@@ -90,7 +92,11 @@ pub(crate) fn run(global: &Global, arguments: &Run) -> Result<u8> {
         sig_proxy: arguments.sig_proxy,
         detach_keys: engine::parse_keys(keys)?,
     };
-    finish(&engine, session.relay(&options)?, &id)
+    let outcome = session.relay(&options)?;
+    if container.beyond.rmi && matches!(outcome, Outcome::Exited(_)) {
+        rmi::tell(&engine, container.image());
+    }
+    finish(&engine, outcome, &id)
 }
 
 /// The exit code of a relay's end.
@@ -117,9 +123,17 @@ fn check(arguments: &Run) -> Result<()> {
     let container = &arguments.container;
     let has_terminal = sys::tty::is_terminal(sys::BorrowedFd::from_raw(0));
     if container.tty && container.interactive && !arguments.detach && !has_terminal {
+        if Called::is_podman() {
+            // It goes on without one.
+            crate::settings::warn(
+                "The input device is not a TTY. The --tty and --interactive flags might not work properly",
+            );
+            return Ok(());
+        }
         let what = "cannot attach stdin to a TTY-enabled container because stdin is not a terminal";
         return Err(Failure::new(what).hint("leave -t out"));
     }
+    rmi::check(container)?;
     if arguments.detach && !container.attach.is_empty() {
         return Err(Failure::new("conflicting options: cannot specify both --attach and --detach"));
     }

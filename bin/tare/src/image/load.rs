@@ -1,6 +1,7 @@
 //! `tare load`.
 
 use super::now;
+use crate::called::Called;
 use crate::failure::{Failure, Result};
 use crate::image::print;
 use crate::progress::Shown;
@@ -32,7 +33,7 @@ const WHOLE_NAME: &str = "io.containerd.image.name";
     after_help = "Examples:\n  tare load -i images.tar\n  ssh host docker save app | tare load"
 )]
 pub(crate) struct Load {
-    /// Read a file or directory instead of standard input
+    /// Read a file or directory, or what is at an address with http:// or https://, instead of standard input
     #[arg(short, long, value_name = "FILE")]
     input: Option<PathBuf>,
     /// Tell nothing but the images
@@ -45,7 +46,7 @@ pub(crate) struct Load {
 pub(crate) fn run(global: &Global, arguments: &Load) -> Result<()> {
     let path = arguments.input.as_deref().filter(|path| *path != Path::new("-"));
     if path.is_none() && std::io::stdin().is_terminal() {
-        return Err(Failure::new("a terminal is nothing to read an archive from")
+        return Err(Failure::new(crate::terminal::NO_INPUT)
             .hint("use --input FILE, or redirect standard input"));
     }
     let shown = path.map_or_else(|| "standard input".into(), |path| path.display().to_string());
@@ -68,14 +69,17 @@ fn load(global: &Global, arguments: &Load, path: Option<&Path>) -> Result<()> {
     };
     // Two kinds of archives are told apart by a look into them, for which a stream has to wait in a file.
     let spooled = match path {
-        None => Some(spool(&temporary)?),
-        Some(_) => None,
+        None => Some(spool(&temporary, &mut std::io::stdin().lock())?),
+        Some(path) => match path.to_str().filter(|it| is_address(it)) {
+            Some(address) => Some(spool(&temporary, &mut settings.download(address)?)?),
+            None => None,
+        },
     };
     let descriptor = spooled.as_ref().map(|file| format!("/proc/self/fd/{}", file.as_raw_fd()));
     let place = descriptor.as_deref().map(Path::new).or(path).unwrap_or(Path::new(""));
     let images = match place.is_dir() {
         true => of_directory(place)?,
-        false => of_archive(place, spooled.as_ref(), &temporary)?,
+        false => of_archive(place, spooled.as_ref(), &temporary).map_err(podmans)?,
     };
     if images.is_empty() {
         return Err(Failure::new("there is no image in it"));
@@ -83,15 +87,24 @@ fn load(global: &Global, arguments: &Load, path: Option<&Path>) -> Result<()> {
     images.into_iter().try_for_each(|image| loading.one(&*image.source, &image.names))
 }
 
-/// Writes standard input into a file without a name.
-fn spool(temporary: &Path) -> Result<File> {
+/// podman's words for what is no archive of images, to its users.
+fn podmans(failure: Failure) -> Failure {
+    const WORDS: &str = "payload does not match any of the supported image formats";
+    if Called::is_podman() { failure.during(WORDS) } else { failure }
+}
+
+fn is_address(text: &str) -> bool {
+    text.starts_with("http://") || text.starts_with("https://")
+}
+
+/// Writes a stream into a file without a name.
+fn spool(temporary: &Path, input: &mut dyn Read) -> Result<File> {
     let path = temporary.join(format!("load-{}", std::process::id()));
     let during = |error| Failure::new(format!("{}: {error}", path.display()));
     let mut options = File::options();
     let file = options.read(true).write(true).create_new(true).open(&path).map_err(during)?;
     std::fs::remove_file(&path).map_err(during)?;
-    let mut input = std::io::stdin().lock();
-    std::io::copy(&mut input.by_ref(), &mut &file).map_err(during)?;
+    std::io::copy(input, &mut &file).map_err(during)?;
     Ok(file)
 }
 

@@ -2,6 +2,7 @@
 
 use super::prune;
 use super::users::Users;
+use crate::called::Called;
 use crate::failure::{Failure, Result};
 use crate::settings::{Global, Settings, store_paths, warn};
 use crate::{FAILED, output};
@@ -71,6 +72,8 @@ pub(crate) fn run(global: &Global, arguments: &Remove) -> Result<u8> {
     for result in results {
         match result {
             Err(failure) if failure.is_missing() && arguments.ignore => {}
+            // docker tells of it, podman does not.
+            Err(failure) if failure.is_missing() && arguments.force && Called::is_podman() => {}
             Err(failure) => failures.push(failure),
             Ok(()) => {}
         }

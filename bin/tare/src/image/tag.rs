@@ -1,6 +1,7 @@
 //! `tare tag`, `tare untag` and `tare image exists`.
 
 use super::{full_name, now};
+use crate::called::Called;
 use crate::failure::{Failure, Result};
 use crate::settings::{Global, Settings};
 use clap::Args;
@@ -74,11 +75,19 @@ pub(crate) fn untag(global: &Global, arguments: &Untag) -> Result<()> {
         .collect();
     let mut taken: Vec<NameRecord> = Vec::new();
     for text in &arguments.names {
-        let wanted = images::find(&store, text)?;
+        let unknown = || match Called::is_podman() {
+            true => Failure::new(format!("{text}: tag not known")),
+            false => Failure::new(format!("{text}: is no name of {}", arguments.image)),
+        };
+        let wanted = match images::find(&store, text) {
+            Err(error) if error.kind() == images::Kind::NotFound && Called::is_podman() => {
+                return Err(unknown());
+            }
+            result => result?,
+        };
         let of_image =
             wanted.names.iter().find(|name| wanted.by == images::By::Name && own.contains(name));
-        let name = of_image
-            .ok_or_else(|| Failure::new(format!("{text}: is no name of {}", arguments.image)))?;
+        let name = of_image.ok_or_else(unknown)?;
         taken.push(name.clone());
     }
     if arguments.names.is_empty() {

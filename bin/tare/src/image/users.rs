@@ -49,6 +49,11 @@ impl Users {
         all.map(|(id, _, _)| id.as_str()).collect()
     }
 
+    /// Whether containers were made from the manifest of a digest, or mount it.
+    pub(crate) fn has_containers_of(&self, manifest: &AnyDigest) -> bool {
+        self.containers.iter().any(|(_, all, _)| all.contains(manifest))
+    }
+
     /// The layers that containers need.
     pub(crate) fn layers(&self) -> HashSet<LayerKey> {
         self.containers.iter().flat_map(|(_, _, keys)| keys).copied().collect()

@@ -12,6 +12,9 @@ pub(crate) struct Rm {
     /// Do not mind networks that are not there
     #[arg(short, long)]
     force: bool,
+    /// podman's: seconds for containers that are in them, which are left alone here
+    #[arg(short, long, hide = true, value_name = "SECONDS", allow_hyphen_values = true)]
+    time: Option<i64>,
     /// Networks: names or IDs
     #[arg(required = true, value_name = "NETWORK")]
     networks: Vec<String>,

@@ -95,7 +95,12 @@ pub(crate) fn run(global: &Global, arguments: &Login) -> Result<()> {
     let secret = arguments.secret.as_deref().map(|name| read_secret(global, name)).transpose()?;
     let credentials = ask(arguments, known.unwrap_or_default(), secret)?;
     let access = Access { credentials: Some(credentials.clone()), ..access };
-    connect(&settings, &name, &access)?.log_in()?;
+    connect(&settings, &name, &access)?.log_in().map_err(|error| {
+        match Called::is_podman() && error.kind() == transport::ErrorKind::Denied {
+            true => Failure::new(format!("logging into \"{name}\": invalid username/password")),
+            false => error.into(),
+        }
+    })?;
     let stored = arguments.file.keeper(&settings).store(&name, &credentials);
     let place = stored.map_err(|error| {
         Failure::from(error).hint_unless("name another file by --authfile, or REGISTRY_AUTH_FILE")
@@ -150,7 +155,9 @@ fn read_password() -> Result<String> {
 }
 
 fn read_secret(global: &Global, name: &str) -> Result<String> {
-    let data = crate::container::open(global, true)?.secret_data(name)?;
+    let engine = crate::container::open(global, true)?;
+    // It may be named by its ID.
+    let data = engine.secret_data(&engine.secret(name)?.name)?;
     let text = String::from_utf8(data);
     let text = text.map_err(|_| Failure::new(format!("secret {name}: is no text")))?;
     Ok(without_end(&text))

@@ -30,8 +30,11 @@ impl FileArgs {
 
     fn keeper(&self, settings: &Settings<'_>) -> Keeper {
         let lookup = settings.lookup(&Access::default());
-        let (file, form) = match &self.compat_auth_file {
-            Some(file) => (file.clone(), Form::Docker),
+        // Whoever names docker's directory means docker's file.
+        let named = settings.global.config.as_ref().filter(|_| self.authfile.is_none());
+        let dockers = named.map(|dir| dir.join("config.json"));
+        let (file, form) = match self.compat_auth_file.clone().or(dockers) {
+            Some(file) => (file, Form::Docker),
             None => (settings.auth_places(self.authfile.as_ref()).primary(), Form::Containers),
         };
         Keeper { file, form, helpers: lookup.helpers, search_path: lookup.search_path }

@@ -79,7 +79,7 @@ pub(super) fn import(global: &Global, arguments: &Import) -> Result<()> {
         path if path == Path::new("-") => {
             let stdin = std::io::stdin();
             if stdin.is_terminal() {
-                return Err(Failure::new("a terminal is nothing to read an archive from")
+                return Err(Failure::new(crate::terminal::NO_INPUT)
                     .hint("`tare volume import VOLUME FILE`"));
             }
             Box::new(stdin)

@@ -1,5 +1,6 @@
 //! `tare volume ls`.
 
+use crate::called::Called;
 use crate::failure::{Failure, Result};
 use crate::labels;
 use crate::output;
@@ -118,6 +119,11 @@ pub(super) fn run(global: &Global, arguments: &List) -> Result<()> {
     }
     let rows: Vec<Value> =
         volumes.iter().map(|volume| row(&engine, volume, &users, None)).collect();
+    if Called::is_podman() && arguments.format.as_deref() == Some("json") {
+        let documents = volumes.iter().map(|volume| super::value(&engine, &volume.name));
+        let documents: Vec<Option<Value>> = documents.collect::<Result<_>>()?;
+        return output::inspected(None, &documents.into_iter().flatten().collect::<Vec<_>>());
+    }
     let listing = Listing {
         headings: &HEADINGS,
         table: "{{.Driver}}\t{{.Name}}",

@@ -100,8 +100,8 @@ struct Remove {
     /// podman's: all of them
     #[arg(short, long, hide = true)]
     all: bool,
-    /// podman's: seconds for containers that have them, which are left alone here
-    #[arg(short, long, hide = true, value_name = "SECONDS")]
+    /// By podman's name: seconds for containers that have them, which --force removes then
+    #[arg(short, long, hide = true, value_name = "SECONDS", allow_hyphen_values = true)]
     time: Option<i64>,
     /// The volumes
     #[arg(required_unless_present = "all", value_name = "VOLUME")]
@@ -144,6 +144,9 @@ fn create(global: &Global, arguments: &Create) -> Result<()> {
         options: labels::read(&arguments.opt),
         ..Volume::default()
     };
+    if Called::is_podman() {
+        check_device(&volume)?;
+    }
     let wanted = volume.options.clone();
     let (made, is_new) = engine.ensure_volume(volume)?;
     if !is_new && !wanted.is_empty() && made.options != wanted {
@@ -153,6 +156,20 @@ fn create(global: &Global, arguments: &Create) -> Result<()> {
     output::write(format!("{}\n", made.name).as_bytes())
 }
 
+/// podman looks for a directory that is bound when the volume is made, docker when it is used.
+fn check_device(volume: &Volume) -> Result<()> {
+    let option = |name: &str| volume.options.get(name).map_or("", String::as_str);
+    let is_bound =
+        option("type") == "bind" || option("o").split(',').any(|it| it.ends_with("bind"));
+    let device = option("device");
+    match is_bound && !std::path::Path::new(device).exists() {
+        true => Err(Failure::new(format!(
+            "invalid volume option device for driver 'local': faccessat {device}: no such file or directory"
+        ))),
+        false => Ok(()),
+    }
+}
+
 /// docker's document of a volume; nothing where there is none.
 pub(crate) fn value(engine: &Engine, name: &str) -> Result<Option<Value>> {
     let Some(volume) = engine.volume(name)? else { return Ok(None) };
@@ -160,7 +177,14 @@ pub(crate) fn value(engine: &Engine, name: &str) -> Result<Option<Value>> {
         true => Value::Nil("map[string]string"),
         false => Value::text_map(map.iter().map(|(key, value)| (key.clone(), value))),
     };
-    let path = engine.volume_path(&volume.name).to_string_lossy().into_owned();
+    let path = engine.volume_path(&volume.name);
+    // What an image has there is copied to an empty one only.
+    let is_empty = std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none());
+    let path = path.to_string_lossy().into_owned();
+    let podmans = |name, value: bool| match Called::is_podman() {
+        true => Field::new(name, value),
+        false => Field::hidden(name, value),
+    };
     Ok(Some(Struct::value(
         "*volume",
         vec![
@@ -172,6 +196,8 @@ pub(crate) fn value(engine: &Engine, name: &str) -> Result<Option<Value>> {
             Field::new("Options", texts(&volume.options)),
             Field::new("Scope", "local"),
             Field::hidden("Anonymous", volume.anonymous),
+            podmans("NeedsCopyUp", is_empty),
+            podmans("NeedsChown", is_empty),
         ],
     )))
 }
@@ -207,10 +233,21 @@ fn remove(global: &Global, arguments: &Remove) -> Result<u8> {
     };
     let mut code = 0;
     for name in &names {
+        if arguments.force && Called::is_podman() {
+            // podman removes the containers that have it first.
+            for id in engine.users_of_volume(name)? {
+                if let Some(container) = engine.load(&id)? {
+                    engine.remove_by_force(&container, arguments.time.unwrap_or(0))?;
+                }
+            }
+        }
         match engine.remove_volume(name) {
             Ok(()) => output::write(format!("{name}\n").as_bytes())?,
             Err(error) if arguments.force && error.kind() == engine::Kind::NotFound => {
-                output::write(format!("{name}\n").as_bytes())?;
+                // docker says the name in any case, podman what it has removed.
+                if !Called::is_podman() {
+                    output::write(format!("{name}\n").as_bytes())?;
+                }
             }
             Err(error) => {
                 let is_used = error.kind() == engine::Kind::State;

@@ -1,6 +1,7 @@
 //! `tare volume prune`.
 
 use super::list::{is_chosen, read_filters, users};
+use crate::called::Called;
 use crate::failure::Result;
 use crate::image::prune::confirm;
 use crate::output;
@@ -25,6 +26,9 @@ pub(super) struct Prune {
 
 pub(super) fn run(global: &Global, arguments: &Prune) -> Result<()> {
     let filters = read_filters(&arguments.filter, &["all", "label", "label!"])?;
+    if Called::is_podman() {
+        return as_podman(global, arguments, &filters);
+    }
     let all = arguments.all || filters.iter().any(|(key, value)| key == "all" && value == "true");
     let what = match all {
         true => "all volumes that no container has",
@@ -41,6 +45,28 @@ pub(super) fn run(global: &Global, arguments: &Prune) -> Result<()> {
     }
     text.push_str(&format!("Total reclaimed space: {}\n", units::decimal_size(bytes, 4)));
     output::write(text.as_bytes())
+}
+
+/// podman's: all that no container has, which are named before it asks, and after they are gone.
+fn as_podman(global: &Global, arguments: &Prune, filters: &[(String, String)]) -> Result<()> {
+    let engine = crate::container::open(global, false)?;
+    let lines = |names: &[String]| names.iter().map(|name| format!("{name}\n")).collect::<String>();
+    if !arguments.force {
+        let users = users(&engine)?;
+        let mut volumes = engine.list_volumes()?;
+        volumes.retain(|it| !users.contains_key(&it.name) && is_chosen(it, &users, filters));
+        let names: Vec<String> = volumes.into_iter().map(|volume| volume.name).collect();
+        if names.is_empty() {
+            return output::write(b"No dangling volumes found\n");
+        }
+        let what = "WARNING! This will remove all volumes not used by at least one container. The following volumes will be removed:";
+        output::write(format!("{what}\n{}", lines(&names)).as_bytes())?;
+        if !confirm("these volumes")? {
+            return Ok(());
+        }
+    }
+    let (removed, _) = prune_unused(&engine, true, filters)?;
+    output::write(lines(&removed).as_bytes())
 }
 
 /// Removes volumes that no container has: those without a name, or all. Says which, and what that frees.

@@ -583,6 +583,11 @@ impl<'e> Supervisor<'e> {
                 Ok(taken) => {
                     self.engine.tell("destroy", &self.config, &[]);
                     (garbage, is_there) = (taken, false);
+                    if let Some(remove) = self.engine.place.removes_image
+                        && self.config.auto_remove_image
+                    {
+                        remove(&self.engine.place, &self.config);
+                    }
                 }
                 Err(error) => self.state.error = error.to_string(),
             }

@@ -381,7 +381,8 @@ fn volumes_have_file_systems_of_their_own() {
 fn what_is_no_mount_is_refused() {
     let Some(engine) = Engine::with_link("what_is_no_mount_is_refused") else { return };
     for (mount, why) in [
-        ("type=glob,source=/x*,target=/x", "no one target"),
+        ("type=glob,source=/nosuch*,target=/x", "no file paths matching glob \"/nosuch*\""),
+        ("type=glob,source=x*", "which begins with /"),
         ("type=npipe,source=x,target=/x", "containers of Windows"),
         ("type=cluster,source=x,target=/x", "services of swarm"),
         ("type=artifact,source=x,target=/x", "no tree of files"),

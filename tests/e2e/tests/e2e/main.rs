@@ -54,6 +54,7 @@ mod options;
 mod peers;
 mod pidfd;
 mod podmans;
+mod podmans_form;
 mod popular;
 mod rdt;
 mod refusals;

@@ -168,8 +168,10 @@ pub(super) enum Target {
 /// Finds where something goes. Links are followed.
 pub(super) fn target(side: &Side<'_>, path: &[u8]) -> Result<Target> {
     let mut path = path.to_vec();
+    let mut wants_dir = false;
     for _ in 0..LINKS_LIMIT {
         let Parts { parent, name, is_dir } = parts(&path);
+        wants_dir |= is_dir;
         let failed = |errno| side.failed(&path, errno);
         match side.open(&path, O_PATH) {
             Ok(found) if is_directory(stat_fd(&found).map_err(failed)?.st_mode) => {
@@ -196,7 +198,7 @@ pub(super) fn target(side: &Side<'_>, path: &[u8]) -> Result<Target> {
             // It was made at this moment: what is written into it is confined to it.
             Ok(stat) if is_directory(stat.st_mode) => {}
             Ok(_) => return Ok(Target::File { dir, name }),
-            Err(Errno::ENOENT) => return Ok(Target::New { dir, name, wants_dir: is_dir }),
+            Err(Errno::ENOENT) => return Ok(Target::New { dir, name, wants_dir }),
             Err(errno) => return Err(failed(errno)),
         }
     }

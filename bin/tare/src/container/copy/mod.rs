@@ -44,10 +44,10 @@ pub(crate) struct Cp {
     #[arg(short, long)]
     quiet: bool,
     /// What is copied: a path, CONTAINER:PATH or -
-    #[arg(value_name = "SOURCE", allow_hyphen_values = true)]
+    #[arg(value_name = "SOURCE")]
     source: OsString,
     /// Where it goes: a path, CONTAINER:PATH or -
-    #[arg(value_name = "TARGET", allow_hyphen_values = true)]
+    #[arg(value_name = "TARGET")]
     target: OsString,
 }
 

@@ -1,5 +1,6 @@
 //! `--volume`, `--mount`, `--tmpfs` and `--volumes-from`.
 
+mod globs;
 mod words;
 
 pub(super) use words::mount;
@@ -36,7 +37,13 @@ pub(super) fn read(engine: &Engine, arguments: &ContainerArgs) -> Result<Vec<Mou
         add_once(&mut own, volume(text)?)?;
     }
     for text in &arguments.mount {
-        add_once(&mut own, words::mount(text)?)?;
+        let mount = words::mount(text)?;
+        match mount.kind.as_str() {
+            "glob" => {
+                globs::expand(mount)?.into_iter().try_for_each(|one| add_once(&mut own, one))?;
+            }
+            _ => add_once(&mut own, mount)?,
+        }
     }
     for text in &arguments.tmpfs {
         add_once(&mut own, tmpfs(text)?)?;

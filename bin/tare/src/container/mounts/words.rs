@@ -1,6 +1,7 @@
 //! `--mount`, as docker and podman have it.
 
 use super::{check_target, existing, parse};
+use crate::called::Called;
 use crate::failure::{Failure, Result};
 use engine::record::Mount;
 
@@ -13,8 +14,7 @@ const OF_KINDS: [(&str, &[&str]); 5] = [
     ("relabel", &["bind", "volume"]),
 ];
 /// podman's kinds of mounts, and others', that are not here.
-const REFUSED: [(&str, &str, &str); 4] = [
-    ("glob", "what a pattern finds has no one target", "a `-v` for each of them"),
+const REFUSED: [(&str, &str, &str); 3] = [
     ("npipe", "it is for containers of Windows", "type=bind mounts a socket"),
     ("cluster", "it is for services of swarm", "type=volume"),
     ("artifact", "an artifact has no tree of files", "`tare artifact extract` and type=bind"),
@@ -79,7 +79,7 @@ impl Reader<'_> {
                 self.mount.target = check_target(&value).map_err(|why| self.bad(why))?;
             }
             "readonly" | "ro" => self.mount.read_only = truth()?,
-            "rw" => self.mount.read_only = !truth()?,
+            "rw" | "readwrite" => self.mount.read_only = !truth()?,
             "consistency" => {}
             _ => return self.special(&key, value, field),
         }
@@ -101,7 +101,7 @@ impl Reader<'_> {
             "false" | "0" => Ok(false),
             _ => Err(self.bad(format!("{key}: {value:?} is neither true nor false"))),
         };
-        let is_of_files = matches!(kind.as_str(), "bind" | "volume" | "image");
+        let is_of_files = matches!(kind.as_str(), "bind" | "volume" | "image" | "glob");
         match key {
             "bind-propagation" | "propagation" => self.propagation(&value)?,
             "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" => {
@@ -186,7 +186,9 @@ impl Reader<'_> {
     }
 
     fn subpath(&mut self, value: String) -> Result<()> {
-        if value.starts_with('/') || value.split('/').any(|part| part == "..") {
+        // podman's begin with the root directory of what is mounted.
+        let is_absolute = value.starts_with('/') && !Called::is_podman();
+        if is_absolute || value.split('/').any(|part| part == "..") {
             return Err(self.bad(format!("subpath: {value:?} leads out")));
         }
         self.mount.subpath = value;
@@ -197,6 +199,12 @@ impl Reader<'_> {
         let kind = self.mount.kind.clone();
         if let Some((_, why, hint)) = REFUSED.iter().find(|(name, ..)| *name == kind) {
             return Err(self.bad(format!("type={kind}: {why}")).hint(*hint));
+        }
+        if kind == "glob" {
+            if !self.mount.source.starts_with('/') {
+                return Err(self.bad("type=glob: source=PATTERN is required, which begins with /"));
+            }
+            return Ok(self.mount);
         }
         if self.mount.target.is_empty() {
             return Err(self.bad("target is required"));
@@ -220,8 +228,14 @@ impl Reader<'_> {
         }
         match kind.as_str() {
             "bind" => {
-                self.mount.source = existing(&self.mount.source, self.makes)
-                    .map_err(|why| self.bad(format!("bind source path does not exist: {why}")))?;
+                let found = existing(&self.mount.source, self.makes);
+                self.mount.source = found.map_err(|why| match Called::is_podman() {
+                    true => {
+                        let source = &self.mount.source;
+                        Failure::new(format!("statfs {source}: no such file or directory"))
+                    }
+                    false => self.bad(format!("bind source path does not exist: {why}")),
+                })?;
             }
             "volume" => {
                 self.mount.name = std::mem::take(&mut self.mount.source);
