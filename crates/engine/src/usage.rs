@@ -1,9 +1,12 @@
 //! What a container that runs uses of the machine, and changes of what it may use.
 
+use crate::client;
 use crate::error::{Error, Kind, Result};
 use crate::launch;
 use crate::place::{Container, Engine};
 use crate::record::{Config, Resources, Restart};
+use crate::supervisor::Attach;
+use crate::wire::kind;
 use runtime::config::ContainerId;
 
 const KIB: u64 = 1024;
@@ -98,6 +101,16 @@ impl Engine {
         self.save(container)?;
         self.tell("update", &container.config, &[]);
         Ok(warnings)
+    }
+}
+
+impl Engine {
+    /// Has the supervisor of a container that runs check what its record says now.
+    pub fn renew_checks(&self, container: &Container) -> Result<()> {
+        match container.supervised {
+            true => client::connect(container, Attach::default())?.ask(kind::HEALTH, &[]),
+            false => Ok(()),
+        }
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) mod kind {
     pub(crate) const CONNECT: u8 = 16;
     /// A network less: a number of the client's, and the network's name.
     pub(crate) const DISCONNECT: u8 = 17;
+    /// Its health check is another one: a number of the client's.
+    pub(crate) const HEALTH: u8 = 18;
     /// It runs: its first process, four bytes.
     pub(crate) const STARTED: u8 = 20;
     /// It has ended: its code, four bytes, and 1 if it will be started again.

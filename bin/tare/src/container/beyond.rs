@@ -96,7 +96,7 @@ pub(super) enum ImageVolume {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum OnFailure {
+pub(super) enum OnFailure {
     None,
     Kill,
     Restart,
@@ -197,18 +197,21 @@ pub(super) fn check_cgroups(mode: &str) -> Result<()> {
     }
 }
 
+impl OnFailure {
+    /// As records have it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Kill => "kill",
+            Self::Restart => "restart",
+            Self::Stop => "stop",
+        }
+    }
+}
+
 fn health(beyond: &BeyondArgs, config: &mut Config) -> Result<()> {
-    let action = match beyond.health_on_failure {
-        None | Some(OnFailure::None) => "",
-        Some(OnFailure::Kill) => "kill",
-        Some(OnFailure::Restart) => "restart",
-        Some(OnFailure::Stop) => "stop",
-    };
-    let has_check = config
-        .healthcheck
-        .as_ref()
-        .is_some_and(|check| check.test.first().is_some_and(|it| it != "NONE"));
-    if !action.is_empty() && !has_check {
+    let action = beyond.health_on_failure.map_or("", OnFailure::word);
+    if !action.is_empty() && !super::health::has_check(config) {
         return Err(Failure::new(format!(
             "cannot set on-failure action to {action} without a health check"
         )));

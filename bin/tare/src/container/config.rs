@@ -232,7 +232,7 @@ fn program(arguments: &ContainerArgs, config: &mut Config) -> Result<()> {
             .hint("write a name such as SIGTERM, or a number"));
     }
     config.sdnotify = arguments.sdnotify.clone().unwrap_or_default();
-    if config.sdnotify == "healthy" && arguments.no_healthcheck {
+    if config.sdnotify == "healthy" && arguments.health.no_healthcheck {
         return Err(Failure::new("--sdnotify healthy: there is no health check"));
     }
     config.stop_timeout =
@@ -241,7 +241,7 @@ fn program(arguments: &ContainerArgs, config: &mut Config) -> Result<()> {
         config.systemd.clone_from(&arguments.systemd);
     }
     config.restart = engine::parse_restart(&arguments.restart)?;
-    config.healthcheck = health::choose(arguments, config.healthcheck.take())?;
+    config.healthcheck = health::choose(&arguments.health, config.healthcheck.take())?;
     Ok(())
 }
 

@@ -1,13 +1,60 @@
 //! Options of health checks.
 
-use super::options::ContainerArgs;
 use super::parse;
 use crate::failure::{Failure, Result};
+use clap::Args;
+use engine::record::Config;
 use oci::image::Healthcheck;
 
-/// The image's check, with what options put in its place.
+/// What is checked, and when.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct HealthArgs {
+    /// Command that says by its exit code whether the container is healthy
+    #[arg(long, value_name = "COMMAND", help_heading = "Health")]
+    pub(crate) health_cmd: Option<String>,
+    /// Time between checks, such as 30s
+    #[arg(long, value_name = "TIME", help_heading = "Health")]
+    pub(crate) health_interval: Option<String>,
+    /// Failures in a row that make it unhealthy
+    #[arg(long, value_name = "NUMBER", help_heading = "Health")]
+    pub(crate) health_retries: Option<i64>,
+    /// Time between checks in the start period
+    #[arg(long, value_name = "TIME", help_heading = "Health")]
+    pub(crate) health_start_interval: Option<String>,
+    /// Time in which failures do not count
+    #[arg(long, value_name = "TIME", help_heading = "Health")]
+    pub(crate) health_start_period: Option<String>,
+    /// Time that a check may take
+    #[arg(long, value_name = "TIME", help_heading = "Health")]
+    pub(crate) health_timeout: Option<String>,
+    /// No check, whatever the image has
+    #[arg(long, help_heading = "Health")]
+    pub(crate) no_healthcheck: bool,
+}
+
+impl HealthArgs {
+    /// Whether nothing is said.
+    pub(super) fn is_empty(&self) -> bool {
+        let times = [
+            &self.health_interval,
+            &self.health_timeout,
+            &self.health_start_period,
+            &self.health_start_interval,
+            &self.health_cmd,
+        ];
+        !self.no_healthcheck && self.health_retries.is_none() && times.iter().all(|it| it.is_none())
+    }
+}
+
+/// Whether a container is checked.
+pub(super) fn has_check(config: &Config) -> bool {
+    let check = config.healthcheck.as_ref();
+    check.is_some_and(|check| check.test.first().is_some_and(|it| it != "NONE"))
+}
+
+/// The check of an image, or of a container that is updated, with what options put in its place.
 pub(super) fn choose(
-    arguments: &ContainerArgs,
+    arguments: &HealthArgs,
     image: Option<Healthcheck>,
 ) -> Result<Option<Healthcheck>> {
     let times = [

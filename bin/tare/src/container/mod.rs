@@ -92,7 +92,7 @@ enum NounVerb {
     #[command(visible_alias = "umount")]
     Unmount(mount::Unmount),
     Unpause(state::Unpause),
-    Update(update::Update),
+    Update(Box<update::Update>),
     Wait(state::Wait),
 }
 

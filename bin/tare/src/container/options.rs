@@ -2,6 +2,7 @@
 
 use super::beyond::BeyondArgs;
 use super::defaults::Defaults;
+use super::health::HealthArgs;
 use crate::image;
 use crate::settings;
 use clap::Args;
@@ -90,27 +91,8 @@ pub(crate) struct ContainerArgs {
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Program")]
     pub(crate) annotation: Vec<String>,
 
-    /// Command that says by its exit code whether the container is healthy
-    #[arg(long, value_name = "COMMAND", help_heading = "Health")]
-    pub(crate) health_cmd: Option<String>,
-    /// Time between checks, such as 30s
-    #[arg(long, value_name = "TIME", help_heading = "Health")]
-    pub(crate) health_interval: Option<String>,
-    /// Failures in a row that make it unhealthy
-    #[arg(long, value_name = "NUMBER", help_heading = "Health")]
-    pub(crate) health_retries: Option<i64>,
-    /// Time between checks in the start period
-    #[arg(long, value_name = "TIME", help_heading = "Health")]
-    pub(crate) health_start_interval: Option<String>,
-    /// Time in which failures do not count
-    #[arg(long, value_name = "TIME", help_heading = "Health")]
-    pub(crate) health_start_period: Option<String>,
-    /// Time that a check may take
-    #[arg(long, value_name = "TIME", help_heading = "Health")]
-    pub(crate) health_timeout: Option<String>,
-    /// No check, whatever the image has
-    #[arg(long, help_heading = "Health")]
-    pub(crate) no_healthcheck: bool,
+    #[command(flatten)]
+    pub(crate) health: HealthArgs,
 
     /// Where output goes: json-file, k8s-file, journald, none [default: json-file]
     #[arg(long, value_name = "DRIVER", help_heading = "Log")]

@@ -1,12 +1,14 @@
 //! `tare update`.
 
+use super::beyond::OnFailure;
+use super::health::{self, HealthArgs};
 use super::{config, parse};
 use crate::failure::{Failure, Result};
 use crate::settings::Global;
 use clap::Args;
-use engine::record::Resources;
+use engine::record::{Config, Resources};
 
-/// Change limits and the restart policy of containers
+/// Change limits, the restart policy and the health check of containers
 ///
 /// Those that run have them at once, and all from their next start on.
 #[derive(Debug, Args)]
@@ -57,6 +59,17 @@ pub(crate) struct Update {
     /// When it is started again: no, on-failure[:TIMES], always, unless-stopped
     #[arg(long, value_name = "POLICY")]
     restart: Option<String>,
+    #[command(flatten)]
+    health: HealthArgs,
+    /// What to do when the container becomes unhealthy
+    #[arg(long, value_enum, value_name = "ACTION", help_heading = "Health")]
+    health_on_failure: Option<OnFailure>,
+    /// Results of health checks to keep, 0 for all that fit
+    #[arg(long, value_name = "NUMBER", help_heading = "Health")]
+    health_max_log_count: Option<u32>,
+    /// Characters to keep of what a check says, 0 for all that fit
+    #[arg(long, value_name = "NUMBER", help_heading = "Health")]
+    health_max_log_size: Option<u32>,
     /// Containers: names, or the beginnings of IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
@@ -107,6 +120,37 @@ impl Update {
         Ok(new)
     }
 
+    fn is_about_health(&self) -> bool {
+        let numbers = [self.health_max_log_count, self.health_max_log_size];
+        !self.health.is_empty()
+            || self.health_on_failure.is_some()
+            || numbers.iter().any(Option::is_some)
+    }
+
+    /// What is said of the health check, put over what there was.
+    fn check(&self, config: &mut Config) -> Result<()> {
+        let (is_set, is_new) = (health::has_check(config), self.health.health_cmd.is_some());
+        let is_taken = self.health.no_healthcheck;
+        if !is_set && !is_new && !is_taken {
+            return Err(Failure::new("healthcheck command is not set")
+                .hint("--health-cmd says what is run"));
+        }
+        if !self.health.is_empty() {
+            // One that was taken away has left nothing.
+            let old = config.healthcheck.take().filter(|_| is_set);
+            config.healthcheck = health::choose(&self.health, old)?;
+        }
+        if let Some(action) = self.health_on_failure {
+            config.health_on_failure = action.word().into();
+        }
+        if is_taken {
+            config.health_on_failure.clear();
+        }
+        config.health_log_count = self.health_max_log_count.or(config.health_log_count);
+        config.health_log_size = self.health_max_log_size.or(config.health_log_size);
+        Ok(())
+    }
+
     fn is_empty(&self) -> bool {
         let numbers = [
             self.blkio_weight,
@@ -126,7 +170,9 @@ impl Update {
             &self.memory_swap,
             &self.restart,
         ];
-        numbers.iter().all(Option::is_none) && texts.iter().all(|it| it.is_none())
+        !self.is_about_health()
+            && numbers.iter().all(Option::is_none)
+            && texts.iter().all(|it| it.is_none())
     }
 }
 
@@ -147,9 +193,15 @@ pub(crate) fn run(global: &Global, arguments: &Update) -> Result<u8> {
                 "Restart policy cannot be updated because AutoRemove is enabled for the container",
             ));
         }
+        if arguments.is_about_health() {
+            arguments.check(&mut container.config)?;
+        }
         let resources = arguments.over(&container.config.resources)?;
         let warnings = engine.update(&mut container, &resources, restart.as_ref())?;
         warnings.iter().for_each(|warning| crate::settings::warn(warning));
+        if arguments.is_about_health() {
+            engine.renew_checks(&container)?;
+        }
         Ok(())
     })
 }

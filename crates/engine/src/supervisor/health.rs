@@ -146,6 +146,11 @@ impl Checks {
         exec_id
     }
 
+    /// Whether somebody waits for a check.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.is_asked || self.running.as_ref().is_some_and(|running| running.is_asked)
+    }
+
     /// What came of a check that was asked for.
     pub(super) fn take_answer(&mut self) -> Option<(i32, String)> {
         self.answer.take()

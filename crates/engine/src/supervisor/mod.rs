@@ -13,6 +13,7 @@ mod restart;
 pub(crate) mod rights;
 mod run;
 mod streams;
+mod update;
 
 pub use health::run_once as run_health_check;
 pub use restart::parse as parse_restart;

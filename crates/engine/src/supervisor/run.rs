@@ -71,7 +71,7 @@ pub(super) struct Supervisor<'e> {
     /// It was ended to be started again, whatever the policy says.
     starts_again: bool,
     back_off: BackOff,
-    checks: Option<Checks>,
+    pub(super) checks: Option<Checks>,
     notify: Option<Notify>,
 }
 
@@ -438,6 +438,7 @@ impl<'e> Supervisor<'e> {
                 }
             }
             kind::CONNECT | kind::DISCONNECT => self.change_networks(frame),
+            kind::HEALTH => self.change_checks(frame),
             kind::STOP => {
                 let time = frame.payload.get(4..8).and_then(|it| it.try_into().ok());
                 self.state.stopped = true;

@@ -169,6 +169,64 @@ fn health_checks_are_run_when_somebody_asks_and_an_unhealthy_container_is_seen_t
 }
 
 #[test]
+fn a_health_check_is_changed_while_its_container_runs() {
+    let test = "a_health_check_is_changed_while_its_container_runs";
+    let Some(engine) = Engine::new(test) else { return };
+    engine.ok(&["run", "-d", "--name", "web", "box:1", "sleep", "1000"]);
+    for option in ["--health-interval=10s", "--health-retries=5", "--health-on-failure=kill"] {
+        let said = engine.0.fails(1, &["update", option, "web"]);
+        assert!(said.contains("healthcheck command is not set\nhint: "), "{said}");
+    }
+    let all =
+        ["--health-cmd", "echo one", "--health-interval", "disable", "--health-timeout", "7s"];
+    let more =
+        ["--health-retries", "4", "--health-start-period", "3s", "--health-max-log-count", "2"];
+    engine.ok(&[&["update"][..], &all, &more, &["web"]].concat());
+    let check = "printf \"%v %v %v %v %v\" .Config.Healthcheck.Test .Config.Healthcheck.Interval \
+                 .Config.Healthcheck.Timeout .Config.Healthcheck.Retries .Config.Healthcheck.StartPeriod";
+    assert_eq!(engine.field("web", check), "[CMD-SHELL echo one] -1 7000000000 4 3000000000");
+    assert_eq!(engine.field("web", ".State.Health.Status"), "starting");
+    assert_eq!(engine.ok(&["healthcheck", "run", "web"]), "");
+    // The rest of it stays, and what was found out does not.
+    engine.ok(&[
+        "update",
+        "--health-cmd",
+        "echo two; false",
+        "--health-start-period",
+        "0s",
+        "--health-retries",
+        "1",
+        "web",
+    ]);
+    assert_eq!(engine.field("web", "len .State.Health.Log"), "0");
+    assert_eq!(engine.0.tare(&["healthcheck", "run", "web"]).status.code(), Some(1));
+    assert_eq!(engine.field("web", ".State.Health.Status"), "unhealthy");
+    assert_eq!(engine.field("web", ".Config.Healthcheck.Timeout"), "7000000000");
+    engine.ok(&["update", "--health-on-failure", "kill", "web"]);
+    assert_eq!(engine.field("web", ".State.Running"), "true");
+    engine.ok(&["update", "--no-healthcheck", "web"]);
+    assert_eq!(engine.field("web", ".Config.Healthcheck.Test"), "[NONE]");
+    let said = engine.0.fails(125, &["healthcheck", "run", "web"]);
+    assert!(said.contains("has no defined healthcheck"), "{said}");
+    // One that does not run has it from its next start on.
+    engine.ok(&["stop", "-t", "0", "web"]);
+    engine.ok(&["update", "--health-cmd", "true", "--health-interval", "100ms", "web"]);
+    engine.ok(&["start", "web"]);
+    engine.ok(&["wait", "--condition", "healthy", "web"]);
+    engine.ok(&[
+        "update",
+        "--health-cmd",
+        "exit 9",
+        "--health-retries",
+        "1",
+        "--health-on-failure",
+        "stop",
+        "web",
+    ]);
+    engine.until("it is stopped", || engine.field("web", ".State.Running") == "false");
+}
+
+#[test]
 fn by_podmans_name_the_program_speaks_as_podman_does() {
     let test = "by_podmans_name_the_program_speaks_as_podman_does";
     let Some(engine) = Engine::new(test) else { return };
