@@ -1,6 +1,7 @@
 //! Running images: `tare` beside podman and docker, each with the same image, in a network namespace of their own.
 
 mod network;
+mod ordinary;
 mod tools;
 
 use super::bundle::Bundle;
@@ -36,6 +37,7 @@ struct Bench {
     bundle: Bundle,
     log: File,
     tools: Vec<Tool>,
+    image: PathBuf,
     _daemon: Option<Daemon>,
 }
 
@@ -59,6 +61,10 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
     }
     bench.print(&samples);
     bench.networks()?;
+    if super::is_installed("pasta") {
+        let has_podman = bench.tools.iter().any(|tool| tool.name == "podman");
+        ordinary::measure(&bench.dir, &programs, &bench.image, has_podman)?;
+    }
     let results: Vec<Result<Vec<String>, String>> =
         bench.tools.iter().map(|tool| bench.crowd(tool)).collect();
     crate::print(&format!(
@@ -126,6 +132,7 @@ impl Bench {
             dir,
             log,
             tools,
+            image: tar,
             _daemon: daemon,
         };
         bench.warm_up();

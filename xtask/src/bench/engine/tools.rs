@@ -25,6 +25,12 @@ impl Tool {
         Self { name: "tare", front, beside: &["tare-supervise"] }
     }
 
+    /// The same tool as somebody else types it.
+    pub(super) fn typed_by(mut self, before: &[String]) -> Self {
+        self.front.splice(0..0, before.iter().cloned());
+        self
+    }
+
     pub(super) fn podman(dir: &Path) -> Self {
         let path = |name: &str| dir.join(name).to_string_lossy().into_owned();
         let front = [
