@@ -13,8 +13,8 @@ impl Engine {
             "t() {{ TARE_NETWORK=none {} --root {root} --runroot {run} --insecure-policy \"$@\"; }}
              p() {{ (export TARE_NETWORK=none; exec -a podman {} --root {root} --runroot {run} \"$@\"); }}
              fails() {{ if t \"$@\" 2> said; then echo \"no failure: $*\"; exit 9; fi; cat said; }}
-             t run --name off box:1 sh -c 'echo off > /f'
-             t run -d --name on box:1 sh -c 'echo on > /f; exec sleep 1000' > on.id
+             t run --name off box:1 sh -c 'test -e /f || echo off > /f'
+             t run -d --name on box:1 sh -c 'test -e /f || echo on > /f; exec sleep 1000' > on.id
              until t exec on cat /f > seen 2>&1 && grep -q on seen; do sleep 0.05; done
              set -e; {script}",
             tare.display(),

@@ -83,7 +83,7 @@ fn containers_have_what_the_file_says_unless_an_option_says_otherwise() {
         facts,
         "conf\n500\n600\n0027\n0\t7\n9000\n777\nCapBnd:\t0000000000002001\nshown\n\
          touch: /vol/x: Read-only file system\nnameserver 192.0.2.4\nsearch example.com\noptions ndots:3\n\
-         tare\n3072"
+         tare-init\n3072"
     );
     assert_eq!(made.sh(&env, &[], "echo $OWN"), "image", "the image's own count more");
     assert_eq!(made.sh(&env, &[], "/bin/busybox stat -f -c %T /data"), "tmpfs");
