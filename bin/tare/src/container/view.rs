@@ -39,10 +39,14 @@ pub(super) fn document(engine: &Engine, container: &Container, sizes: Option<(u6
         Field::new("GraphDriver", graph_driver(&dir)),
     ];
     fields.extend(podmans_view::members(container));
-    let size = |size: Option<u64>| size.map_or(Value::Nil("*int64"), Value::from);
+    // What was not asked for is not there, and what is empty has 0 bytes.
+    let size = |name, bytes: Option<u64>| match bytes {
+        Some(bytes) => Field::new(name, bytes),
+        None => Field::new(name, Value::Nil("*int64")).omit_empty(),
+    };
     fields.extend([
-        Field::new("SizeRw", size(sizes.map(|it| it.0))).omit_empty(),
-        Field::new("SizeRootFs", size(sizes.map(|it| it.1))).omit_empty(),
+        size("SizeRw", sizes.map(|it| it.0)),
+        size("SizeRootFs", sizes.map(|it| it.1)),
         Field::new(
             "Mounts",
             Value::list(config.mounts.iter().filter(|it| it.kind != "tmpfs").map(mount)),

@@ -133,7 +133,7 @@ fn files_go_into_containers_as_docker_has_it() {
 
 #[test]
 fn files_go_from_one_container_to_another() {
-    let Some(engine) = Engine::new("files_go_from_one_container_to_another") else { return };
+    let Some(engine) = Engine::idle("files_go_from_one_container_to_another") else { return };
     engine.both("mkdir -p /d/sub /srv; echo one > /d/one; echo two > /d/sub/two; ln -s /d/one /link; chown -R 33:50 /d");
     engine.ok(&["create", "--name", "to", "-u", "7:8", "box:1"]);
     let read = |path: &str| stdout(&engine.0.tare(&["cp", &format!("to:{path}"), "-"]));
@@ -203,7 +203,7 @@ fn files_go_from_one_container_to_another() {
 #[test]
 fn a_directory_and_a_file_replace_each_other_when_that_is_wanted() {
     let test = "a_directory_and_a_file_replace_each_other_when_that_is_wanted";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::idle(test) else { return };
     engine.both("mkdir -p /same /d; echo one > /d/one");
     engine.0.sh("echo file > same; mkdir -p out/same/d");
     for name in ["on", "off"] {
@@ -224,7 +224,7 @@ fn a_directory_and_a_file_replace_each_other_when_that_is_wanted() {
 #[test]
 fn files_go_from_one_place_of_a_container_to_another() {
     let test = "files_go_from_one_place_of_a_container_to_another";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::idle(test) else { return };
     engine.both("mkdir -p /d/sub /to; echo one > /d/one; chown -R 33:50 /d; ln -s /d /way");
     for name in ["on", "off"] {
         let of = |path: &str| format!("{name}:{path}");
@@ -251,7 +251,7 @@ fn files_go_from_one_place_of_a_container_to_another() {
 #[test]
 fn what_is_copied_between_user_namespaces_has_the_same_users() {
     let test = "what_is_copied_between_user_namespaces_has_the_same_users";
-    let Some(engine) = Engine::new(test) else { return };
+    let Some(engine) = Engine::idle(test) else { return };
     let map = ["--uidmap", "0:500000:1000", "--gidmap", "0:500000:1000"];
     let run = [&["run", "-d", "--name", "it"][..], &map, &["box:1"]].concat();
     let output = engine.0.tare(&run);
@@ -275,7 +275,7 @@ fn what_is_copied_between_user_namespaces_has_the_same_users() {
 /// Links of either container lead nowhere but into itself.
 #[test]
 fn links_lead_out_of_neither_container() {
-    let Some(engine) = Engine::new("links_lead_out_of_neither_container") else { return };
+    let Some(engine) = Engine::idle("links_lead_out_of_neither_container") else { return };
     let host = engine.0.path("host");
     engine.0.sh("mkdir host; echo secret > host/secret");
     engine.both(&format!("ln -s {host} /abs; ln -s /proc/1/root{host} /proc1; mkdir /in; ln -s {host} /in/link; echo evil > /evil"));

@@ -21,7 +21,6 @@ const VERBS: &[(&str, &str)] = &[
 
 const SIGN: &str = "images cannot be signed yet\nhint: copy the image, and sign it with cosign";
 const KEYS: &str = "layers can be neither encrypted nor decrypted yet\nhint: ";
-const CONTAINERS: &str = "there are no containers yet";
 const NOTHING: &str = "there is nothing of this kind in the store";
 /// Options, of which verbs (of all, without one), and why.
 const OPTIONS: &[(&str, &[&str], &str)] = &[
@@ -34,7 +33,6 @@ const OPTIONS: &[(&str, &[&str], &str)] = &[
     ("--encryption-key", &[], KEYS),
     ("--encrypt-layer", &[], KEYS),
     ("--decryption-key", &[], KEYS),
-    ("--latest", &["mount", "unmount"], CONTAINERS),
     ("--history", &["images", "image list"], "names that images had before are not kept"),
     ("--tree", &["images"], "not in lists\nhint: `tare image tree NAME`"),
     ("--platform", &["rmi"], "an index keeps its digest, so nothing can be taken out of it"),
