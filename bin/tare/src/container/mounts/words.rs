@@ -323,7 +323,7 @@ mod tests {
             ("type=volume,target=/x,volume-subpath=../y", "leads out"),
             ("type=volume,target=/x,volume-driver=nfs", "there is no driver"),
             ("type=image,target=/x", "source=IMAGE is required"),
-            ("type=glob,source=/x*,target=/x", "type=glob: "),
+            ("type=glob,target=/x", "type=glob"),
             ("type=npipe,target=/x", "containers of Windows"),
             ("type=bind,source=/,target=/x,bind-recursive=readonly", "it needs readonly"),
             ("type=bind,source=/,target=/x,bind-propagation=x", "is none of"),
