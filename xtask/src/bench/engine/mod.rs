@@ -61,10 +61,6 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
     }
     bench.print(&samples);
     bench.networks()?;
-    if super::is_installed("pasta") {
-        let has_podman = bench.tools.iter().any(|tool| tool.name == "podman");
-        ordinary::measure(&bench.dir, &programs, &bench.image, has_podman)?;
-    }
     let results: Vec<Result<Vec<String>, String>> =
         bench.tools.iter().map(|tool| bench.crowd(tool)).collect();
     crate::print(&format!(
@@ -74,6 +70,10 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
         crate::print(&format!("| {} | {} |\n", tool.name, result?.join(" | ")));
     }
     crate::print(&format!("\n1 GB of lines by a pipe to cat: {:.2} s\n", bench.pipe()?));
+    if super::is_installed("pasta") {
+        let has_podman = bench.tools.iter().any(|tool| tool.name == "podman");
+        ordinary::measure(&bench.dir, &programs, &bench.image, has_podman)?;
+    }
     Ok(())
 }
 
