@@ -6,8 +6,8 @@ use crate::record::Config;
 
 /// The last words are not longer.
 const TAIL_BYTES: usize = 4096;
-/// What the kernel's EPERM is called, and sudo's way to say it.
-const REFUSALS: [&str; 3] = ["not permitted", "no new privileges", "eperm"];
+/// What the kernel's EPERM is called, and sudo's and busybox' ways to say it.
+const REFUSALS: [&str; 4] = ["not permitted", "no new privileges", "eperm", "are you root"];
 
 /// Words of programs that were refused something, the capability that it takes, and how to do without.
 const KNOWN: &[(&[&str], &str, &str)] = &[
@@ -131,6 +131,7 @@ mod tests {
             ("mknod: /dev/x: Operation not permitted", "--cap-add MKNOD"),
             ("date: cannot set date: Operation not permitted", "--cap-add SYS_TIME"),
             ("RTNETLINK answers: Operation not permitted\nmore", "--cap-add NET_ADMIN"),
+            ("ping: permission denied (are you root?)", "--cap-add NET_RAW"),
             ("sudo: The \"no new privileges\" flag is set", "no-new-privileges=false"),
             ("something: Operation not permitted", "--security docker"),
         ] {
