@@ -204,6 +204,13 @@ fn containers_on_a_disk_without_inodes() {
     full.begin();
     full.disk.leave(Scarce::Files, 0);
     full.lives();
+    // Supervisors that have ended give files back after they have said so.
+    full.until("what is gone has given its files back", || {
+        let trash = std::fs::read_dir(full.scratch.path("store/trash")).unwrap().count();
+        let free = full.disk.free_files();
+        std::thread::sleep(Duration::from_millis(500));
+        trash == 0 && free == full.disk.free_files()
+    });
     full.disk.leave(Scarce::Files, 0);
     full.is_full(&["run", "--rm", "box:1", "pwd"], 125);
     full.is_full(&["create", "box:1"], 1);

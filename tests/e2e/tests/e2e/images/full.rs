@@ -72,6 +72,12 @@ impl Disk {
         sys::fs::statfs(&opened).unwrap().f_bfree
     }
 
+    /// How many files can be made.
+    pub(in super::super) fn free_files(&self) -> u64 {
+        let opened = sys::fs::open_read(self.place.to_str().unwrap()).unwrap();
+        sys::fs::statfs(&opened).unwrap().f_ffree
+    }
+
     /// Where it is.
     pub(in super::super) fn place(&self) -> &std::path::Path {
         &self.place
