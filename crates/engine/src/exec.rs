@@ -11,7 +11,7 @@ use crate::record::status;
 use runtime::config::ContainerId;
 use runtime::{ExecOptions, Executed, Host};
 use sys::fs::{self, O_DIRECTORY, O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS};
-use sys::{Errno, Fd};
+use sys::{Errno, Fd, process};
 
 /// What is wanted.
 #[derive(Clone, Debug, Default)]
@@ -157,4 +157,18 @@ fn null(standard: i32, access: u32) -> Result<()> {
     fs::open_at(sys::CWD, "/dev/null", access, 0)
         .and_then(|null| fs::duplicate_to(&null, standard))
         .during(|| "opening /dev/null")
+}
+
+/// Lets go of everything that was the command's in a process that it leaves behind; what the command was given may be
+/// secret, and this stays for everybody to see.
+fn stay_behind() {
+    let _ = process::new_session();
+    let _ = process::set_name("tare-exec");
+    let _ = process::set_title("tare-exec");
+    if let Ok(null) = fs::open_at(sys::CWD, "/dev/null", fs::O_RDWR, 0) {
+        for standard in 0..3 {
+            let _ = fs::duplicate_to(&null, standard);
+        }
+    }
+    let _ = fs::chdir("/");
 }

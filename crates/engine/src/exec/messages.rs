@@ -121,14 +121,7 @@ fn go_on(mut messages: Messages) -> Result<()> {
     if process::fork_plain().during(|| WHAT)?.is_some() {
         return Ok(());
     }
-    let _ = process::new_session();
-    let _ = process::set_name("tare-exec");
-    if let Ok(null) = fs::open_at(sys::CWD, "/dev/null", fs::O_RDWR, 0) {
-        for standard in 0..3 {
-            let _ = fs::duplicate_to(&null, standard);
-        }
-    }
-    let _ = fs::chdir("/");
+    super::stay_behind();
     while messages.pass() {}
     process::exit(0)
 }

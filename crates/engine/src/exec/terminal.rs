@@ -135,14 +135,7 @@ fn hold(master: Fd) -> Result<()> {
     if process::fork_plain().during(|| WHAT)?.is_some() {
         return Ok(());
     }
-    let _ = process::new_session();
-    let _ = process::set_name("tare-exec");
-    if let Ok(null) = fs::open_at(sys::CWD, "/dev/null", fs::O_RDWR, 0) {
-        for standard in 0..3 {
-            let _ = fs::duplicate_to(&null, standard);
-        }
-    }
-    let _ = fs::chdir("/");
+    super::stay_behind();
     let mut buffer = [0u8; READ_BYTES];
     while fs::read(&master, &mut buffer).is_ok_and(|count| count > 0) {}
     process::exit(0)
