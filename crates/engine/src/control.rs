@@ -59,21 +59,29 @@ impl Engine {
             seconds if seconds < 0 => -1,
             seconds => i32::try_from(seconds.saturating_mul(1000)).unwrap_or(i32::MAX),
         };
-        match client::connect(container, Attach::default()) {
-            Ok(mut session) => {
-                session.stop(signal, timeout_ms)?;
-                match session.wait(true)? {
-                    Some(code) => Ok(Some(code)),
-                    // It was killed meanwhile.
-                    None => self.stop_directly(container, signal, timeout_ms).map(|()| None),
-                }
+        let mut later;
+        let mut now = container;
+        let mut session = loop {
+            if let Ok(session) = client::connect(now, Attach::default()) {
+                break session;
             }
-            Err(_) if container.is_running() => {
-                self.stop_directly(container, signal, timeout_ms).map(|()| None)
+            if now.is_running() {
+                return self.stop_directly(now, signal, timeout_ms).map(|()| None);
             }
-            // Somebody starts or ends it at this moment.
-            Err(_) if container.supervised => self.wait_for_end(&container.config.id).map(Some),
-            Err(_) => Ok(None),
+            if !now.supervised {
+                return Ok(None);
+            }
+            // Somebody starts or ends it at this moment. One that starts listens soon.
+            time::sleep_ms(LOOK_MS);
+            let Some(loaded) = self.load(&container.config.id)? else { return Ok(None) };
+            later = loaded;
+            now = &later;
+        };
+        session.stop(signal, timeout_ms)?;
+        match session.wait(true)? {
+            Some(code) => Ok(Some(code)),
+            // It was killed meanwhile.
+            None => self.stop_directly(container, signal, timeout_ms).map(|()| None),
         }
     }
 

@@ -5,9 +5,10 @@
 //! program may itself be traced, and is as much or as little dumpable as without.
 
 use crate::program;
+use std::collections::BTreeSet;
 use std::process::{Child, Command, ExitStatus};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use sys::seccomp::{Answer, Notice};
@@ -35,6 +36,8 @@ pub struct Watched {
     child: Child,
     calls: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
+    /// Who made calls.
+    callers: Arc<Mutex<BTreeSet<u32>>>,
     thread: Option<JoinHandle<bool>>,
 }
 
@@ -49,9 +52,12 @@ impl Watched {
         let listener = listener_of(child.id() as i32);
         let (calls, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let (counter, stopped) = (Arc::clone(&calls), Arc::clone(&stop));
+        let callers = Arc::new(Mutex::new(BTreeSet::new()));
+        let noted = Arc::clone(&callers);
         let thread = std::thread::spawn(move || {
             let mut started = false;
             serve(&listener, &stopped, &mut |notice| {
+                noted.lock().unwrap().insert(notice.pid);
                 if !started {
                     started = notice.number == EXECVE;
                     return Verdict::Continue;
@@ -59,7 +65,7 @@ impl Watched {
                 decide(counter.fetch_add(1, Ordering::Relaxed), notice)
             })
         });
-        Self { child, calls, stop, thread: Some(thread) }
+        Self { child, calls, stop, callers, thread: Some(thread) }
     }
 
     /// Waits for the program itself, not for what it leaves behind.
@@ -97,10 +103,17 @@ impl Watched {
 }
 
 impl Drop for Watched {
+    /// Whatever is left would go on without an answer to any of its calls.
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        let Some(thread) = self.thread.take() else { return };
+        if !thread.join().unwrap_or_default() {
+            for pid in self.callers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+                if status.is_ok_and(|text| text.contains("\nSeccomp:\t2\n")) {
+                    let _ = process::kill(*pid as i32, 9);
+                }
+            }
         }
     }
 }

@@ -3,14 +3,20 @@
 
 use super::images_scratch::Scratch;
 use super::running::box_with;
+use e2e::watch::{Verdict, Watched};
 use e2e::{stderr, stdout};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(20);
+/// A call is held back so long while another command goes on as far as it can.
+const HELD: Duration = Duration::from_millis(150);
+/// Steps of a start that are tried each time; there are some hundreds.
+const USUAL_STEPS: usize = 30;
 
 /// A scratch store whose containers go with it.
 struct Engine(Scratch);
@@ -111,6 +117,49 @@ fn a_container_is_removed_by_force_while_it_starts() {
             "{number}: {said}"
         );
         engine.is_empty();
+    }
+}
+
+/// Removes a container while a call of its start waits for this, and for nothing else. Returns how many calls the start
+/// makes.
+fn remove_at(engine: &Engine, at: usize) -> usize {
+    engine.ok(&["create", "--name", "it", "box:1"]);
+    let mut start = engine.0.watched_command(&["start", "it"]);
+    start.stdout(Stdio::null()).stderr(Stdio::null());
+    let removing = Arc::new(Mutex::new(None));
+    let (ours, mut remove) = (Arc::clone(&removing), engine.0.command(&["rm", "-f", "it"]));
+    let mut watched = Watched::start(&mut start, move |number, _| {
+        if number == at {
+            remove.stdout(Stdio::null()).stderr(Stdio::piped());
+            let mut child = remove.spawn().unwrap();
+            let began = Instant::now();
+            while child.try_wait().unwrap().is_none() && began.elapsed() < HELD {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            *ours.lock().unwrap() = Some(child);
+        }
+        Verdict::Continue
+    });
+    assert!(watched.wait_within(PATIENCE).is_some(), "start, with `rm` at {at}: it is stuck");
+    let calls = watched.calls();
+    let removing = removing.lock().unwrap().take();
+    let removed = match removing {
+        Some(child) => end_of(child, &format!("rm at {at}")),
+        None => end_of(engine.spawn(&["rm", "-f", "it"]), "rm"),
+    };
+    assert!(removed.status.success(), "{at}: {}", stderr(&removed));
+    assert!(watched.is_gone_within(PATIENCE), "{at}: a process is left");
+    engine.is_empty();
+    calls
+}
+
+#[test]
+fn a_container_is_removed_by_force_at_any_step_of_its_start() {
+    let test = "a_container_is_removed_by_force_at_any_step_of_its_start";
+    let Some(engine) = Engine::new(test) else { return };
+    let calls = remove_at(&engine, usize::MAX);
+    for at in e2e::spread(calls, e2e::rounds(USUAL_STEPS)) {
+        remove_at(&engine, at);
     }
 }
 

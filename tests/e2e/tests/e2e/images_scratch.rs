@@ -58,7 +58,15 @@ impl Scratch {
 
     /// A command of `tare`, with the directory for a working directory and home.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(program("tare"));
+        self.in_place(Command::new(program("tare")), args)
+    }
+
+    /// The same, for a program whose every call the test decides.
+    pub(crate) fn watched_command(&self, args: &[&str]) -> Command {
+        self.in_place(e2e::watch::command("tare"), args)
+    }
+
+    fn in_place(&self, mut command: Command, args: &[&str]) -> Command {
         command
             .args([
                 "--root",
