@@ -495,8 +495,19 @@ impl Engine {
 
     /// Records that a container has come into its networks, or has left them.
     pub(crate) fn tell_networks(&self, action: &str, id: &str, networks: &[Attached]) {
+        let known = crate::launch::network::open(self);
+        let driver = |name: &str| match name {
+            // Looking for it would make it.
+            net::DEFAULT => net::Driver::Bridge.name(),
+            name => {
+                let network = known.as_ref().ok().and_then(|known| known.get(name).ok());
+                network.map_or("", |network| network.driver.name())
+            }
+        };
         for network in networks {
-            let attributes = [("container", id), ("name", network.network.as_str())];
+            let driver = driver(&network.network);
+            let attributes =
+                [("container", id), ("name", network.network.as_str()), ("type", driver)];
             self.tell_of("network", action, &network.network_id, &attributes);
         }
     }

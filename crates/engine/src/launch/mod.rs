@@ -9,6 +9,7 @@ mod files;
 mod hardware;
 mod idmaps;
 mod limits;
+mod links;
 mod mounts;
 pub(crate) mod network;
 mod rootfs;

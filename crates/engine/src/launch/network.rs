@@ -1,6 +1,7 @@
 //! A container's networks: joined between the making of its namespaces and the start of its program.
 
 use super::files;
+use super::links::{self, Linked};
 use super::way::{self, Pinned, Way};
 use crate::error::{During, Error, Result};
 use crate::ground;
@@ -350,12 +351,12 @@ fn hosts(
         added.extend(net::parse_added_host(text, &gateways)?);
     }
     for link in &config.network.links {
-        let (name, alias) = link.split_once(':').unwrap_or((link, link));
-        let other = engine.find(name)?;
-        let address =
-            other.state.networks.first().and_then(|it| it.ipv4.split('/').next()?.parse().ok());
-        let missing = || Error::invalid(format!("--link {link}: container {name} has no address"));
-        added.push((address.ok_or_else(missing)?, alias.to_owned()));
+        let Linked { other, address, alias } = links::find(engine, config, link)?;
+        // docker's line: what it is called here, its ID's beginning, its name.
+        let id = other.config.id.get(..12).unwrap_or(&other.config.id);
+        let own = Some(other.config.name.as_str()).filter(|name| *name != alias);
+        let names: Vec<&str> = [alias, id].into_iter().chain(own).collect();
+        added.push((address, names.join(" ")));
     }
     let own: Vec<IpAddr> = joined
         .iter()

@@ -6,7 +6,7 @@ use super::security::Rules;
 use super::staging::Staged;
 use super::userns::Mapping;
 use super::users::User;
-use super::{Users, cdi, hardware, limits, mounts, system};
+use super::{Users, cdi, hardware, limits, links, mounts, system};
 use crate::error::{Error, Kind, Result};
 use crate::place::Engine;
 use crate::record::{Config, KEEP_GROUPS, Namespaces};
@@ -173,6 +173,7 @@ fn environment(plan: &Plan<'_>) -> Result<Vec<String>> {
     if config.unset_env.iter().any(|name| name == "*") {
         env.clear();
     }
+    env.extend(links::environment(plan.engine, config)?);
     env.extend(config.env.iter().cloned());
     env.extend(plan.engine.secret_variables(config)?);
     if notify::is_containers(plan.engine, config) {

@@ -519,11 +519,8 @@ impl<'e> Supervisor<'e> {
         if let Some(joined) = self.joined.take() {
             self.left = network::leave(self.engine, &self.config);
             drop(joined);
-            self.engine.tell_networks("disconnect", &self.config.id, &self.state.networks);
-            self.state.networks.clear();
             self.state.ports.clear();
         }
-        self.engine.tell_volumes("unmount", &self.config);
         let _ = files::remove(&self.dir, PAUSED);
         if let Some(checks) = &mut self.checks {
             checks.stop();
@@ -557,6 +554,12 @@ impl<'e> Supervisor<'e> {
             &self.config,
             &[("execDuration", &duration), ("exitCode", &code.to_string())],
         );
+        // docker tells of what a container leaves behind its end.
+        let left = std::mem::take(&mut self.state.networks);
+        self.engine.tell_networks("disconnect", &self.config.id, &left);
+        if started.is_some() {
+            self.engine.tell_volumes("unmount", &self.config);
+        }
         if is_due {
             self.start_at = Some(monotonic_ms() + self.back_off.next(run_ms));
             self.save();

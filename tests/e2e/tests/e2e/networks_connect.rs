@@ -215,3 +215,63 @@ fn the_place_of_a_container_that_is_gone_is_taken_back_by_force() {
     );
     assert_eq!(said, "tare: network app is in use by one\napp\n");
 }
+
+#[test]
+fn links_of_the_default_network_tell_of_each_other_as_docker_does() {
+    let test = "links_of_the_default_network_tell_of_each_other_as_docker_does";
+    let Some(host) = Host::new(test) else { return };
+    let said = host.run(
+        "tare run -d --name db -e SECRET='a b' --expose 5432 --expose 53/udp box:1 sleep 1000 > /dev/null
+         tare run --rm --name web --link db:my-db -e MY_DB_NAME=own box:1 busybox env | grep ^MY_DB | sort
+         tare run --rm --name web --link db:my-db box:1 cat /etc/hosts | grep -o 'my-db .*'
+         tare run --rm --name web --link db box:1 sh -c 'echo $DB_NAME'
+         tare run -d --name web --link db box:1 sleep 1000 > /dev/null; tare exec web sh -c 'echo $DB_PORT'
+         tare network create app > /dev/null; tare network connect app db
+         tare run --rm --network app --link db box:1 busybox env | grep -c ^DB_ || true
+         tare inspect -f '{{slice .Id 0 12}}' db
+         tare stop -t 0 db > /dev/null
+         if tare run --rm --name late --link db box:1 pwd 2> err; then exit 9; fi; cat err; rm err",
+    );
+    let lines: Vec<&str> = said.lines().collect();
+    let id = lines[lines.len() - 3];
+    let expected = [
+        "MY_DB_ENV_SECRET=a b",
+        "MY_DB_NAME=own",
+        "MY_DB_PORT=udp://172.17.0.2:53",
+        "MY_DB_PORT_53_UDP=udp://172.17.0.2:53",
+        "MY_DB_PORT_53_UDP_ADDR=172.17.0.2",
+        "MY_DB_PORT_53_UDP_PORT=53",
+        "MY_DB_PORT_53_UDP_PROTO=udp",
+        "MY_DB_PORT_5432_TCP=tcp://172.17.0.2:5432",
+        "MY_DB_PORT_5432_TCP_ADDR=172.17.0.2",
+        "MY_DB_PORT_5432_TCP_PORT=5432",
+        "MY_DB_PORT_5432_TCP_PROTO=tcp",
+        &format!("my-db {id} db"),
+        "/web/db",
+        "udp://172.17.0.2:53",
+        "0",
+        id,
+        "tare: cannot link to a non running container: /db AS /late/db",
+        "hint: `tare start db` first",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn an_end_is_told_before_what_it_leaves_and_so_are_copies() {
+    let test = "an_end_is_told_before_what_it_leaves_and_so_are_copies";
+    let Some(host) = Host::new(test) else { return };
+    let said = host.run(
+        "tare run --name it -v data:/d box:1 pwd > /dev/null
+         echo x > x; tare cp x it:/; tare cp it:/x y; tare cp it:/x - > z
+         if tare cp it:/nosuch . 2> /dev/null; then exit 9; fi
+         tare create --name other box:1 pwd > /dev/null; tare cp it:/x other:/
+         tare rm it other > /dev/null
+         tare events --since 1h --until 0s --format '{{.Type}} {{.Action}} {{.Actor.Attributes.type}}'",
+    );
+    let expected = "image import \nvolume create \ncontainer create \ncontainer attach \nnetwork connect bridge\n\
+        volume mount \ncontainer start \ncontainer die \nnetwork disconnect bridge\nvolume unmount \n\
+        container extract-to-dir \ncontainer archive-path \ncontainer archive-path \ncontainer create \n\
+        container archive-path \ncontainer extract-to-dir \ncontainer destroy \ncontainer destroy \n";
+    assert_eq!(said.replace("<no value>", ""), expected);
+}

@@ -90,7 +90,9 @@ pub(crate) fn run(global: &Global, arguments: &Cp) -> Result<()> {
         Ok(End { name: name.clone().unwrap_or_default(), container, path })
     };
     let (source, target) = (end(&from, source)?, end(&to, target)?);
-    Work { engine: &engine, source, target, is_stream, arguments }.run()?;
+    let work = Work { engine: &engine, source, target, is_stream, arguments };
+    work.run()?;
+    work.record();
     Ok(())
 }
 
@@ -161,6 +163,15 @@ impl Work<'_> {
             (None, Some(to)) if self.is_stream => look(to, &|inside| self.unpack(inside)),
             (None, Some(to)) => look(to, &|inside| self.bring(inside)),
             (None, None) => Ok(()),
+        }
+    }
+
+    /// Records what was done to containers, by docker's names.
+    fn record(&self) {
+        for (end, action) in [(&self.source, "archive-path"), (&self.target, "extract-to-dir")] {
+            if let Some(container) = &end.container {
+                self.engine.tell(action, &container.config, &[]);
+            }
         }
     }
 
