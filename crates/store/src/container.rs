@@ -101,6 +101,13 @@ impl Container {
 }
 
 impl Store {
+    /// Whether a container has given its root directory another mode or owner than its image has. Its time changes with
+    /// every file that comes, and says nothing.
+    pub fn has_changed_root(&self, container: &Container) -> Result<bool> {
+        let root = Root::of(&self.open_layers(&container.record.keys()?)?)?;
+        Root::at(&container.upper_dir()?).map(|now| now.differs_from(root))
+    }
+
     /// Makes a container, and opens it. Its layers are there, and stay as long as it does.
     pub fn create_container(&self, record: ContainerRecord) -> Result<Container> {
         layout::check_id(&record.id)?;

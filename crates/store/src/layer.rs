@@ -215,6 +215,14 @@ impl Root {
         Ok(None)
     }
 
+    /// Whether it has another mode or owner than that which [`Root::give`] has given it.
+    pub(crate) fn differs_from(self, given: Option<Self>) -> bool {
+        match given {
+            Some(given) => (self.mode, self.uid, self.gid) != (given.mode, given.uid, given.gid),
+            None => self.mode != ROOT_MODE || ![0, sys::ids::euid()].contains(&self.uid),
+        }
+    }
+
     /// Gives a directory for changes what overlayfs shows of it as the root directory's.
     pub(crate) fn give(root: Option<Self>, upper: &Fd) -> Result<()> {
         const WHAT: &str = "making a directory for changes";

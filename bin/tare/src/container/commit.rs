@@ -114,11 +114,17 @@ fn commit(
     };
     let opened = store.container(&config.id)?;
     let upper = opened.upper_dir()?;
+    let has_root = store.has_changed_root(&opened)?;
     let options = pack::Options { notes: Some(rights.notes), is_live, latest: None };
     piped(
         |writer| {
             let mut writer = Writer::new(Bytes::new(writer));
-            pack::pack(upper.borrow(), options, &mut writer).map_err(told)?;
+            // Its own directory is part of the layer only where somebody has changed it.
+            match has_root {
+                true => pack::pack_one(upper.borrow(), b".", b".", options, &mut writer),
+                false => pack::pack(upper.borrow(), options, &mut writer),
+            }
+            .map_err(told)?;
             writer.finish().map_err(told)?.into_inner().flush().map_err(told)
         },
         |reader| draft.add_archive(reader, &step).map_err(told),

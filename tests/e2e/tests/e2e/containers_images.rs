@@ -92,3 +92,21 @@ fn an_image_is_made_of_a_container() {
     engine.0.fails(1, &["commit", "nobody"]);
     engine.ok(&["fsck", "--full"]);
 }
+
+#[test]
+fn what_was_done_to_the_root_directory_itself_is_committed() {
+    let test = "what_was_done_to_the_root_directory_itself_is_committed";
+    let Some(engine) = idle(test) else { return };
+    engine.ok(&["run", "--name", "same", "box:1", "busybox", "touch", "/x"]);
+    engine.ok(&["run", "--name", "other", "box:1", "busybox", "chmod", "1711", "/"]);
+    for (name, layer_has_it, mode) in [("same", "", "755"), ("other", "./\n", "1711")] {
+        let image = format!("{name}:1");
+        engine.ok(&["commit", name, &image]);
+        assert_eq!(engine.ok(&["run", "--rm", &image, "busybox", "stat", "-c", "%a", "/"]), mode);
+        engine.ok(&["save", "-q", "-o", "s.tar", &image]);
+        let script = r"last=$(tar -xOf s.tar manifest.json | grep -o '[0-9a-f]*\.tar' | tail -1)
+            tar -xOf s.tar $last | tar -t | grep -x '\./' || true; rm s.tar";
+        assert_eq!(engine.0.sh(script), layer_has_it, "{name}");
+    }
+    engine.ok(&["fsck", "--full"]);
+}
