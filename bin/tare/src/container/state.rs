@@ -12,9 +12,15 @@ use std::time::Duration;
 /// Wait until containers have ended, and print their exit codes
 #[derive(Debug, Args)]
 pub(crate) struct Wait {
-    /// What to wait for
-    #[arg(long, value_enum, default_value_t = Condition::NotRunning, ignore_case = true)]
-    condition: Condition,
+    /// What to wait for; of several, whatever comes first (repeated)
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "not-running",
+        ignore_case = true
+    )]
+    condition: Vec<Condition>,
     /// Containers that are not there have ended, with -1
     #[arg(long)]
     ignore: bool,
@@ -38,10 +44,15 @@ enum Condition {
     NextExit,
     /// It is not there any more
     Removed,
+    /// It is being removed, or is not there any more
+    Removing,
     /// It was made, and not started
+    #[value(alias = "configured")]
     Created,
     /// It runs
     Running,
+    /// It runs, and was asked to end
+    Stopping,
     /// It is paused
     Paused,
     /// Its health check succeeds
@@ -52,34 +63,86 @@ enum Condition {
 
 /// Between looks at a container's state.
 const LOOK: Duration = Duration::from_millis(50);
+/// podman's exit code of a container that has not ended.
+const NO_CODE: i32 = -1;
 
 impl Condition {
-    /// Whether it is a state that is looked for, and no end that somebody tells of.
-    fn is_state(self) -> bool {
-        !matches!(self, Self::NotRunning | Self::NextExit | Self::Removed)
-    }
-
-    fn holds(self, container: &Container) -> bool {
+    /// Whether it is so; one that `has_run` may have ended once more. A container that is not there is removed.
+    fn holds(self, container: &Container, has_run: bool) -> bool {
         let health = container.state.health.as_ref().map_or("", |health| &health.status);
+        let is_over = !container.supervised && !container.is_running();
         match self {
+            Self::NotRunning => is_over,
+            Self::NextExit => is_over && has_run,
+            Self::Removed | Self::Removing => false,
             Self::Created => container.status() == status::CREATED,
             Self::Running => container.status() == status::RUNNING,
+            Self::Stopping => container.is_running() && container.state.stopped,
             Self::Paused => container.status() == status::PAUSED,
             Self::Healthy => health == "healthy",
             Self::Unhealthy => health == "unhealthy",
-            Self::NotRunning | Self::NextExit | Self::Removed => false,
         }
     }
 }
 
-/// Waits for a state; -1 is the exit code of what has none.
-fn wait_for_state(engine: &Engine, name: &str, condition: Condition) -> Result<i32> {
+/// Waits for the first of several conditions, or for one that is no end.
+fn wait_for_any(engine: &Engine, id: &str, conditions: &[Condition]) -> Result<i32> {
+    let mut has_run = false;
+    let mut code = NO_CODE;
     loop {
-        let container = engine.find(name)?;
-        if condition.holds(&container) {
-            return Ok(-1);
+        let Some(container) = engine.load(id)? else {
+            let waits_for_it =
+                |it: &Condition| matches!(it, Condition::Removed | Condition::Removing);
+            let text = format!("No such container: {id}");
+            return match conditions.iter().any(waits_for_it) {
+                true => Ok(code),
+                false => Err(engine::Error::new(engine::Kind::NotFound, text).into()),
+            };
+        };
+        code = if container.is_running() { NO_CODE } else { container.state.exit_code };
+        if let Some(condition) = conditions.iter().find(|it| it.holds(&container, has_run)) {
+            let is_end = matches!(condition, Condition::NotRunning | Condition::NextExit);
+            return Ok(if is_end { code } else { NO_CODE });
         }
+        has_run |= container.is_running();
         std::thread::sleep(LOOK);
+    }
+}
+
+/// Waits for an end that the container's supervisor tells of: the first one, or the last.
+fn wait_for_end(engine: &Engine, container: &Container, for_good: bool) -> Result<i32> {
+    if let Ok(mut session) = engine::connect(container, Attach::default())
+        && let Some(code) = session.wait(for_good)?
+    {
+        return Ok(code);
+    }
+    Ok(engine.wait_for_end(&container.config.id)?)
+}
+
+/// Waits until a container is not there any more; its last exit code.
+fn wait_until_removed(engine: &Engine, container: &Container) -> Result<i32> {
+    let id = &container.config.id;
+    let mut code = container.state.exit_code;
+    while let Some(now) = engine.load(id)? {
+        if now.supervised || now.is_running() {
+            code = wait_for_end(engine, &now, true)?;
+        } else {
+            code = now.state.exit_code;
+            std::thread::sleep(LOOK);
+        }
+    }
+    Ok(code)
+}
+
+fn wait_for(engine: &Engine, name: &str, conditions: &[Condition]) -> Result<i32> {
+    let container = engine.find(name)?;
+    match conditions {
+        [Condition::NotRunning] if !container.supervised && !container.is_running() => {
+            Ok(container.state.exit_code)
+        }
+        [Condition::NotRunning | Condition::NextExit] => wait_for_end(engine, &container, false),
+        [Condition::Removed | Condition::Removing] => wait_until_removed(engine, &container),
+        several => wait_for_any(engine, &container.config.id, several),
     }
 }
 
@@ -91,28 +154,7 @@ pub(crate) fn wait(global: &Global, arguments: &Wait) -> Result<u8> {
         names.push(which::latest(&engine)?.config.id);
     }
     for name in &names {
-        if arguments.condition.is_state() {
-            let code = wait_for_state(&engine, name, arguments.condition)?;
-            output::write(format!("{code}\n").as_bytes())?;
-            continue;
-        }
-        let waited = engine.find(name).map_err(Failure::from).and_then(|container| {
-            let is_over = !container.supervised && arguments.condition == Condition::NotRunning;
-            if is_over && !container.is_running() {
-                return Ok(container.state.exit_code);
-            }
-            Ok(match engine::connect(&container, Attach::default()) {
-                Ok(mut session) => {
-                    let for_good = arguments.condition == Condition::Removed;
-                    match session.wait(for_good)? {
-                        Some(code) => code,
-                        None => engine.wait_for_end(&container.config.id)?,
-                    }
-                }
-                Err(_) => engine.wait_for_end(&container.config.id)?,
-            })
-        });
-        match waited {
+        match wait_for(&engine, name, &arguments.condition) {
             Ok(code) => output::write(format!("{code}\n").as_bytes())?,
             Err(failure) if arguments.ignore && failure.is_missing() => output::write(b"-1\n")?,
             Err(failure) => {

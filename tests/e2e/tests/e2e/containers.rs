@@ -221,7 +221,8 @@ fn policies_start_containers_again() {
         "-c",
         script,
     ]);
-    assert_eq!(engine.ok(&["wait", "--condition", "removed", "fails"]), "1");
+    engine.until("it has ended for good", || engine.field("fails", ".State.Status") == "exited");
+    assert_eq!(engine.ok(&["wait", "fails"]), "1");
     assert_eq!(engine.field("fails", ".RestartCount"), "2");
     engine.ok(&["run", "-d", "--name", "always", "--restart", "always", "box:1", "sleep", "1000"]);
     let pid = engine.field("always", ".State.Pid");

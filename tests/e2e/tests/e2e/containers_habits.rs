@@ -2,6 +2,7 @@
 
 use super::engine::Engine;
 use super::networks::Host;
+use e2e::stdout;
 
 #[test]
 fn templates_of_scripts_find_their_members() {
@@ -125,7 +126,7 @@ fn variables_and_directories_come_from_where_docker_takes_them() {
             Some(value) => command.env("A", value),
             None => command.env_remove("A"),
         };
-        e2e::stdout(&command.output().unwrap())
+        stdout(&command.output().unwrap())
     };
     assert_eq!(said(Some("caller")), "[caller] [image] [file]\n");
     // What the caller has not, the container has not.
@@ -174,4 +175,58 @@ fn a_reset_leaves_nothing() {
     }
     assert_eq!(engine.ok(&["network", "ls", "-q", "-f", "type=custom"]), "");
     engine.ok(&["fsck"]);
+}
+
+#[test]
+fn what_is_waited_for_may_be_one_of_several_or_a_removal() {
+    let test = "what_is_waited_for_may_be_one_of_several_or_a_removal";
+    let Some(engine) = Engine::idle(test) else { return };
+    let wait = |conditions: &[&str]| {
+        let options = conditions.iter().flat_map(|it| ["--condition", it]);
+        let args: Vec<&str> = ["wait"].into_iter().chain(options).chain(["it"]).collect();
+        engine.ok(&args)
+    };
+    engine.ok(&[
+        "create",
+        "--name",
+        "it",
+        "box:1",
+        "sh",
+        "-c",
+        "trap 'exit 3' TERM; sleep 1000 & wait",
+    ]);
+    assert_eq!(wait(&["configured"]), "-1");
+    assert_eq!(wait(&["running", "created"]), "-1");
+    assert_eq!(wait(&["stopped"]), "0");
+    engine.ok(&["start", "it"]);
+    assert_eq!(wait(&["running,exited"]), "-1");
+    // It goes for good while it is waited for, and not when it has only ended.
+    let waits = |condition: &str| {
+        let mut command = engine.0.command(&["wait", "--condition", condition, "it"]);
+        command.stdout(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let mut waiting = [waits("removed"), waits("removing"), waits("next-exit")];
+    let id = engine.field("it", ".Id");
+    for waiting in &waiting {
+        // Whoever comes later finds nothing to wait for.
+        let holds_it = || {
+            let held = std::fs::read_dir(format!("/proc/{}/fd", waiting.id())).unwrap().flatten();
+            let mut names = held.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+            names.any(|name| name.ends_with(format!("containers/{id}")))
+        };
+        engine.until("it is waited for", holds_it);
+    }
+    engine.until("it can end", || engine.ok(&["top", "it"]).contains("sleep 1000"));
+    engine.ok(&["stop", "it"]);
+    assert_eq!(wait(&["exited", "paused"]), "3");
+    let [gone, going, next] = &mut waiting;
+    assert!(gone.try_wait().unwrap().is_none() && going.try_wait().unwrap().is_none());
+    assert!(next.wait().unwrap().success());
+    engine.ok(&["rm", "it"]);
+    for waiting in waiting {
+        assert_eq!(stdout(&waiting.wait_with_output().unwrap()), "3\n");
+    }
+    engine.0.fails(1, &["wait", "it"]);
+    assert_eq!(engine.ok(&["wait", "--ignore", "it"]), "-1");
+    engine.0.fails(2, &["wait", "--condition", "nosuch", "it"]);
 }
