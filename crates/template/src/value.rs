@@ -132,6 +132,11 @@ impl Field {
         Self { json: Some(json), ..Self::new(name, value) }
     }
 
+    /// The same field, for templates only.
+    pub fn hide(self) -> Self {
+        Self { json: None, ..self }
+    }
+
     /// The same field, left out of JSON when it is empty.
     pub fn omit_empty(self) -> Self {
         Self { omit_empty: true, ..self }

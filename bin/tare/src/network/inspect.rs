@@ -1,6 +1,7 @@
 //! `tare network inspect` and `exists`: what is known of networks, and what is true of them.
 
-use super::{Shown, find};
+use super::{Shown, find, podmans};
+use crate::called::Called;
 use crate::failure::Result;
 use crate::output;
 use crate::settings::Global;
@@ -83,8 +84,18 @@ fn inspect(networks: &Networks, name: &str) -> Result<Value> {
     Ok(document(&shown, &attachments))
 }
 
+/// The document, in the form of whom the program is called by.
+pub(super) fn document(shown: &Shown, attachments: &[Attachment]) -> Value {
+    let mut members = dockers(shown, attachments);
+    if Called::is_podman() {
+        return podmans::document(shown, attachments, members);
+    }
+    members.extend(podmans::members(shown));
+    Struct::value("network", members)
+}
+
 /// docker's members, in docker's order.
-fn document(shown: &Shown, attachments: &[Attachment]) -> Value {
+fn dockers(shown: &Shown, attachments: &[Attachment]) -> Vec<Field> {
     let network = &shown.network;
     let containers = attachments.iter().map(|one| (one.container.clone(), container(one)));
     let config_from = Struct::value("configFrom", vec![Field::new("Network", "")]);
@@ -96,27 +107,24 @@ fn document(shown: &Shown, attachments: &[Attachment]) -> Value {
             Field::new("Config", Value::list(network.subnets.iter().map(subnet))),
         ],
     );
-    Struct::value(
-        "network",
-        vec![
-            Field::new("Name", network.name.as_str()),
-            Field::renamed("ID", "Id", network.id.as_str()),
-            Field::new("Created", Value::from(shown.created())),
-            Field::new("Scope", "local"),
-            Field::new("Driver", shown.driver),
-            Field::new("EnableIPv4", shown.has(false)),
-            Field::new("EnableIPv6", shown.has(true)),
-            Field::new("IPAM", ipam),
-            Field::new("Internal", network.internal),
-            Field::new("Attachable", network.attachable),
-            Field::new("Ingress", false),
-            Field::new("ConfigFrom", config_from),
-            Field::new("ConfigOnly", false),
-            Field::new("Containers", Value::map(containers.collect())),
-            Field::new("Options", texts(&network.options)),
-            Field::new("Labels", texts(&network.labels)),
-        ],
-    )
+    vec![
+        Field::new("Name", network.name.as_str()),
+        Field::renamed("ID", "Id", network.id.as_str()),
+        Field::new("Created", Value::from(shown.created())),
+        Field::new("Scope", "local"),
+        Field::new("Driver", shown.driver),
+        Field::new("EnableIPv4", shown.has(false)),
+        Field::new("EnableIPv6", shown.has(true)),
+        Field::new("IPAM", ipam),
+        Field::new("Internal", network.internal),
+        Field::new("Attachable", network.attachable),
+        Field::new("Ingress", false),
+        Field::new("ConfigFrom", config_from),
+        Field::new("ConfigOnly", false),
+        Field::new("Containers", Value::map(containers.collect())),
+        Field::new("Options", texts(&network.options)),
+        Field::new("Labels", texts(&network.labels)),
+    ]
 }
 
 fn subnet(subnet: &Subnet) -> Value {

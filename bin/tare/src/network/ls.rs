@@ -1,7 +1,8 @@
 //! `tare network ls`.
 
 use super::filter::Filters;
-use super::{Shown, all};
+use super::{Shown, all, podmans};
+use crate::called::Called;
 use crate::failure::{Failure, Result};
 use crate::image::now;
 use crate::labels;
@@ -71,7 +72,10 @@ pub(super) fn run(networks: &Networks, arguments: &Ls) -> Result<()> {
         with_headings: !arguments.noheading,
         columns: Columns::DOCKER,
     };
-    output::list(arguments.format.as_deref(), &listing, || rows.clone())
+    output::list(arguments.format.as_deref(), &listing, || match Called::is_podman() {
+        true => chosen.iter().map(|shown| document(networks, shown)).collect(),
+        false => rows.clone(),
+    })
 }
 
 fn id(shown: &Shown, whole: bool) -> &str {
@@ -81,19 +85,25 @@ fn id(shown: &Shown, whole: bool) -> &str {
 /// As docker has it: everything is a text.
 fn row(shown: &Shown, whole: bool, clock: &Clock) -> Value {
     let network = &shown.network;
-    Struct::value(
-        "network",
-        vec![
-            Field::new("CreatedAt", clock.listed(Some(&shown.created()))),
-            Field::new("Driver", shown.driver),
-            Field::new("ID", id(shown, whole)),
-            Field::new("IPv4", shown.has(false).to_string()),
-            Field::new("IPv6", shown.has(true).to_string()),
-            Field::new("Internal", network.internal.to_string()),
-            Field::hidden("Label", labels::lookup(&network.labels)),
-            Field::new("Labels", labels::text(&network.labels)),
-            Field::new("Name", network.name.as_str()),
-            Field::new("Scope", "local"),
-        ],
-    )
+    let mut fields = vec![
+        Field::new("CreatedAt", clock.listed(Some(&shown.created()))),
+        Field::new("Driver", shown.driver),
+        Field::new("ID", id(shown, whole)),
+        Field::new("IPv4", shown.has(false).to_string()),
+        Field::new("IPv6", shown.has(true).to_string()),
+        Field::new("Internal", network.internal.to_string()),
+        Field::hidden("Label", labels::lookup(&network.labels)),
+        Field::new("Labels", labels::text(&network.labels)),
+        Field::new("Name", network.name.as_str()),
+        Field::new("Scope", "local"),
+        Field::hidden("Created", Value::from(shown.created())),
+        Field::hidden("Options", labels::text(&network.options)),
+    ];
+    fields.extend(podmans::members(shown));
+    Struct::value("network", fields)
+}
+
+/// podman's document.
+fn document(networks: &Networks, shown: &Shown) -> Value {
+    super::inspect::document(shown, &networks.attachments(&shown.network).unwrap_or_default())
 }

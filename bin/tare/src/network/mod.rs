@@ -5,6 +5,7 @@ mod create;
 mod filter;
 pub(crate) mod inspect;
 mod ls;
+mod podmans;
 pub(crate) mod prune;
 mod reload;
 mod rm;

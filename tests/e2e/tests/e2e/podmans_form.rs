@@ -299,3 +299,28 @@ fn an_archive_is_loaded_from_an_address() {
     assert!(server.join().unwrap().starts_with("GET /x.tar "));
     assert_eq!(engine.ok(&["run", "--rm", "box:1", "pwd"]), "/");
 }
+
+#[test]
+fn networks_are_shown_in_podmans_form() {
+    let Some(engine) = Engine::new("networks_are_shown_in_podmans_form") else { return };
+    let range = ["--subnet", "10.93.0.0/24", "--ip-range", "10.93.0.128/25"];
+    engine.ok(&[&["network", "create", "--label", "a=b"], &range[..], &["app"]].concat());
+    let document = |text: &str| -> serde_json::Value { serde_json::from_str(text).unwrap() };
+    let shown = document(&engine.podmans(&["network", "inspect", "app"]));
+    let network = &shown[0];
+    assert_eq!((&network["name"], &network["dns_enabled"]), (&"app".into(), &true.into()));
+    assert_eq!(network["subnets"][0]["gateway"], "10.93.0.1");
+    assert_eq!(network["subnets"][0]["lease_range"]["end_ip"], "10.93.0.255");
+    assert_eq!((&network["labels"]["a"], network["Name"].is_null()), (&"b".into(), true));
+    let listed = document(&engine.podmans(&["network", "ls", "--format", "json"]));
+    assert_eq!(&listed[0], network);
+    // Templates know both, whatever the name.
+    let format = "{{.Name}} {{.DNSEnabled}} {{.IPv6Enabled}} {{range .Subnets}}{{.Subnet}}{{end}} {{.Driver}} {{.Scope}} \
+        {{range .IPAM.Config}}{{.Gateway}}{{end}}";
+    let said = "app true false 10.93.0.0/24 bridge local 10.93.0.1";
+    assert_eq!(engine.podmans(&["network", "inspect", "-f", format, "app"]), said);
+    assert_eq!(engine.ok(&["network", "inspect", "-f", format, "app"]), said);
+    let format = "{{.Name}} {{.DNSEnabled}} {{range .Subnets}}{{.Subnet}}{{end}}";
+    let list = ["network", "ls", "-f", "name=app", "--format", format];
+    assert_eq!(engine.ok(&list), "app true 10.93.0.0/24");
+}
