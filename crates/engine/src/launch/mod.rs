@@ -12,6 +12,7 @@ mod limits;
 mod links;
 mod mounts;
 pub(crate) mod network;
+mod points;
 mod rootfs;
 pub(crate) mod scope;
 pub(crate) mod seccomp;

@@ -1,5 +1,6 @@
 //! The root directory of a container, stacked where nobody but its supervisor sees it.
 
+use super::points;
 use super::userns::Mapping;
 use crate::error::{During, Error, Result};
 use crate::place::{self, Engine};
@@ -72,7 +73,12 @@ impl Rootfs {
                 Mount::Stacked(stack(engine, view, mapping)?)
             }
             (None, None) => {
-                Mount::Stacked(stack(engine, store::View::Container(&container), mapping)?)
+                let points = points::below(engine, config);
+                let view = match &points {
+                    Some(lower) => store::View::Over { lower, container: &container },
+                    None => store::View::Container(&container),
+                };
+                Mount::Stacked(stack(engine, view, mapping)?)
             }
         };
         let mut made = Self { path, _container: container, mount: None };

@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// A call is held back so long while another command goes on as far as it can.
 const HELD: Duration = Duration::from_millis(150);
 /// Steps of a start that are tried each time; there are some hundreds.
-const USUAL_STEPS: usize = 30;
+const USUAL_STEPS: usize = 12;
 
 /// A scratch store whose containers go with it.
 struct Engine(Scratch);
@@ -109,6 +109,8 @@ fn a_container_is_removed_by_force_while_it_starts() {
         let reasons = [
             "No such container",
             "somebody starts it",
+            // Whoever removes it has its lock.
+            "it is running already",
             "was ended while it started it",
             "no such file or directory",
         ];

@@ -152,6 +152,43 @@ fn the_root_directory_has_the_mode_and_owner_of_the_image() {
 }
 
 #[test]
+fn what_is_mounted_upon_is_no_change_of_the_container() {
+    let test = "what_is_mounted_upon_is_no_change_of_the_container";
+    let Some(engine) = Engine::new(test) else { return };
+    // An image that has none of it, and a file of its own in the place of one.
+    engine.0.sh("mkdir bare; cp -r box/bin bare; tar -C bare -cf bare.tar bin");
+    engine.0.sh("mkdir bare/etc; echo mine > bare/etc/hosts; tar -C bare -cf own.tar bin etc");
+    for image in ["bare", "own"] {
+        engine.0.ok(&["import", "-q", &engine.0.path(&format!("{image}.tar")), image]);
+    }
+    let look = "cd /; ls -d dev etc proc run sys; stat -c '%a %u:%g' etc run; ls -A etc run";
+    let all = "dev\netc\nproc\nrun\nsys\n755 0:0\n755 0:0\netc:\nhostname\nhosts\nresolv.conf\n\nrun:\n.containerenv";
+    for options in [&[][..], &["--userns", "auto"], &["--read-only"]] {
+        for image in ["bare", "own"] {
+            engine.0.ok(&[&["run", "--name", "it"], options, &[image, "sh", "-c", look]].concat());
+            assert_eq!(engine.0.ok(&["logs", "it"]), all, "{image} {options:?}");
+            let upper = "find store/containers/*/upper -mindepth 1";
+            assert_eq!(engine.0.sh(upper), "", "{image} {options:?}");
+            assert_eq!(engine.0.ok(&["diff", "it"]), "");
+            engine.0.ok(&["rm", "it"]);
+        }
+    }
+    // Nobody sees a file that was not to be there.
+    assert_eq!(engine.run(&["--no-hosts", "bare"], "ls /etc"), "hostname\nresolv.conf");
+    assert_eq!(engine.run(&["--no-hosts", "own"], "cat /etc/hosts"), "mine");
+    // What is written beside them is kept, by a start and by an image.
+    engine.0.ok(&["run", "--name", "it", "bare", "sh", "-c", "echo x >> /etc/x; wc -l < /etc/x"]);
+    assert_eq!(engine.0.ok(&["start", "-a", "it"]), "2");
+    assert_eq!(engine.0.ok(&["diff", "it"]), "A /etc\nA /etc/x");
+    engine.0.ok(&["commit", "-q", "it", "kept"]);
+    assert_eq!(engine.run(&["kept"], "cat /etc/x"), "x\nx");
+    assert_eq!(engine.0.sh("rm -rf kept; mkdir kept").as_str(), "");
+    engine.0.ok(&["save", "-o", &engine.0.path("kept.tar"), "kept"]);
+    let files = "tar -C kept -xf kept.tar; for it in $(find kept -name '*.tar'); do tar -tf $it; done | grep -E '^etc|^run|^dev|^proc|^sys'";
+    assert_eq!(engine.0.sh(files), "etc/\netc/x\n");
+}
+
+#[test]
 fn programs_know_by_a_file_that_they_are_in_a_container() {
     let test = "programs_know_by_a_file_that_they_are_in_a_container";
     let Some(engine) = Engine::new(test) else { return };
