@@ -60,6 +60,8 @@ impl Plan {
             opened.attempt(|| format!("opening {}/{file}", dir.path()))
         };
         let kind = match self.version {
+            // The controller is not delegated, or the kernel was told to do without.
+            Version::V2 if !dir.has("memory.events") => return Err(missing()),
             Version::V2 => {
                 Watch::V2 { memory: open("memory.events")?, cgroup: open("cgroup.events")? }
             }

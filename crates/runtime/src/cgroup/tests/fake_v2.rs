@@ -214,6 +214,8 @@ fn v2_joins_and_signals_by_files() {
     tree.file("sys/fs/cgroup/x/cgroup.events", "populated 1\nfrozen 0\n");
     assert_eq!(plan.freeze(50).unwrap_err().kind(), Kind::Busy);
     assert!(!plan.is_frozen().unwrap(), "thawed again");
+    // Without the controller there is nothing to watch, which is no failure.
+    assert_eq!(plan.watch_oom().unwrap_err().kind(), Kind::Unsupported);
     tree.file("sys/fs/cgroup/x/memory.events", "oom 3\noom_kill 2\n");
     assert_eq!(plan.oom_kill_count().unwrap(), 2);
     let mut watch = plan.watch_oom().unwrap();
