@@ -44,7 +44,8 @@ impl Disk {
         if !private_mounts(test) {
             return None;
         }
-        let place = std::env::temp_dir().join(format!("tare-e2e-full-{}", std::process::id()));
+        let place =
+            std::env::temp_dir().join(format!("tare-e2e-full-{}-{test}", std::process::id()));
         std::fs::create_dir(&place).unwrap();
         let disk = Self { place };
         disk.mount(0, "");
