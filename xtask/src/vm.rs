@@ -67,12 +67,15 @@ const STEPS: [Step; 3] = [
     },
 ];
 
+/// The machine has an interface with a way out that leads nowhere: an ordinary user's network is made after one.
 /// Races are run elsewhere as often as they should be. Tests write to a file, as they look for terminals; what comes to be in it is shown at once.
 /// `STEP` and `RESULT` lines are what this program reads. A step fails, too, if the machine's own mount of control groups
 /// is another one afterwards, or control groups are left.
 const SCRIPT: &str = "#!/bin/sh
 cd /tmp; export RUST_BACKTRACE=0 TERM=dumb TARE_E2E_ROUNDS=30
 stat -f -c 'cgroups: %T' /sys/fs/cgroup; systemctl --version | head -n 1
+ip link add ext0 type veth peer name ext1; ip addr add 192.0.2.2/24 dev ext0
+ip link set ext0 up; ip link set ext1 up; ip route add default via 192.0.2.1 || echo 'no way out'
 useradd -m tare-e2e; loginctl enable-linger tare-e2e
 for i in $(seq 60); do test -S /run/user/$(id -u tare-e2e)/systemd/private && break; sleep 1; done
 mounted() { grep ' /sys/fs/cgroup .* - cgroup2 ' /proc/self/mountinfo; }
