@@ -166,7 +166,8 @@ fn directory(upper: &Fd, lowers: &[Fd], path: &[u8], depth: usize) -> Result<(Ch
             }
             continue;
         }
-        if matches!(old, Below::Nothing) && OWN.contains(&inner.as_slice()) {
+        let is_own = matches!(old, Below::Nothing) && OWN.contains(&inner.as_slice());
+        if is_own && !is_directory(&stat) {
             has_own = true;
             continue;
         }
@@ -191,6 +192,11 @@ fn directory(upper: &Fd, lowers: &[Fd], path: &[u8], depth: usize) -> Result<(Ch
         let (more, has_own_inside) =
             directory(&opened, if hides { &[] } else { &dirs }, &inner, depth + 1)?;
         inside.extend(more);
+        // Somebody has written something into one that was made to mount upon.
+        if is_own && inside.is_empty() {
+            has_own = true;
+            continue;
+        }
         let is_same = old.is_some_and(|old| is_same(&old, &stat, has_own_inside));
         if !is_same || !inside.is_empty() {
             changes.push((kind, inner));

@@ -177,15 +177,16 @@ fn what_is_mounted_upon_is_no_change_of_the_container() {
     assert_eq!(engine.run(&["--no-hosts", "bare"], "ls /etc"), "hostname\nresolv.conf");
     assert_eq!(engine.run(&["--no-hosts", "own"], "cat /etc/hosts"), "mine");
     // What is written beside them is kept, by a start and by an image.
-    engine.0.ok(&["run", "--name", "it", "bare", "sh", "-c", "echo x >> /etc/x; wc -l < /etc/x"]);
+    let write = "echo x > /run/x; echo x >> /etc/x; wc -l < /etc/x";
+    engine.0.ok(&["run", "--name", "it", "bare", "sh", "-c", write]);
     assert_eq!(engine.0.ok(&["start", "-a", "it"]), "2");
-    assert_eq!(engine.0.ok(&["diff", "it"]), "A /etc\nA /etc/x");
+    assert_eq!(engine.0.ok(&["diff", "it"]), "A /etc\nA /etc/x\nA /run\nA /run/x");
     engine.0.ok(&["commit", "-q", "it", "kept"]);
     assert_eq!(engine.run(&["kept"], "cat /etc/x"), "x\nx");
     assert_eq!(engine.0.sh("rm -rf kept; mkdir kept").as_str(), "");
     engine.0.ok(&["save", "-o", &engine.0.path("kept.tar"), "kept"]);
-    let files = "tar -C kept -xf kept.tar; for it in $(find kept -name '*.tar'); do tar -tf $it; done | grep -E '^etc|^run|^dev|^proc|^sys'";
-    assert_eq!(engine.0.sh(files), "etc/\netc/x\n");
+    let files = "tar -C kept -xf kept.tar; for it in $(find kept -type f -name '*.tar'); do tar -tf $it; done | grep -E '^etc|^run|^dev|^proc|^sys'";
+    assert_eq!(engine.0.sh(files), "etc/\netc/x\nrun/\nrun/x\n");
 }
 
 #[test]
