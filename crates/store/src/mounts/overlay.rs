@@ -146,7 +146,15 @@ fn by_path(stack: &Stack, attributes: u32, scratch: &Path) -> sys::Result<Fd> {
     files::make_dir(&scratch_dir, place).map_err(|_| Errno::EIO)?;
     let path = scratch.join(place);
     let path = path.as_os_str().as_bytes();
-    let made = mount::mount(&stack.name, path, "overlay", 0, &data).and_then(|()| {
+    let mount = |data: &str| mount::mount(&stack.name, path, "overlay", 0, data);
+    // Without it where there is no such option or no room for it.
+    let mounted = match format!("{data},volatile") {
+        more if stack.is_volatile && more.len() <= DATA_LIMIT_BYTES => {
+            mount(&more).or_else(|_| mount(&data))
+        }
+        _ => mount(&data),
+    };
+    let made = mounted.and_then(|()| {
         let tree = mount::clone_tree(CWD, path, false);
         mount::unmount(path, MNT_DETACH)?;
         tree

@@ -203,6 +203,34 @@ fn a_container_is_written_to_and_its_layers_are_not() {
     assert_eq!(leftovers(&scratch.root()), Vec::<PathBuf>::new());
 }
 
+#[test]
+fn what_nobody_keeps_is_not_synced_in_either_form() {
+    let Some(scratch) = private("what_nobody_keeps_is_not_synced_in_either_form") else { return };
+    let (store, image) = pulled(&scratch, &[1, 2]);
+    for (id, is_ephemeral) in [("c1", true), ("c2", false)] {
+        let record = ContainerRecord {
+            id: id.into(),
+            layers: image.keys().iter().map(ToString::to_string).collect(),
+            is_ephemeral,
+            ..ContainerRecord::default()
+        };
+        drop(store.create_container(record).unwrap());
+        // Each once more: the kernel leaves a mark behind, with which it refuses another mount.
+        for form in [Form::Overlay, Form::OverlayClassic, Form::Overlay, Form::OverlayClassic] {
+            let container = store.container(id).unwrap();
+            let mounted = store.mount_as(View::Container(&container), None, form).unwrap();
+            let target = mounted.target.to_str().unwrap();
+            let mounts = read("/proc/thread-self/mountinfo".into());
+            let line = mounts.lines().find(|line| line.split(' ').nth(4) == Some(target)).unwrap();
+            // Newer kernels call it `fsync=volatile`.
+            assert_eq!(line.contains("volatile"), is_ephemeral, "{form:?}: {line}");
+            drop(container);
+            store.unmount(&mounted.id, false).unwrap();
+        }
+        store.remove_container(id).unwrap();
+    }
+}
+
 const VICTIM: &str = "TARE_STORE_MOUNTER";
 
 #[test]
