@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::files::Durability;
 use crate::layer::Root;
 use crate::layout::{self, LayerKey, META, UPPER, WORK};
-use crate::limits::LOCK_WAIT_MS;
+use crate::limits::{LOCK_WAIT_MS, LOOKERS_WAIT_MS};
 use crate::store::Store;
 use crate::trash::Garbage;
 use crate::{fault, files, lock, mounts, work};
@@ -203,9 +203,18 @@ impl Store {
             }
             result => result?,
         };
-        if !lock::try_alone(&dir)? {
-            let text = format!("container {id}: is in use");
-            return Err(Error::new(Kind::InUse, text).with_hint("stop it, or unmount it, first"));
+        // Whoever only looks at it has it open for a moment.
+        let alone = lock::wait(&dir, Lock::TryExclusive, LOOKERS_WAIT_MS, || place.clone());
+        match alone {
+            Err(error) if error.kind() == Kind::Busy => {
+                let text = format!("container {id}: is in use");
+                let hint = "stop it, or unmount it, first";
+                return Err(Error::new(Kind::InUse, text).with_hint(hint));
+            }
+            result => result?,
+        }
+        if !lock::is_at(self.root(), &place, &dir)? {
+            return Err(Error::not_found(format!("container {id}: there is none")));
         }
         if mounts::live(self)?.iter().any(|mount| mount.container == id) {
             let text = format!("container {id}: is mounted");

@@ -5,6 +5,8 @@ pub const RECORD_BYTES: usize = 256 << 10;
 /// How long a command waits for the store's lock. It is held for milliseconds; the marking of 10,000
 /// images takes some seconds on a slow disk.
 pub const LOCK_WAIT_MS: u64 = 60_000;
+/// How long whoever removes a container waits for those who have it open: most look at it for a moment.
+pub const LOOKERS_WAIT_MS: u64 = 2000;
 /// How long one puller waits for another one of the same content: the largest layers over a slow line.
 pub const CLAIM_WAIT_MS: u64 = 3 * 3_600_000;
 /// The longest pause between two looks at a lock. `flock` has no timeout, and the kernel tells nobody
