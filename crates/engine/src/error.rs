@@ -24,6 +24,8 @@ pub enum Kind {
     ProgramNotFound,
     /// The program cannot be executed.
     ProgramNotExecutable,
+    /// Somebody else is about it.
+    Busy,
     /// The operating system refused.
     Os,
 }
@@ -98,7 +100,7 @@ impl Error {
 }
 
 /// In the order of their numbers on the wire: the last one stands for what a program does not know.
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 9] = [
     Kind::Os,
     Kind::NotFound,
     Kind::Exists,
@@ -107,6 +109,7 @@ const KINDS: [Kind; 8] = [
     Kind::Unsupported,
     Kind::ProgramNotFound,
     Kind::ProgramNotExecutable,
+    Kind::Busy,
 ];
 
 impl fmt::Display for Error {

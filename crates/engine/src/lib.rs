@@ -15,6 +15,7 @@ mod files;
 mod ground;
 mod inside;
 mod launch;
+mod locks;
 pub mod log;
 mod mounted;
 pub mod names;
@@ -38,6 +39,7 @@ pub use launch::{
     NO_CONTROL_GROUPS_HINT, check_capability, check_options, check_ports, check_seccomp,
     check_users, controllers_of_user, enter_namespaces, has_pasta,
 };
+pub use locks::Changing;
 pub use place::{Container, Engine, Made, Place};
 pub use supervisor::{Attach, Session, parse_restart, run_health_check, start};
 pub use usage::Usage;

@@ -10,7 +10,7 @@
 use crate::error::{During, Error, Kind, Result};
 use crate::files;
 use crate::inside;
-use crate::place::{Container, Engine, LOCK};
+use crate::place::{Container, Engine};
 use crate::record::rootfs_kind;
 use std::path::PathBuf;
 use store::{MountRecord, View};
@@ -60,7 +60,7 @@ impl Engine {
             return Ok(PathBuf::from(&config.rootfs));
         }
         let deadline = time::monotonic_ms() + LOCK_WAIT_MS;
-        let lock = files::open_lock(&container.dir, LOCK)?;
+        let lock = container.open_lock()?;
         loop {
             if let Some(record) = self.mount_of(container)? {
                 return Ok(PathBuf::from(record.target));
@@ -152,7 +152,7 @@ impl Engine {
     /// Nobody has mounted it again meanwhile, or the note stays.
     fn forget_mount(&self, container: &Container) -> Result<()> {
         let Ok(note) = fs::open_at(&container.dir, MOUNTED, fs::O_RDWR, 0) else { return Ok(()) };
-        let lock = files::open_lock(&container.dir, LOCK)?;
+        let lock = container.open_lock()?;
         let is_alone = container.is_running() || fs::lock(&lock, Lock::TryExclusive).is_ok();
         if !is_alone || fs::lock(&note, Lock::TryExclusive).is_err() {
             return Ok(());

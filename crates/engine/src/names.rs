@@ -74,15 +74,32 @@ fn taken(name: &str, id: &str) -> Error {
 
 /// Gives a name back, if it is that container's.
 pub(crate) fn release(engine: &Fd, name: &str, id: &str) -> Result<()> {
+    if look_up(engine, name)?.as_deref() != Some(id) {
+        return Ok(());
+    }
+    let _lock = lock(engine)?;
     if look_up(engine, name)?.as_deref() == Some(id) {
         files::remove(engine, &format!("{DIR}/{name}"))?;
     }
     Ok(())
 }
 
+/// Between a look at a name and what is done to it nobody else may give it back: somebody could take it then, and would
+/// lose it again. Whoever takes one that nobody has needs no lock.
+fn lock(engine: &Fd) -> Result<Fd> {
+    const WHAT: &str = "locking the names";
+    let dir = files::open_dir(engine, DIR)?;
+    fs::lock(&dir, fs::Lock::Exclusive).during(|| WHAT)?;
+    Ok(dir)
+}
+
 /// Puts a name aside, if it is that container's: it is free from here on, and what is left of it says that the container
 /// is being removed. That takes no room on a disk.
 pub(crate) fn put_aside(engine: &Fd, name: &str, id: &str, place: &str) -> Result<bool> {
+    if look_up(engine, name)?.as_deref() != Some(id) {
+        return Ok(false);
+    }
+    let _lock = lock(engine)?;
     if look_up(engine, name)?.as_deref() != Some(id) {
         return Ok(false);
     }

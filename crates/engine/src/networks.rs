@@ -7,16 +7,20 @@ use crate::client;
 use crate::error::{During, Error, Kind, Result};
 use crate::files;
 use crate::launch::{connect, network};
-use crate::place::{CONFIG, Container, Engine, LOCK, Place};
+use crate::locks::{self, LOOKERS_WAIT_MS, Taken};
+use crate::place::{Container, Engine, Place};
 use crate::record::{Config, Endpoint};
 use crate::supervisor::Attach;
 use crate::wire::kind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use sys::fs::{self, Lock, O_CREAT, O_RDWR};
-use sys::{CWD, Errno, Fd};
+use sys::{CWD, Errno, Fd, time};
 
 const JOINED: &str = "joined";
+/// Whoever starts or ends a container is done by then.
+const CHANGE_WAIT_MS: u64 = 10_000;
+const LOOK_MS: u64 = 20;
 /// Nobody is so unlucky.
 const TRIES: usize = 16;
 
@@ -84,7 +88,7 @@ impl Engine {
         if container.is_running() && !container.supervised {
             return Ok(false);
         }
-        let lock = files::open_lock(&container.dir, LOCK)?;
+        let lock = container.open_lock()?;
         // Whoever starts it again begins with the same.
         if fs::lock(&lock, Lock::TryExclusive).is_ok() {
             network::leave(self, &container.config);
@@ -196,25 +200,36 @@ impl Engine {
         edit: impl FnOnce(&mut Config) -> Result<()>,
     ) -> Result<()> {
         let name = &container.config.name;
-        if container.supervised {
-            return client::connect(container, Attach::default())?.ask(what, body.as_bytes());
-        }
+        let missing = || Error::new(Kind::NotFound, format!("No such container: {name}"));
+        let deadline = time::monotonic_ms() + CHANGE_WAIT_MS;
+        let container = loop {
+            let now = self.load(&container.config.id)?.ok_or_else(missing)?;
+            if !now.supervised {
+                break now;
+            }
+            match client::connect(&now, Attach::default()) {
+                Ok(mut session) => return session.ask(what, body.as_bytes()),
+                // It starts or ends at this moment.
+                Err(error) if error.kind() == Kind::State && time::monotonic_ms() < deadline => {
+                    time::sleep_ms(LOOK_MS);
+                }
+                Err(error) => return Err(error),
+            }
+        };
         if container.is_running() {
             let text = format!("container {name}: its supervisor was killed");
             return Err(
                 Error::new(Kind::State, text).with_hint("`tare restart` gives it another one")
             );
         }
-        let lock = files::open_lock(&container.dir, LOCK)?;
-        if fs::lock(&lock, Lock::TryExclusive).is_err() {
-            let text = format!("container {name}: somebody starts or removes it");
+        let lock = container.open_lock()?;
+        if locks::take(&lock, LOOKERS_WAIT_MS)? != Taken::Held {
+            let text = format!("container {name}: somebody starts, copies or removes it");
             return Err(Error::new(Kind::State, text));
         }
-        let Some(mut now) = self.load_locked(&container.config.id)? else {
-            return Err(Error::new(Kind::NotFound, format!("No such container: {name}")));
-        };
-        edit(&mut now.config)?;
-        files::write(&now.dir, CONFIG, &now.config, true)
+        let mut now = self.to_change(&container.config.id)?;
+        edit(&mut now.container.config)?;
+        self.save(&now.container)
     }
 }
 

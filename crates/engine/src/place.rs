@@ -19,9 +19,10 @@
 //! ROOT/engine/events      what happened
 //! ```
 //!
-//! Locks are taken in this order: `pending/ID`, the store's, `lock`.
+//! Locks are taken in this order: `pending/ID`, the store's, `lock`, `meta.json` (see [`crate::locks`]).
 
 use crate::error::{During, Error, Kind, Result};
+use crate::locks::{self, LOOKERS_WAIT_MS, Taken};
 use crate::record::{Attached, Config, State, rootfs_kind, status};
 use crate::{events, files, launch, names};
 use oci::runtime::Status;
@@ -92,6 +93,8 @@ pub struct Container {
     pub(crate) dir: Fd,
     /// A supervisor looks after it.
     pub supervised: bool,
+    /// The record says something else, which somebody wrote who was killed then.
+    pub(crate) is_corrected: bool,
 }
 
 impl Engine {
@@ -161,9 +164,14 @@ impl Engine {
         }
         self.name_networks(&mut config);
         let pending = self.begin(&config.id)?;
+        // They are seen to be used as soon as there is a record.
+        let held = self.hold_volumes(&config.mounts);
+        let held = held
+            .inspect_err(|_| drop(files::remove(&self.dir, &format!("{PENDING}/{}", config.id))))?;
         self.create_in(&config, layers).inspect_err(|_| {
             let _ = self.take_away(&config.id, &config.name);
         })?;
+        drop(held);
         if !config.auto_remove {
             files::remove(&self.dir, &format!("{PENDING}/{}", config.id))?;
         }
@@ -220,7 +228,7 @@ impl Engine {
         ))
     }
 
-    fn has(&self, id: &str) -> bool {
+    pub(crate) fn has(&self, id: &str) -> bool {
         self.open_dir(id).is_ok()
     }
 
@@ -299,7 +307,7 @@ impl Engine {
         }
         let state = read_state(&dir)?;
         let supervised = supervised.map_or_else(|| is_locked(&dir), Ok)?;
-        let mut container = Container { config, state, dir, supervised };
+        let mut container = Container { config, state, dir, supervised, is_corrected: false };
         // A supervisor that ends writes first and lets go then; what it has removed at its end is not there any more.
         if !supervised && container.state.status != status::CREATED {
             let Ok(dir) = self.open_dir(id) else { return Ok(None) };
@@ -337,8 +345,11 @@ impl Engine {
     }
 
     /// Gives a container another name.
-    pub fn rename(&self, container: &mut Container, name: &str) -> Result<()> {
+    pub fn rename(&self, container: &Container, name: &str) -> Result<()> {
         let name = name.strip_prefix('/').unwrap_or(name);
+        // Two names at once would be one after the other.
+        let mut changing = self.to_change(&container.config.id)?;
+        let container = &mut changing.container;
         let (old, id) = (container.config.name.clone(), container.config.id.clone());
         self.finish_rename(&container.dir, &id, &old)?;
         if name == old {
@@ -377,25 +388,40 @@ impl Engine {
             let text = format!(
                 "cannot remove container \"/{}\": container is {}",
                 config.name,
-                container.status()
+                match container.status() {
+                    // It has a supervisor all the same.
+                    status::CREATED | status::EXITED => "about to start or to end",
+                    status => status,
+                }
             );
             return Err(Error::new(Kind::State, text)
                 .with_hint("stop the container before removing it, or use --force"));
         }
-        let lock = files::open_lock(&container.dir, LOCK)?;
-        match fs::lock(&lock, Lock::TryExclusive) {
-            Err(Errno::EAGAIN) => {
-                let text =
-                    format!("cannot remove container \"/{}\": somebody starts it", config.name);
-                return Err(Error::new(Kind::State, text));
-            }
-            result => result.during(|| format!("locking container {}", config.name))?,
+        let refused = |why: &str| {
+            let text = format!("cannot remove container \"/{}\": {why}", config.name);
+            Error::new(Kind::State, text)
+        };
+        let lock = container.open_lock()?;
+        match locks::take(&lock, LOOKERS_WAIT_MS)? {
+            Taken::Held => {}
+            Taken::Owned => return Err(refused("somebody else starts or removes it")),
+            Taken::Shared => return Err(refused("somebody copies files of it")),
         }
+        let missing = || Error::new(Kind::NotFound, format!("No such container: {}", config.name));
+        // Nobody gives it another name from here on.
+        let changes = self.lock_changes(&config.id)?;
+        let now = self.load_locked(&config.id)?.ok_or_else(missing)?;
+        if now.is_running() {
+            return Err(refused("it runs without a supervisor"));
+        }
+        let config = &now.config;
         // Whoever comes next goes on with it, if this does not come to its end.
         let mark = format!("{PENDING}/{}", config.id);
         let is_marked =
             !config.auto_remove && names::put_aside(&self.dir, &config.name, &config.id, &mark)?;
-        if let Err(error) = self.take_away(&config.id, &config.name) {
+        let taken =
+            self.take_apart(&config.id, &config.name, changes, || self.remove_stored(&config.id));
+        if let Err(error) = taken {
             if is_marked && self.has(&config.id) {
                 names::put_back(&self.dir, &config.name, &mark);
             }
@@ -405,27 +431,33 @@ impl Engine {
         Ok(())
     }
 
+    fn remove_stored(&self, id: &str) -> Result<()> {
+        self.with_ids(|engine| Ok(engine.store.remove_container(id)?))
+    }
+
     /// Takes everything of a container away that there is. It is nobody's any more.
     pub(crate) fn take_away(&self, id: &str, name: &str) -> Result<()> {
-        self.take_apart(id, name, || {
-            self.with_ids(|engine| Ok(engine.store.remove_container(id)?))
-        })
+        let changes = self.lock_changes(id)?;
+        self.take_apart(id, name, changes, || self.remove_stored(id))
     }
 
     /// The same for its supervisor, which tells everybody before it frees the space.
     pub(crate) fn take_for_good(&self, id: &str, name: &str) -> Result<Option<Garbage<'_>>> {
         let mut garbage = None;
-        self.take_apart(id, name, || {
+        let changes = self.lock_changes(id)?;
+        self.take_apart(id, name, changes, || {
             garbage = Some(self.store.take_container(id)?);
             Ok(())
         })?;
         Ok(garbage)
     }
 
+    /// `changes` is the lock of its record, if there is one.
     fn take_apart(
         &self,
         id: &str,
         name: &str,
+        changes: Option<Fd>,
         remove_directory: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         self.check_unmounted(id, name)?;
@@ -448,10 +480,13 @@ impl Engine {
             Err(error) if error.kind() == Kind::NotFound => {}
             result => result?,
         }
+        drop(changes);
         if let Some(config) = config.as_ref().filter(|config| config.auto_remove) {
             self.remove_anonymous(&config.mounts);
         }
-        if !name.is_empty() {
+        // It may have got another one since somebody looked.
+        let now = config.as_ref().map_or("", |config| config.name.as_str());
+        for name in [name, now].into_iter().filter(|name| !name.is_empty()) {
             names::release(&self.dir, name, id)?;
         }
         files::remove(&self.dir, &format!("{PENDING}/{id}"))
@@ -547,6 +582,7 @@ impl Container {
                 && is_alive(state);
         match state.status.as_str() {
             status::RUNNING | status::RESTARTING if !self.supervised && !lives => {
+                self.is_corrected = true;
                 state.status = status::EXITED.into();
                 state.exit_code = LOST_EXIT_CODE;
                 state.pid = 0;

@@ -38,7 +38,7 @@ impl Engine {
                     // It was made whole; only the last step is missing.
                     return files::remove(&self.dir, &path);
                 }
-                let lock = files::open_lock(&container.dir, LOCK)?;
+                let lock = container.open_lock()?;
                 if fs::lock(&lock, Lock::TryExclusive).is_err() {
                     return Ok(());
                 }

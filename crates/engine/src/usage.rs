@@ -3,13 +3,18 @@
 use crate::client;
 use crate::error::{Error, Kind, Result};
 use crate::launch;
-use crate::place::{Container, Engine};
+use crate::locks::Changing;
+use crate::place::{self, Container, Engine};
 use crate::record::{Config, Resources, Restart};
 use crate::supervisor::Attach;
 use crate::wire::kind;
 use runtime::config::ContainerId;
+use sys::time;
 
 const KIB: u64 = 1024;
+/// Whoever starts or ends a container is done by then.
+const CHANGE_WAIT_MS: u64 = 10_000;
+const LOOK_MS: u64 = 20;
 
 /// Of one moment. Sizes are bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,10 +87,11 @@ impl Engine {
     /// Gives a container other limits and another restart policy. One that runs has them at once; returns warnings.
     pub fn update(
         &self,
-        container: &mut Container,
+        changing: &mut Changing,
         resources: &Resources,
         restart: Option<&Restart>,
     ) -> Result<Vec<String>> {
+        let container = &mut changing.container;
         let mut config = container.config.clone();
         config.resources.clone_from(resources);
         if let Some(restart) = restart {
@@ -95,7 +101,13 @@ impl Engine {
         if container.is_running() && config.resources != container.config.resources {
             let change = launch::limits_of(&config)?;
             let id = ContainerId::parse(&config.id)?;
-            warnings = runtime::verbs::update(&self.place.host, &id, &change, &Default::default())?;
+            let changed =
+                runtime::verbs::update(&self.place.host, &id, &change, &Default::default());
+            warnings = match changed {
+                // What has just ended has them at its next start.
+                Err(_) if !place::is_alive(&container.state) => Vec::new(),
+                result => result?,
+            };
         }
         container.config = config;
         self.save(container)?;
@@ -107,9 +119,21 @@ impl Engine {
 impl Engine {
     /// Has the supervisor of a container that runs check what its record says now.
     pub fn renew_checks(&self, container: &Container) -> Result<()> {
-        match container.supervised {
-            true => client::connect(container, Attach::default())?.ask(kind::HEALTH, &[]),
-            false => Ok(()),
+        let deadline = time::monotonic_ms() + CHANGE_WAIT_MS;
+        loop {
+            let Some(now) = self.load(&container.config.id)?.filter(|it| it.supervised) else {
+                // The next supervisor takes them from the record.
+                return Ok(());
+            };
+            let asked = client::connect(&now, Attach::default())
+                .and_then(|mut session| session.ask(kind::HEALTH, &[]));
+            match asked {
+                // It starts or ends at this moment.
+                Err(error) if error.kind() == Kind::State && time::monotonic_ms() < deadline => {
+                    time::sleep_ms(LOOK_MS);
+                }
+                result => return result,
+            }
         }
     }
 }

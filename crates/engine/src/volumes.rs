@@ -7,15 +7,17 @@
 
 use crate::error::{During, Error, Kind, Result};
 use crate::place::{self, Engine};
-use crate::{events, files, launch, names};
+use crate::{events, files, launch, names, record};
 use oci::Map;
 use std::path::PathBuf;
-use sys::fs::{self, AT_REMOVEDIR};
+use sys::fs::{self, AT_REMOVEDIR, Lock};
 use sys::{Errno, Fd};
 
 const RECORD: &str = "volume.json";
 const DATA: &str = "_data";
 const VOLUMES: &str = "volumes";
+/// Nobody is so unlucky.
+const TRIES: usize = 16;
 
 oci::document! {
     /// `volume.json`.
@@ -70,15 +72,19 @@ impl Engine {
         let all = self.volumes()?;
         let name = &volume.name;
         let is_new = !fs::exists(&all, name);
-        files::make_dir(&all, name)?;
-        let made = files::open_dir(&all, name).and_then(|dir| {
+        let dir = self.lock_volume(&all, name)?;
+        if let Some(known) = files::read(&dir, RECORD)? {
+            // Somebody else was faster.
+            return Ok((known, false));
+        }
+        let make = || -> Result<()> {
             match fs::mkdir(&dir, DATA, 0o755) {
                 Err(Errno::EEXIST) => {}
                 result => result.during(|| format!("making volume {name}"))?,
             }
             files::write(&dir, RECORD, &volume, true)
-        });
-        if let Err(error) = made {
+        };
+        if let Err(error) = make() {
             // What is empty and has no record is nobody's.
             if is_new && !fs::exists(&all, format!("{name}/{RECORD}")) {
                 let _ = fs::unlink(&all, format!("{name}/{DATA}"), AT_REMOVEDIR);
@@ -89,6 +95,24 @@ impl Engine {
         let _ = fs::sync(&all);
         events::append(&self.dir, "volume", "create", &volume.name, &[("driver", "local")]);
         Ok((volume, true))
+    }
+
+    /// Makes the directory of a volume, if there is none, and takes its lock: nobody else makes or removes it meanwhile.
+    fn lock_volume(&self, all: &Fd, name: &str) -> Result<Fd> {
+        let attempt = || format!("locking volume {name}");
+        for _ in 0..TRIES {
+            files::make_dir(all, name)?;
+            // Somebody may remove it before it is locked.
+            let Ok(dir) = files::open_dir(all, name) else { continue };
+            fs::lock(&dir, Lock::Exclusive).during(attempt)?;
+            let own = fs::stat_fd(&dir).during(attempt)?;
+            if fs::stat_at(all, name, fs::AT_SYMLINK_NOFOLLOW)
+                .is_ok_and(|it| it.st_ino == own.st_ino)
+            {
+                return Ok(dir);
+            }
+        }
+        Err(Error::new(Kind::State, format!("volume {name}: others remove it again and again")))
     }
 
     pub(crate) fn open_volume(&self, name: &str) -> Result<Fd> {
@@ -124,18 +148,42 @@ impl Engine {
         Ok(self.list()?.into_iter().filter(uses).map(|container| container.config.id).collect())
     }
 
+    /// Keeps the volumes of a container that is being made from being removed, until they are dropped.
+    pub(crate) fn hold_volumes(&self, mounts: &[record::Mount]) -> Result<Vec<Fd>> {
+        let mut held = Vec::new();
+        for mount in mounts.iter().filter(|mount| mount.kind == "volume") {
+            let missing = || {
+                let text = format!("volume {}: somebody has just removed it", mount.name);
+                Error::new(Kind::NotFound, text).with_hint("try again")
+            };
+            let dir = self.open_volume(&mount.name).map_err(|_| missing())?;
+            fs::lock(&dir, Lock::Shared).during(|| format!("locking volume {}", mount.name))?;
+            if !fs::exists(&dir, RECORD) {
+                return Err(missing());
+            }
+            held.push(dir);
+        }
+        Ok(held)
+    }
+
     /// Removes a volume that no container mounts.
     pub fn remove_volume(&self, name: &str) -> Result<()> {
+        let missing = || Error::new(Kind::NotFound, format!("get {name}: no such volume"));
         if self.volume(name)?.is_none() {
-            return Err(Error::new(Kind::NotFound, format!("get {name}: no such volume")));
+            return Err(missing());
+        }
+        let all = self.volumes()?;
+        let dir = files::open_dir(&all, name).map_err(|_| missing())?;
+        // Of a container that is being made nobody knows yet what it mounts.
+        fs::lock(&dir, Lock::Exclusive).during(|| format!("locking volume {name}"))?;
+        if self.volume(name)?.is_none() {
+            return Err(missing());
         }
         let users = self.users_of_volume(name)?;
         if !users.is_empty() {
             let text = format!("remove {name}: volume is in use - [{}]", users.join(", "));
             return Err(Error::new(Kind::State, text).with_hint("remove the containers first"));
         }
-        let all = self.volumes()?;
-        let dir = files::open_dir(&all, name)?;
         // Without a record it is none any more, whatever of it is left.
         files::remove(&dir, RECORD)?;
         files::remove(&dir, launch::volume_file_systems::MOUNTED)?;

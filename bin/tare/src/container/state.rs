@@ -221,8 +221,7 @@ pub(crate) struct Rename {
 
 pub(crate) fn rename(global: &Global, arguments: &Rename) -> Result<()> {
     let engine = super::open(global, false)?;
-    let mut container = engine.find(&arguments.container)?;
-    Ok(engine.rename(&mut container, &arguments.name)?)
+    Ok(engine.rename(&engine.find(&arguments.container)?, &arguments.name)?)
 }
 
 /// Show the published ports of a container

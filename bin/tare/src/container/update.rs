@@ -186,7 +186,9 @@ pub(crate) fn run(global: &Global, arguments: &Update) -> Result<u8> {
     }
     let restart = arguments.restart.as_deref().map(engine::parse_restart).transpose()?;
     let engine = super::open(global, false)?;
-    super::each(&engine, &arguments.containers, |mut container| {
+    super::each(&engine, &arguments.containers, |container| {
+        let mut changing = engine.to_change(&container.config.id)?;
+        let container = &mut changing.container;
         let is_kept = restart.as_ref().is_none_or(|it| it.policy.is_empty() || it.policy == "no");
         if container.config.auto_remove && !is_kept {
             return Err(Failure::new(
@@ -197,10 +199,11 @@ pub(crate) fn run(global: &Global, arguments: &Update) -> Result<u8> {
             arguments.check(&mut container.config)?;
         }
         let resources = arguments.over(&container.config.resources)?;
-        let warnings = engine.update(&mut container, &resources, restart.as_ref())?;
+        let warnings = engine.update(&mut changing, &resources, restart.as_ref())?;
         warnings.iter().for_each(|warning| crate::settings::warn(warning));
         if arguments.is_about_health() {
-            engine.renew_checks(&container)?;
+            // It reads the record that is free now.
+            engine.renew_checks(&changing.done())?;
         }
         Ok(())
     })

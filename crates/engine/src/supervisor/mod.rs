@@ -21,12 +21,11 @@ pub use restart::parse as parse_restart;
 use crate::error::{During, Error, Kind, Result};
 use crate::ground::Ground;
 use crate::launch::{enter, scope, system};
-use crate::place::{Container, Engine, LOCK, Place};
+use crate::locks::{self, Taken};
+use crate::place::{Container, Engine, LOCK, Place, STATE};
 use crate::wire::{self, kind};
 use run::Supervisor;
-use sys::fs::{self, Lock};
-use sys::time::{monotonic_ms, sleep_ms};
-use sys::{Errno, Fd, process, signal, socket};
+use sys::{Fd, fs, process, signal, socket};
 
 /// Streams that a client wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,6 +76,8 @@ pub fn start(place: &Place, id: &str, attach: Attach) -> Result<Session> {
     }
 }
 
+/// Copying all of a large container takes less.
+const COPIES_WAIT_MS: u64 = 60_000;
 /// The number that the socket to the starter has in the supervisor.
 const SOCKET_FD: i32 = 3;
 
@@ -131,14 +132,35 @@ fn supervise(place: &Place, id: &str, attach: Attach, client: &mut Option<Fd>) -
     // What is stacked has to be of the mount namespace that it is stacked in.
     let mut engine = Engine::open_plain(place.clone())?;
     engine.ground = ground.as_ref().map(Ground::netns);
-    let dir = engine.open_dir(id)?;
-    let lock = crate::files::open_lock(&dir, LOCK)?;
-    take(&lock, id)?;
-    let container = engine.load_locked(id)?;
-    let mut container =
-        container.ok_or_else(|| Error::new(Kind::NotFound, format!("No such container: {id}")))?;
+    let missing = || Error::new(Kind::NotFound, format!("No such container: {id}"));
+    // Somebody may have removed it, and its lock with it.
+    let dir = engine.open_dir(id).map_err(|_| missing())?;
+    let lock = crate::files::open_lock(&dir, LOCK)
+        .map_err(|error| if engine.has(id) { error } else { missing() })?;
+    match locks::take(&lock, COPIES_WAIT_MS)? {
+        Taken::Held => {}
+        Taken::Owned => {
+            let text = format!("container {id}: somebody else starts, ends or removes it");
+            return Err(Error::new(Kind::Busy, text));
+        }
+        Taken::Shared => {
+            let text = format!("container {id}: somebody copies files of it");
+            return Err(Error::new(Kind::State, text));
+        }
+    }
+    let mut container = engine.load_locked(id)?.ok_or_else(missing)?;
+    // From here on others would take what a killed supervisor has written for this one's words.
+    if container.is_corrected {
+        crate::files::rewrite(&container.dir, STATE, &container.state)?;
+    }
     if system::settle(&engine, &mut container.config, users)? {
-        engine.save(&container)?;
+        let settled = &container.config;
+        engine.change_record(id, |now| {
+            now.namespaces.user.clone_from(&settled.namespaces.user);
+            now.stop_signal.clone_from(&settled.stop_signal);
+            now.system.clone_from(&settled.system);
+            now.stop_timeout = settled.stop_timeout;
+        })?;
     }
     let mut supervisor = Supervisor::new(&engine, container, users, outer.as_ref(), lock, ground)?;
     supervisor.begin(client, attach)?;
@@ -163,27 +185,4 @@ fn before_entering(place: &Place, id: &str) -> Result<(Option<i32>, bool)> {
     // Whether it runs is looked at again where its namespaces are joined.
     let other = other.and_then(|name| engine.find(name).ok()).filter(Container::is_running);
     Ok((other.map(|other| other.state.pid), config.network.mode.is_empty()))
-}
-
-/// Takes a container's lock. Whoever looks into the container shares it, and is waited for.
-fn take(lock: &Fd, id: &str) -> Result<()> {
-    /// Copying all of a large container takes less.
-    const WAIT_MS: u64 = 60_000;
-    const LOOK_MS: u64 = 5;
-    let deadline = monotonic_ms() + WAIT_MS;
-    loop {
-        match fs::lock(lock, Lock::TryExclusive) {
-            Err(Errno::EAGAIN) => {}
-            result => return result.during(|| "locking the container"),
-        }
-        if fs::lock(lock, Lock::TryShared).is_err() {
-            return Err(Error::new(Kind::State, format!("container {id}: it is running already")));
-        }
-        fs::lock(lock, Lock::Release).during(|| "locking the container")?;
-        if monotonic_ms() >= deadline {
-            let text = format!("container {id}: somebody copies files of it");
-            return Err(Error::new(Kind::State, text));
-        }
-        sleep_ms(LOOK_MS);
-    }
 }

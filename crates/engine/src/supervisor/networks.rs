@@ -2,10 +2,8 @@
 
 use super::run::Supervisor;
 use crate::error::{Error, Result};
-use crate::files;
 use crate::launch::{connect, network};
-use crate::place;
-use crate::record::{Config, Endpoint};
+use crate::record::Endpoint;
 use crate::wire::{Frame, NUMBER_BYTES, kind};
 
 impl Supervisor<'_> {
@@ -68,8 +66,8 @@ impl Supervisor<'_> {
             self.state.ports.clone_from(&joined.ports);
         }
         self.save();
-        let Some(mut now) = files::read::<Config>(&self.dir, place::CONFIG)? else { return Ok(()) };
-        now.network.endpoints.clone_from(&self.config.network.endpoints);
-        files::write(&self.dir, place::CONFIG, &now, true)
+        let endpoints = &self.config.network.endpoints;
+        self.engine
+            .change_record(&self.config.id, |now| now.network.endpoints.clone_from(endpoints))
     }
 }
