@@ -3,11 +3,12 @@
 use crate::client;
 use crate::error::{During, Error, Kind, Result};
 use crate::launch::system::Init;
-use crate::place::{Container, Engine, LOCK, PAUSED, STATE};
-use crate::record::{self, status};
+use crate::locks::{self, LOOKERS_WAIT_MS, Taken};
+use crate::place::{self, Container, Engine, LOCK, PAUSED, STATE};
+use crate::record::{self, Config, status};
 use crate::supervisor::{Attach, Session};
 use crate::{files, launch};
-use oci::runtime::Mount;
+use oci::runtime::{Mount, Status};
 use runtime::Host;
 use runtime::config::ContainerId;
 use sys::fs::{self, Lock};
@@ -17,19 +18,37 @@ const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
 /// A killed process that does not end within this waits for a device.
 const KILL_WAIT_MS: u64 = 15_000;
+/// What is told of a process that is not there.
+const MISSING: [&str; 2] = ["no such file or directory", "no such process"];
+/// A process that is about to end does it within this.
+pub(crate) const END_WAIT_MS: u64 = 2000;
+/// Nobody is so unlucky.
+const NOTES_LIMIT: usize = 16;
 /// Between looks at what nobody tells of.
 const LOOK_MS: u64 = 20;
 
 impl Engine {
     /// Sends a signal to a container's program.
     pub fn signal(&self, container: &Container, signal: i32) -> Result<()> {
-        match client::connect(container, Attach::default()) {
-            Ok(session) => {
-                session.signal(signal)?;
-                Self::settle(container, signal, session);
-                Ok(())
+        let id = &container.config.id;
+        loop {
+            let Some(now) = self.load(id)?.filter(Container::is_running) else {
+                return Err(not_running(&container.config));
+            };
+            if let Ok(session) = client::connect(&now, Attach::default())
+                && session.signal(signal).is_ok()
+            {
+                Self::settle(&now, signal, session);
+                return Ok(());
             }
-            Err(_) => self.signal_directly(container, signal),
+            if !now.supervised {
+                return match self.signal_directly(&now, signal) {
+                    Err(error) if has_ended(&error) => Err(not_running(&container.config)),
+                    result => result,
+                };
+            }
+            // It ends, or its supervisor was killed, at this moment.
+            time::sleep_ms(LOOK_MS);
         }
     }
 
@@ -59,29 +78,23 @@ impl Engine {
             seconds if seconds < 0 => -1,
             seconds => i32::try_from(seconds.saturating_mul(1000)).unwrap_or(i32::MAX),
         };
-        let mut later;
-        let mut now = container;
-        let mut session = loop {
-            if let Ok(session) = client::connect(now, Attach::default()) {
-                break session;
+        loop {
+            let Some(now) = self.load(&container.config.id)? else { return Ok(None) };
+            if let Ok(mut session) = client::connect(&now, Attach::default()) {
+                // One that has just ended does not listen any more, and says so all the same.
+                let _ = session.stop(signal, timeout_ms);
+                if let Some(code) = session.wait(true)? {
+                    return Ok(Some(code));
+                }
             }
-            if now.is_running() {
-                return self.stop_directly(now, signal, timeout_ms).map(|()| None);
+            match (now.supervised, now.is_running()) {
+                (false, true) => {
+                    return self.stop_directly(&now, signal, timeout_ms).map(|()| None);
+                }
+                (false, false) => return Ok(None),
+                // Somebody starts or ends it, or has killed its supervisor, at this moment. One that starts listens soon.
+                (true, _) => time::sleep_ms(LOOK_MS),
             }
-            if !now.supervised {
-                return Ok(None);
-            }
-            // Somebody starts or ends it at this moment. One that starts listens soon.
-            time::sleep_ms(LOOK_MS);
-            let Some(loaded) = self.load(&container.config.id)? else { return Ok(None) };
-            later = loaded;
-            now = &later;
-        };
-        session.stop(signal, timeout_ms)?;
-        match session.wait(true)? {
-            Some(code) => Ok(Some(code)),
-            // It was killed meanwhile.
-            None => self.stop_directly(container, signal, timeout_ms).map(|()| None),
         }
     }
 
@@ -91,10 +104,11 @@ impl Engine {
         let pidfd = sys::process::open_pid(container.state.pid);
         self.release_console(container);
         if fs::exists(&container.dir, PAUSED) {
-            self.unpause(container)?;
+            files::remove(&container.dir, PAUSED)?;
+            let _ = self.freeze_as_noted(container);
         }
         match self.signal_directly(container, number) {
-            Err(error) if error.kind() == Kind::State || error.kind() == Kind::NotFound => {}
+            Err(error) if has_ended(&error) => {}
             result => result?,
         }
         if let Ok(pidfd) = pidfd {
@@ -139,8 +153,8 @@ impl Engine {
 
     /// Takes away what the runtime keeps of a container that has ended without a supervisor.
     fn bury(&self, container: &Container) -> Result<()> {
-        let lock = files::open_lock(&container.dir, LOCK)?;
-        if fs::lock(&lock, Lock::TryExclusive).is_err() {
+        let lock = container.open_lock()?;
+        if locks::take(&lock, LOOKERS_WAIT_MS)? != Taken::Held {
             return Ok(());
         }
         let id = ContainerId::parse(&container.config.id)?;
@@ -160,12 +174,31 @@ impl Engine {
         loop {
             let Some(container) = self.load(id)? else { return Ok(0) };
             if container.supervised {
-                let lock = files::open_lock(&container.dir, LOCK)?;
-                fs::lock(&lock, Lock::Shared).during(|| "waiting for a container")?;
+                // One that is removed meanwhile has none to open.
+                if let Ok(lock) = fs::open_at(&container.dir, LOCK, fs::O_RDONLY, 0) {
+                    fs::lock(&lock, Lock::Shared).during(|| "waiting for a container")?;
+                }
             } else if container.is_running() {
                 time::sleep_ms(LOOK_MS);
             } else {
                 return Ok(container.state.exit_code);
+            }
+        }
+    }
+
+    /// The exit code of a container whose supervisor does not speak any more, if it has ended as it should have.
+    pub fn ended_with(&self, id: &str) -> Result<Option<i32>> {
+        let deadline = time::monotonic_ms() + KILL_WAIT_MS;
+        loop {
+            match self.load(id)? {
+                // It lets go of its lock at this moment.
+                Some(now) if now.supervised && time::monotonic_ms() < deadline => {
+                    time::sleep_ms(LOOK_MS);
+                }
+                Some(now) if now.status() == status::EXITED && !now.is_corrected => {
+                    return Ok(Some(now.state.exit_code));
+                }
+                _ => return Ok(None),
             }
         }
     }
@@ -221,14 +254,45 @@ impl Engine {
             status::PAUSED => return Err(state(format!("container {name} is already paused"))),
             _ => return Err(state(format!("container {name} is not running"))),
         }
-        let id = ContainerId::parse(&container.config.id)?;
-        runtime::verbs::pause(&self.host_of(container), &id)?;
         // One that is stopped and does not look so would never go on.
-        files::write_bytes(&container.dir, PAUSED, b"", false).inspect_err(|_| {
-            let _ = runtime::verbs::resume(&self.host_of(container), &id);
-        })?;
+        files::write_bytes(&container.dir, PAUSED, b"", false)?;
+        let meanwhile = || state(format!("container {name}: somebody else lets it go on"));
+        let paused = self.freeze_as_noted(container);
+        if let Err(error) = paused.and_then(|is_so| if is_so { Ok(()) } else { Err(meanwhile()) }) {
+            let _ = files::remove(&container.dir, PAUSED);
+            let _ = self.freeze_as_noted(container);
+            return Err(self.unless_ended(container, error));
+        }
         self.tell("pause", &container.config, &[]);
         Ok(())
+    }
+
+    /// Stops the processes of a container, or lets them go on, as the note in its directory says in the end; says which.
+    /// Whoever changes the note does this afterwards, so that the last one makes it true, whoever that is.
+    fn freeze_as_noted(&self, container: &Container) -> Result<bool> {
+        let id = ContainerId::parse(&container.config.id)?;
+        let host = self.host_of(container);
+        for _ in 0..NOTES_LIMIT {
+            let is_paused = fs::exists(&container.dir, PAUSED);
+            let (_, _, now) = runtime::verbs::look_up(&host, &id)?;
+            let done = match (is_paused, now) {
+                (true, Status::Paused) => Ok(()),
+                (true, _) => runtime::verbs::pause(&host, &id),
+                (false, Status::Paused) => runtime::verbs::resume(&host, &id),
+                (false, _) => Ok(()),
+            };
+            if let Err(error) = done {
+                let (_, _, now) = runtime::verbs::look_up(&host, &id)?;
+                // Somebody else has done it at the same time.
+                if (now == Status::Paused) != is_paused {
+                    return Err(error.into());
+                }
+            }
+            if fs::exists(&container.dir, PAUSED) == is_paused {
+                return Ok(is_paused);
+            }
+        }
+        Err(state(format!("container {}: others pause it again and again", container.config.name)))
     }
 
     /// Lets them go on.
@@ -236,12 +300,44 @@ impl Engine {
         if container.status() != status::PAUSED {
             return Err(state(format!("container {} is not paused", container.config.name)));
         }
-        let id = ContainerId::parse(&container.config.id)?;
-        runtime::verbs::resume(&self.host_of(container), &id)?;
         files::remove(&container.dir, PAUSED)?;
+        if let Err(error) = self.freeze_as_noted(container) {
+            if place::is_alive(&container.state) {
+                let _ = files::write_bytes(&container.dir, PAUSED, b"", false);
+            }
+            return Err(self.unless_ended(container, error));
+        }
         self.tell("unpause", &container.config, &[]);
         Ok(())
     }
+
+    /// What is told of something that has failed: if the container does not run any more, that.
+    pub(crate) fn unless_ended(&self, container: &Container, error: Error) -> Error {
+        let text = error.to_string();
+        // A process that ends has no directories any more a moment before it is dead.
+        let may_end = MISSING.iter().any(|missing| text.ends_with(missing));
+        let deadline = time::monotonic_ms() + if may_end { END_WAIT_MS } else { 0 };
+        loop {
+            match self.load(&container.config.id) {
+                Ok(Some(now)) if now.is_running() && place::is_alive(&now.state) => {}
+                _ => return not_running(&container.config),
+            }
+            if time::monotonic_ms() >= deadline {
+                return error;
+            }
+            time::sleep_ms(LOOK_MS);
+        }
+    }
+}
+
+/// As docker says it.
+pub(crate) fn not_running(config: &Config) -> Error {
+    state(format!("container {} is not running", config.id))
+}
+
+/// Whether the runtime says that there is nothing to send a signal to.
+fn has_ended(error: &Error) -> bool {
+    matches!(error.kind(), Kind::State | Kind::NotFound)
 }
 
 fn state(text: String) -> Error {

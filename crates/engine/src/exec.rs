@@ -3,7 +3,7 @@
 mod messages;
 mod terminal;
 
-use crate::control::enter_users;
+use crate::control::{enter_users, not_running};
 use crate::error::{During, Error, Kind, Result};
 use crate::launch;
 use crate::place::{self, Container, Engine};
@@ -38,13 +38,38 @@ pub struct Exec {
 
 /// Runs it with this process' standard streams; returns its exit code.
 pub fn exec(engine: &Engine, container: &Container, request: &Exec) -> Result<i32> {
+    match exec_in(engine, container, request) {
+        Err(error) if is_missing(&error) => {
+            // It may have ended since it was looked at.
+            Err(engine.unless_ended(container, error))
+        }
+        result => result,
+    }
+}
+
+/// The root directory of a container that runs, and whether its user namespace was entered for that.
+fn open_root(container: &Container) -> Result<(Fd, bool)> {
+    let path = format!("/proc/{}/root", container.state.pid);
+    let entered = enter_users(container.state.pid)?;
+    let root = fs::open_at(sys::CWD, &path, O_PATH | O_DIRECTORY, 0)
+        .during(|| "opening the container's root directory")?;
+    // What was opened is of the process that is meant, if that is there still.
+    match place::is_alive(&container.state) {
+        true => Ok((root, entered)),
+        false => Err(not_running(&container.config)),
+    }
+}
+
+/// Whether an error may say no more than that the container has ended; those about the program do not.
+fn is_missing(error: &Error) -> bool {
+    !matches!(error.kind(), Kind::ProgramNotFound | Kind::ProgramNotExecutable | Kind::Invalid)
+}
+
+fn exec_in(engine: &Engine, container: &Container, request: &Exec) -> Result<i32> {
     let config = &container.config;
     check(container)?;
     launch::scope::approach(engine.place(), container)?;
-    let root_path = format!("/proc/{}/root", container.state.pid);
-    let entered = enter_users(container.state.pid)?;
-    let root = fs::open_at(sys::CWD, &root_path, O_PATH | O_DIRECTORY, 0)
-        .during(|| "opening the container's root directory")?;
+    let (root, entered) = open_root(container)?;
     let id = ContainerId::parse(&config.id)?;
     let host =
         Host { rootless: entered || engine.place.host.rootless, ..engine.place.host.clone() };

@@ -8,12 +8,12 @@
 //! is stacked in a mount namespace of the child's own; volumes and directories of the host are bound there as at a
 //! start. Its lock is shared meanwhile: whoever starts it waits.
 
-use crate::control::enter_users;
+use crate::control::{END_WAIT_MS, enter_users};
 use crate::error::{During, Error, Kind, Result};
 use crate::launch::{self, Rootfs, Staged, enter};
-use crate::place::{Container, Engine, LOCK};
+use crate::place;
+use crate::place::{Container, Engine};
 use crate::record::{Config, Mount};
-use crate::{files, place};
 use std::io::{PipeReader, PipeWriter};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -156,13 +156,38 @@ fn look(
     let place = engine.place.clone();
     // What a killed command has begun is nobody's to go on with.
     let _ = sys::process::set_parent_death_signal(SIGKILL);
-    let (container, lock) = settle(engine, &container.config.id)?;
-    let inside = match (lock, scope) {
-        (None, Scope::Mounts) => running(&container)?,
-        (None, Scope::Own) if is_plain(&container.config) => own_of_running(&container)?,
-        (lock, scope) => stacked(place, &container, scope, lock)?,
-    };
-    action(&inside)
+    let deadline = time::monotonic_ms() + LOCK_WAIT_MS;
+    let mut failed_ms = None;
+    loop {
+        let (container, lock) = settle(engine, &container.config.id)?;
+        let opened = match (lock, scope) {
+            (None, Scope::Mounts) => running(&container),
+            (None, Scope::Own) if is_plain(&container.config) => own_of_running(&container),
+            (lock, scope) => return action(&stacked(place, &container, scope, lock)?),
+        };
+        match opened {
+            Ok(inside) => {
+                return action(&inside).map_err(|error| match place::is_alive(&container.state) {
+                    true => error,
+                    // What it has had is gone with it.
+                    false => gone(&container.config),
+                });
+            }
+            // A process that ends has no directories any more a moment before it is dead.
+            Err(error) if place::is_alive(&container.state) => {
+                let began = *failed_ms.get_or_insert_with(time::monotonic_ms);
+                if !is_plain(&container.config) || time::monotonic_ms() > began + END_WAIT_MS {
+                    return Err(error);
+                }
+                time::sleep_ms(LOOK_MS);
+            }
+            // It has just ended, and is looked into without its process in a moment.
+            Err(_) if is_plain(&container.config) && time::monotonic_ms() < deadline => {
+                time::sleep_ms(LOOK_MS);
+            }
+            Err(_) => return Err(gone(&container.config)),
+        }
+    }
 }
 
 /// Does something with the files of two containers, in a process for each of them, with a pipe each way: the first one
@@ -217,16 +242,17 @@ fn settle(engine: &Engine, id: &str) -> Result<(Container, Option<Fd>)> {
         if container.is_running() {
             return Ok((container, None));
         }
-        let lock = files::open_lock(&container.dir, LOCK)?;
+        let lock = container.open_lock()?;
         match fs::lock(&lock, Lock::TryShared) {
             // It may have run and ended between both looks.
             Ok(()) => return Ok((engine.load_locked(id)?.ok_or_else(missing)?, Some(lock))),
             Err(Errno::EAGAIN) if time::monotonic_ms() < deadline => time::sleep_ms(LOOK_MS),
-            Err(errno) => {
-                return Err(Error::os(
-                    format!("locking container {}", container.config.name),
-                    errno,
-                ));
+            Err(Errno::EAGAIN) => {
+                let what = format!("container {}: somebody starts it", container.config.name);
+                return Err(Error::new(Kind::State, what).with_hint("try again"));
+            }
+            result => {
+                result.during(|| format!("locking container {}", container.config.name))?;
             }
         }
     }

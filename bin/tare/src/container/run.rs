@@ -71,8 +71,9 @@ pub(crate) fn run(global: &Global, arguments: &Run) -> Result<u8> {
         Err(error) => {
             let (id, auto_remove) = (made.id.clone(), container.goes());
             drop(made);
-            if auto_remove && let Some(made) = engine.load(&id)? {
-                engine.remove(&made)?;
+            // What somebody else removes at this moment is gone, too.
+            if auto_remove && let Ok(Some(made)) = engine.load(&id) {
+                let _ = engine.remove(&made);
             }
             return Err(error.into());
         }
@@ -110,6 +111,10 @@ pub(super) fn finish(engine: &Engine, outcome: Outcome, id: &str) -> Result<u8> 
             Ok(0)
         }
         Outcome::Lost => {
+            // Whoever has connected at the very end has not been told.
+            if let Some(code) = engine.ended_with(id)? {
+                return Ok(u8::try_from(code).unwrap_or(255));
+            }
             let short = id.get(..12).unwrap_or(id);
             Err(Failure::new(format!(
                 "container {short}: its supervisor has ended, or does not answer"

@@ -9,6 +9,12 @@ use crate::output;
 use crate::settings::{Global, load_conf};
 use clap::Args;
 use engine::{Attach, Container, Engine, RelayOptions};
+use std::time::{Duration, Instant};
+
+/// Whoever else starts, ends or removes a container is done by then.
+const OTHERS_WAIT: Duration = Duration::from_secs(60);
+/// Between looks at what they do.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Start containers that do not run
 #[derive(Debug, Args)]
@@ -93,11 +99,33 @@ pub(super) fn start(
     if container.status() == engine::record::status::PAUSED {
         return Err(Failure::new("cannot start a paused container, try unpause instead"));
     }
-    let is_restarting = container.status() == engine::record::status::RESTARTING;
-    if (container.is_running() || is_restarting) && container.supervised {
+    let id = &container.config.id;
+    if runs(container) {
         return Ok(None);
     }
-    Ok(Some(engine::start(engine.place(), &container.config.id, attach)?))
+    let began = Instant::now();
+    loop {
+        let error = match engine::start(engine.place(), id, attach) {
+            Ok(session) => return Ok(Some(session)),
+            Err(error) if error.kind() == engine::Kind::Busy => error,
+            Err(error) => return Err(error.into()),
+        };
+        loop {
+            match engine.load(id)? {
+                None => return Err(Failure::new(format!("No such container: {id}"))),
+                Some(now) if runs(&now) => return Ok(None),
+                Some(_) if began.elapsed() > OTHERS_WAIT => return Err(error.into()),
+                Some(now) if !now.supervised => break,
+                Some(_) => std::thread::sleep(LOOK),
+            }
+        }
+    }
+}
+
+/// Whether a container needs no start.
+fn runs(container: &Container) -> bool {
+    let is_restarting = container.status() == engine::record::status::RESTARTING;
+    (container.is_running() || is_restarting) && container.supervised
 }
 
 /// Prints what was done.

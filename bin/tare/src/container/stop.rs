@@ -130,7 +130,12 @@ pub(crate) fn kill(global: &Global, arguments: &Kill) -> Result<u8> {
                 container.config.name, container.config.id
             )));
         }
-        Ok(engine.signal(&container, signal)?)
+        engine.signal(&container, signal).map_err(|error| match error.kind() {
+            engine::Kind::State => {
+                Failure::new(format!("cannot kill container: {}: {error}", container.config.name))
+            }
+            _ => error.into(),
+        })
     })
 }
 

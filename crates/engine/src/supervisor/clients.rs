@@ -133,9 +133,17 @@ impl Clients {
         self.all.iter().all(|client| client.backlog() < BACKLOG_BYTES)
     }
 
-    /// Nobody new.
+    /// Nobody new but those who have connected already: they are told what the others are told.
     pub(super) fn close(&mut self) {
-        self.listener = None;
+        let Some(listener) = self.listener.take() else { return };
+        for _ in 0..CLIENTS_LIMIT {
+            let mut waiting = [PollFd::new(&listener, POLLIN)];
+            let is_there = sys::wait::poll(&mut waiting, Some(0)).is_ok_and(|count| count > 0);
+            match if is_there { socket::accept(&listener).ok() } else { None } {
+                Some(socket) => self.add(socket, 0),
+                None => return,
+            }
+        }
     }
 
     /// Sends what is left, for as long as somebody takes it.

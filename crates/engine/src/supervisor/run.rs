@@ -146,7 +146,8 @@ impl<'e> Supervisor<'e> {
             return Err(error);
         }
         if let Some(socket) = client.take() {
-            wire::send(&socket, kind::STARTED, &self.state.pid.to_be_bytes())?;
+            // The container runs on, whatever has become of who started it.
+            let _ = wire::send(&socket, kind::STARTED, &self.state.pid.to_be_bytes());
             self.clients.add(socket, attach.bits());
         }
         Ok(())
@@ -461,11 +462,11 @@ impl<'e> Supervisor<'e> {
             return;
         }
         let signal = if signal == 0 { self.stop_signal() } else { signal };
-        if fs::exists(&self.dir, PAUSED)
-            && let Some(prepared) = &self.prepared
-            && runtime::verbs::resume(&prepared.host, &prepared.id).is_ok()
-        {
-            let _ = files::remove(&self.dir, PAUSED);
+        // Whoever pauses it at this moment lets it go on when the note is gone.
+        let _ = files::remove(&self.dir, PAUSED);
+        if let Some(prepared) = &self.prepared {
+            // It need not be paused.
+            let _ = runtime::verbs::resume(&prepared.host, &prepared.id);
         }
         self.signal(signal);
         if let Ok(timeout_ms) = u64::try_from(timeout_ms) {
@@ -574,10 +575,8 @@ impl<'e> Supervisor<'e> {
     }
 
     /// Lets go of everything in an order in which the next command finds what it expects: the word that the container
-    /// has ended comes last.
+    /// has ended comes last. Whoever connects before the lock is free gets it, too.
     fn leave(&mut self) {
-        self.clients.close();
-        let _ = files::remove(&self.dir, SOCKET);
         self.prepared = None;
         self.ground = None;
         let mut garbage = None;
@@ -602,6 +601,9 @@ impl<'e> Supervisor<'e> {
         if self.state.stopped {
             self.engine.tell("stop", &self.config, &[]);
         }
+        // Behind the lock the name is the next supervisor's.
+        let _ = files::remove(&self.dir, SOCKET);
+        self.clients.close();
         let _ = fs::lock(&self.lock, fs::Lock::Release);
         self.tell_exit(false);
         self.clients.finish(monotonic_ms() + FAREWELL_MS);
