@@ -42,15 +42,15 @@ pub(crate) const FAULTS: Long = Long {
     counted: &["failed at ", "full at "],
 };
 
-/// Verbs about containers, whose steps fail or are the last ones. Each point takes a second.
+/// Verbs about containers, whose steps fail, are the last ones, or wait for another verb. Each point takes a second.
 pub(crate) const UPSET: Long = Long {
     command: "upset",
     place: &["--package", "e2e", "--test", "e2e"],
     variable: "TARE_E2E_ROUNDS",
     option: "--points",
     usual: 60,
-    tests: &["containers_faults::"],
-    counted: &["killed at ", "failed at "],
+    tests: &["containers_faults::", "containers_meanwhile::"],
+    counted: &["killed at ", "failed at ", "held at "],
 };
 
 pub(crate) const SOAK: Long = Long {

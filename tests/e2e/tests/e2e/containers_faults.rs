@@ -19,24 +19,24 @@ use sys::seccomp::Notice;
 /// How many failures, and how many kills, a test run tries of each verb.
 const USUAL_FAILURES: usize = 3;
 /// What nobody waits for is gone by then; a command that takes longer is stuck.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(10);
 const ID_DIGITS: usize = 64;
 
 /// A verb, with what it needs.
-struct Verb {
-    name: &'static str,
-    words: &'static str,
+pub(super) struct Verb {
+    pub(super) name: &'static str,
+    pub(super) words: &'static str,
     /// A script that makes what it needs.
-    before: &'static str,
+    pub(super) before: &'static str,
 }
 
-const fn verb(name: &'static str, words: &'static str, before: &'static str) -> Verb {
+pub(super) const fn verb(name: &'static str, words: &'static str, before: &'static str) -> Verb {
     Verb { name, words, before }
 }
 
-const MADE: &str = "tare create --name x box:1";
-const RUNS: &str = "tare run -d --name x box:1";
+pub(super) const MADE: &str = "tare create --name x box:1";
+pub(super) const RUNS: &str = "tare run -d --name x box:1";
 
 static VERBS: [Verb; 14] = [
     verb("run --rm", "run --rm --name x box:1 pwd", ""),
@@ -88,9 +88,9 @@ enum Role {
 }
 
 /// A verb that is tried again and again in one store.
-struct Case {
-    verb: &'static Verb,
-    yard: Yard,
+pub(super) struct Case {
+    pub(super) verb: &'static Verb,
+    pub(super) yard: Yard,
     /// The containers that there have been.
     ids: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -103,29 +103,33 @@ struct Ended {
 
 impl Case {
     fn new(name: &str) -> Option<Self> {
+        let verb = VERBS.iter().find(|verb| verb.name == name).expect("a verb of the table");
+        Self::of("containers_faults", verb)
+    }
+
+    pub(super) fn of(module: &str, verb: &'static Verb) -> Option<Self> {
         if !is_root() {
-            skip(&format!("containers_faults: {name}"), "needs root");
+            skip(&format!("{module}: {}", verb.name), "needs root");
             return None;
         }
-        let verb = VERBS.iter().find(|verb| verb.name == name).expect("a verb of the table");
         let case = Self { verb, yard: Yard::in_memory(), ids: Arc::default() };
         let import = "tare import -q --change 'CMD [\"sleep\", \"1000\"]' box.tar box:1";
         case.script(&format!("{MAKE}\n{import}"));
         Some(case)
     }
 
-    fn script(&self, script: &str) -> String {
+    pub(super) fn script(&self, script: &str) -> String {
         let output = self.yard.shell(script).env("TARE_NETWORK", "none").output().unwrap();
         assert!(output.status.success(), "{}: {script}: {}", self.verb.name, e2e::stderr(&output));
         e2e::stdout(&output)
     }
 
-    fn tare(&self, args: &[&str]) -> (bool, String) {
+    pub(super) fn tare(&self, args: &[&str]) -> (bool, String) {
         let output = self.yard.tare_command(args).env("TARE_NETWORK", "none").output().unwrap();
         (output.status.success(), e2e::stdout(&output) + &e2e::stderr(&output))
     }
 
-    fn words(&self) -> Vec<&'static str> {
+    pub(super) fn words(&self) -> Vec<&'static str> {
         self.verb.words.split(' ').collect()
     }
 
@@ -151,7 +155,7 @@ impl Case {
         }
     }
 
-    fn known(&self) -> BTreeSet<String> {
+    pub(super) fn known(&self) -> BTreeSet<String> {
         let mut ids = self.ids.lock().unwrap();
         for name in self.yard.list("store/containers") {
             ids.insert(name);
@@ -160,7 +164,7 @@ impl Case {
     }
 
     /// What `ps` says that is not so. What has just begun or ended has some time to do it.
-    fn lies(&self) -> Vec<String> {
+    pub(super) fn lies(&self) -> Vec<String> {
         let began = Instant::now();
         loop {
             let (fine, said) =
@@ -179,7 +183,7 @@ impl Case {
                     .then(|| format!("ps says {state} of {id}, which runs: {runs}"))
             };
             let lies: Vec<String> = self.known().iter().filter_map(lie).collect();
-            if lies.is_empty() || began.elapsed() > Duration::from_secs(5) {
+            if lies.is_empty() || began.elapsed() > PATIENCE {
                 return lies;
             }
             std::thread::sleep(LOOK);
@@ -187,7 +191,7 @@ impl Case {
     }
 
     /// Removes everything; what is left nevertheless.
-    fn left_overs(&self) -> Vec<String> {
+    pub(super) fn left_overs(&self) -> Vec<String> {
         let ids = self.known();
         let mut problems = Vec::new();
         for args in [&["rm", "-af"][..], &["volume", "prune", "-af"]] {

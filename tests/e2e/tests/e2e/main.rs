@@ -13,6 +13,7 @@ mod containers_faults;
 mod containers_full;
 mod containers_habits;
 mod containers_images;
+mod containers_meanwhile;
 mod containers_mounts;
 mod containers_presets;
 mod containers_races;
