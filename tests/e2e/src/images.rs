@@ -18,7 +18,7 @@ use transport::hash::{digest_of, verify_manifest};
 use transport::layout::{LayoutSink, Place};
 
 /// How long a registry may take to start on a busy machine.
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(120);
 /// Names a skopeo to compare with instead of that in `PATH`: a newer one.
 const SKOPEO: &str = "TARE_E2E_SKOPEO";
 
@@ -43,7 +43,9 @@ impl Yard {
     pub fn below(parent: &Path) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = parent.join(format!("tare-e2e-images-{}-{number}", std::process::id()));
+        let dir = parent.join(format!("tare-e2e-yard-{}-{number}", std::process::id()));
+        // A test that was killed may have had this process's number.
+        let _ = std::fs::remove_dir_all(&dir);
         let config = dir.join("home/.config/containers");
         std::fs::create_dir_all(&config).expect("making the yard");
         let policy = r#"{"default":[{"type":"insecureAcceptAnything"}]}"#;
@@ -203,8 +205,7 @@ impl DockerRegistry {
 
     /// As [`DockerRegistry::start`], with lines of `storage`, and others.
     pub fn start_with(test: &str, yard: &Yard, storage: &str, more: &str) -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
-        let host = format!("127.0.0.1:{}", port.expect("a port").port());
+        let host = format!("127.0.0.1:{}", skips::free_port());
         let name = host.replace(':', "-");
         let data = yard.path(&format!("registry-{name}"));
         let text = format!(

@@ -1,7 +1,7 @@
 //! A directory with a store of its own, for tests of images.
 
 use e2e::{program, skip, stderr, stdout};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -137,11 +137,8 @@ impl Registry {
     /// Starts it, with its content in a test's directory, which then knows that it has no TLS. `None`: the machine
     /// has none; said by SKIP.
     pub(crate) fn start(test: &str, scratch: &Scratch) -> Option<Self> {
-        const START_LIMIT: Duration = Duration::from_secs(20);
-        // A port that was free a moment ago.
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("its address").to_string();
-        drop(listener);
+        const START_LIMIT: Duration = Duration::from_secs(120);
+        let address = format!("127.0.0.1:{}", skips::free_port());
         let config = format!(
             "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\n\
              http:\n  addr: {address}\nlog:\n  level: error\n",

@@ -26,8 +26,7 @@ impl Registry {
     fn start(test: &str) -> Option<Self> {
         let root = std::env::temp_dir().join(format!("tare-e2e-{test}-{}", std::process::id()));
         std::fs::create_dir_all(&root).unwrap();
-        // A port that was free a moment ago.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = skips::free_port();
         // user, hunter2
         let line = "user:$2b$05$abcdefghijklmnopqrstuuoXuKqgZXLiJqzfmMXDDhSFPIvxV7t8.\n";
         std::fs::write(root.join("htpasswd"), line).unwrap();
@@ -49,7 +48,7 @@ impl Registry {
         let registry = Self { child, root, host: format!("localhost:{port}") };
         let began = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(20), "the registry does not start");
+            assert!(began.elapsed() < Duration::from_secs(120), "the registry does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
         Some(registry)

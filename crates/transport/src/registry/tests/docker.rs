@@ -35,8 +35,7 @@ impl Drop for Docker {
 /// configuration, `rest` is behind it.
 fn start(test: &str, http: &str, rest: &str) -> Option<Docker> {
     let root = test_directory(test);
-    // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = skips::free_port();
     let config = root.join("config.yml");
     let text = format!(
         "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nlog:\n  level: error\nhttp:\n  addr: 127.0.0.1:{port}\n{http}{}",
@@ -63,7 +62,7 @@ fn start(test: &str, http: &str, rest: &str) -> Option<Docker> {
     let docker = Docker { host: format!("localhost:{port}"), root, _running: Running(child) };
     let began = Instant::now();
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(began.elapsed() < Duration::from_secs(20), "the registry does not start");
+        assert!(began.elapsed() < Duration::from_secs(120), "the registry does not start");
         std::thread::sleep(Duration::from_millis(20));
     }
     Some(docker)

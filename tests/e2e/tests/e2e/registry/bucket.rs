@@ -2,7 +2,7 @@
 
 use super::Served;
 use e2e::images::{Sample, Yard};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ fn moto(test: &str) -> Option<(Moto, String)> {
         e2e::skip(test, "TARE_TEST_MOTO names no moto_server");
         return None;
     };
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = skips::free_port();
     let started = Command::new(program)
         .args(["-H", "127.0.0.1", "-p", &port.to_string()])
         .stdin(Stdio::null())
@@ -35,7 +35,7 @@ fn moto(test: &str) -> Option<(Moto, String)> {
     let moto = Moto(started.expect("starting moto_server"));
     let began = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(began.elapsed() < Duration::from_secs(60), "moto_server does not start");
+        assert!(began.elapsed() < Duration::from_secs(120), "moto_server does not start");
         std::thread::sleep(Duration::from_millis(50));
     }
     Some((moto, format!("127.0.0.1:{port}")))

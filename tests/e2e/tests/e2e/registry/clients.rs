@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const ONE: Sample =
     Sample { text: "one", architectures: &["amd64"], layers: 2, packed: true, bytes: 200_000 };
 /// Time for dockerd to start.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A registry with an image, `team/app:v1`.
 struct Scene {
@@ -166,7 +166,13 @@ impl Drop for Dockerd {
     fn drop(&mut self) {
         // It takes containerd with it when it is asked to end.
         let _ = Command::new("kill").arg(self.0.id().to_string()).status();
-        let _ = self.0.wait();
+        let began = Instant::now();
+        while matches!(self.0.try_wait(), Ok(None)) {
+            if began.elapsed() > LIMIT {
+                let _ = self.0.kill();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 }
 

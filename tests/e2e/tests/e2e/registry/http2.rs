@@ -2,7 +2,7 @@
 
 use super::Served;
 use e2e::images::{Sample, Yard};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ const TLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
 const ONE: Sample =
     Sample { text: "one", architectures: &["amd64"], layers: 3, packed: true, bytes: 400_000 };
 /// Time for docker's registry to start, and for lines of a log to come.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A yard with an image in a layout, and the authority of the tests.
 fn prepare() -> Yard {
@@ -113,8 +113,7 @@ struct Docker {
 impl Docker {
     /// `None`: it is not installed, said by SKIP.
     fn start(test: &str, yard: &Yard) -> Option<Self> {
-        // A port that was free a moment ago.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = skips::free_port();
         let config = format!(
             "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\n\
              log:\n  level: error\nhttp:\n  addr: 127.0.0.1:{port}\n  tls:\n    certificate: {TLS}/server.crt\n    key: {TLS}/server.key\n",
