@@ -370,6 +370,7 @@ mod tests {
 
     const CONTAINERS: u16 = 1000;
     const SOME: usize = 10;
+    const MANY: usize = 100;
 
     /// Everything but the device, whose price is the kernel's: books, the look at the bridge, a rule.
     #[test]
@@ -417,13 +418,10 @@ mod tests {
             networks.note(&attachment).unwrap();
             times.push(start.elapsed().as_micros());
         }
-        let median = |part: &[u128]| {
-            let mut part = part.to_vec();
-            part.sort_unstable();
-            part[part.len() / 2]
-        };
+        // The rest is what else the machine does.
+        let least = |part: &[u128]| part.iter().copied().min().unwrap();
         // Not the very first: it makes the bridge and the table.
-        let (tenth, last) = (median(&times[1..=SOME]), median(&times[times.len() - SOME..]));
+        let (tenth, last) = (least(&times[1..=SOME]), least(&times[times.len() - MANY..]));
         let said = format!("{tenth} us with ten containers, {last} us with {CONTAINERS}");
         assert!(last < 5 * tenth + 2000, "{said}");
         assert_eq!(networks.attachments(&network).unwrap().len(), usize::from(CONTAINERS));

@@ -83,7 +83,7 @@ impl Setting {
         let message = question(name, kind);
         self.host.inside(&self.containers[0], || {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-            socket.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
             socket.connect("127.0.0.11:53").unwrap();
             socket.send(&message).unwrap();
             let mut buffer = [0; 4096];
@@ -95,7 +95,7 @@ impl Setting {
     fn ask_by_stream(&self, messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
         self.host.inside(&self.containers[0], || {
             let mut stream = std::net::TcpStream::connect("127.0.0.11:53").unwrap();
-            stream.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
             let mut answers = Vec::new();
             for message in messages {
                 let whole = [&(message.len() as u16).to_be_bytes(), &message[..]].concat();
@@ -296,28 +296,40 @@ fn dead_servers_cost_little_and_are_not_asked_first_again() {
     server("127.0.0.1:53", Server::Silent);
     server("127.0.0.2:53", Server::Fails);
     server("127.0.0.3:53", Server::Answers);
-    let asked = |limit: Duration| {
-        let start = Instant::now();
-        let answer = read(&setting.ask("example.com", A));
-        assert!(start.elapsed() < limit, "{:?}", start.elapsed());
-        answer
-    };
+    let asked = || read(&setting.ask("example.com", A));
     let fine = (0, vec!["192.0.2.80".to_owned()]);
     setting.serve(&config(&["127.0.0.1", "127.0.0.2", "127.0.0.3"]), true, || {
-        assert_eq!(asked(Duration::from_secs(3)), fine);
-        assert_eq!(asked(Duration::from_millis(1000)), fine, "the third one is asked at once");
+        assert_eq!(asked(), fine);
+        // The third one is asked at once.
+        in_time(Duration::from_millis(1000), || assert_eq!(asked(), fine));
     });
     // Nobody is there, which the kernel says at once; the last word is the one who could not help.
     setting.serve(&config(&["127.0.0.9", "127.0.0.2"]), true, || {
-        assert_eq!(asked(Duration::from_millis(1000)).0, 2);
+        in_time(Duration::from_millis(1000), || assert_eq!(asked().0, 2));
     });
     setting.serve(&config(&["127.0.0.1", "127.0.0.1", "127.0.0.1"]), true, || {
-        assert_eq!(asked(Duration::from_millis(4950)).0, 2, "before its asker gives up");
-        let start = Instant::now();
-        let answer = setting.ask_by_stream(&[question("example.com", A)]);
-        assert_eq!(read(&answer[0]).0, 2);
-        assert!(start.elapsed() < Duration::from_secs(6));
+        // Before its asker gives up.
+        in_time(Duration::from_millis(4950), || assert_eq!(asked().0, 2));
+        in_time(Duration::from_secs(6), || {
+            let answer = setting.ask_by_stream(&[question("example.com", A)]);
+            assert_eq!(read(&answer[0]).0, 2);
+        });
     });
+}
+
+/// Something takes less than this, on a machine that may be busy with something else for a moment.
+fn in_time(limit: Duration, work: impl Fn()) {
+    const TRIES: usize = 8;
+    let mut took = Vec::new();
+    for _ in 0..TRIES {
+        let start = Instant::now();
+        work();
+        took.push(start.elapsed());
+        if took.iter().any(|it| *it < limit) {
+            return;
+        }
+    }
+    panic!("none of {took:?} is less than {limit:?}");
 }
 
 #[test]
@@ -329,31 +341,64 @@ fn garbage_and_late_answers_are_failures_in_time_and_nobody_waits_for_them() {
     server("127.0.0.3:53", Server::Answers);
     let fine = (0, vec!["192.0.2.80".to_owned()]);
     setting.serve(&config(&["127.0.0.1", "127.0.0.2"]), true, || {
-        for round in 0..2 {
-            std::thread::scope(|scope| {
-                let start = Instant::now();
-                let asked = scope.spawn(|| read(&setting.ask("example.com", A)));
-                // The container's own names are known meanwhile.
-                for _ in 0..10 {
-                    let start = Instant::now();
-                    assert_eq!(read(&setting.ask("db", A)).0, 0);
-                    assert!(start.elapsed() < Duration::from_millis(700), "{:?}", start.elapsed());
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-                assert_eq!(asked.join().unwrap().0, 2, "{round}");
-                assert!(start.elapsed() < Duration::from_millis(4950), "{:?}", start.elapsed());
+        for _ in 0..2 {
+            in_time(Duration::from_millis(4950), || {
+                assert_eq!(read(&setting.ask("example.com", A)).0, 2)
             });
         }
-        let start = Instant::now();
-        let answer = setting.ask_by_stream(&[question("example.com", A)]);
-        assert_eq!(read(&answer[0]).0, 2);
-        assert!(start.elapsed() < Duration::from_secs(6));
+        // The container's own names are known meanwhile: most of ten questions of a second are answered before that one.
+        let meanwhile = || {
+            std::thread::scope(|scope| {
+                let asked = scope.spawn(|| read(&setting.ask("example.com", A)));
+                let count = (0..10).filter(|_| {
+                    std::thread::sleep(Duration::from_millis(50));
+                    assert_eq!(read(&setting.ask("db", A)).0, 0);
+                    !asked.is_finished()
+                });
+                let count = count.count();
+                assert_eq!(asked.join().unwrap().0, 2);
+                count
+            })
+        };
+        assert!((0..8).any(|_| meanwhile() > 5), "others wait for it");
+        in_time(Duration::from_secs(6), || {
+            let answer = setting.ask_by_stream(&[question("example.com", A)]);
+            assert_eq!(read(&answer[0]).0, 2);
+        });
     });
     // One that answers is found behind both.
     setting.serve(&config(&["127.0.0.1", "127.0.0.2", "127.0.0.3"]), true, || {
         assert_eq!(read(&setting.ask("example.com", A)), fine);
         assert_eq!(read(&setting.ask("example.com", A)), fine);
     });
+}
+
+/// Sends more questions than there may be at a time, and looks at the answers to the last ones. `false`: it took so long
+/// that there may have been fewer at a time.
+fn ask_too_much(setting: &Setting, socket: &UdpSocket, round: usize) -> bool {
+    const MORE: usize = 40;
+    /// Less than a server is waited for.
+    const LIMIT: Duration = Duration::from_millis(1200);
+    let all = PENDING + MORE;
+    let start = Instant::now();
+    for number in 0..all {
+        let mut message = question(&format!("x{number}.org"), A);
+        message[..2].copy_from_slice(&((round * all + number) as u16).to_be_bytes());
+        socket.send(&message).unwrap();
+        // What was sent before was looked at when this is answered.
+        if number % 20 == 19 || number == all - 1 {
+            assert_eq!(read(&setting.ask("db", A)).0, 0);
+        }
+    }
+    let in_time = start.elapsed() < LIMIT;
+    // Every one is told something in the end, and those that are too many before that.
+    let (mut buffer, mut told) = ([0; 512], Vec::new());
+    while told.len() < all {
+        let length = socket.recv(&mut buffer).unwrap();
+        assert_eq!(wire::code(&buffer[..length]), 2);
+        told.push(usize::from(u16::from_be_bytes([buffer[0], buffer[1]])) - round * all);
+    }
+    in_time && told[..MORE].iter().all(|number| *number >= PENDING)
 }
 
 #[test]
@@ -366,20 +411,12 @@ fn who_asks_too_much_is_told_so_and_others_are_served() {
         setting.host.inside(&setting.containers[0], || {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             socket.connect("127.0.0.11:53").unwrap();
-            socket.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
-            let mut failed = 0;
-            let mut buffer = [0; 512];
-            for number in 0..PENDING + 40 {
-                socket.send(&question(&format!("x{number}.org"), A)).unwrap();
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            while let Ok(length) = socket.recv(&mut buffer) {
-                failed += usize::from(read(&buffer[..length]).0 == 2);
-                if failed == 40 {
-                    break;
-                }
-            }
-            assert_eq!(failed, 40);
+            socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            // All of them are there before the first one is given up; a busy machine needs more than one try.
+            assert!(
+                (0..8).any(|round| ask_too_much(&setting, &socket, round)),
+                "nobody is told so"
+            );
             // Connections on which nobody says anything.
             let idle: Vec<_> = (0..CLIENTS + 8)
                 .map(|_| std::net::TcpStream::connect("127.0.0.11:53").unwrap())

@@ -5,16 +5,16 @@ use net::{
     PortSpec, Publishing,
 };
 use private_net::Host;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use sys::Fd;
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
-/// Longer than anything takes here, and than a lost packet is waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// Longer than anything takes on a busy machine, and than a lost packet is waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// As long as a packet that is dropped is waited for.
 pub(crate) const SHORT: Duration = Duration::from_millis(300);
 
@@ -128,14 +128,25 @@ impl Setting {
     /// Who a server sees when somebody in `netns` asks it. `None`: no answer.
     pub(crate) fn ask(&self, netns: &Fd, address: &str, patience: Duration) -> Option<String> {
         let address: SocketAddr = address.parse().unwrap();
+        let end = Instant::now() + patience;
         self.host.inside(netns, || {
-            let mut stream = TcpStream::connect_timeout(&address, patience).ok()?;
+            let connect = || TcpStream::connect_timeout(&address, patience);
+            let mut connected = connect();
+            // So it is told to whoever asked for the address when nobody had it, and a moment longer.
+            while connected.as_ref().is_err_and(|it| it.kind() == ErrorKind::HostUnreachable)
+                && Instant::now() < end
+            {
+                std::thread::sleep(Duration::from_millis(5));
+                connected = connect();
+            }
+            let mut stream = connected.ok()?;
             stream.set_read_timeout(Some(patience)).unwrap();
             let mut text = String::new();
             stream.read_to_string(&mut text).ok().map(|_| text)
         })
     }
 
+    /// The same by datagrams, which may be lost, for those who should get an answer.
     pub(crate) fn ask_datagram(&self, netns: &Fd, address: &str) -> Option<String> {
         let address: SocketAddr = address.parse().unwrap();
         let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
@@ -143,16 +154,21 @@ impl Setting {
             let socket = UdpSocket::bind(any).unwrap();
             socket.set_read_timeout(Some(SHORT)).unwrap();
             socket.connect(address).ok()?;
-            socket.send(b"?").ok()?;
-            let mut buffer = [0; 64];
-            let length = socket.recv(&mut buffer).ok()?;
+            let (mut buffer, end) = ([0; 64], Instant::now() + PATIENCE);
+            let length = loop {
+                socket.send(b"?").ok()?;
+                match socket.recv(&mut buffer) {
+                    Err(_) if Instant::now() < end => {}
+                    answered => break answered.ok()?,
+                }
+            };
             Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
         })
     }
 
     /// Waits until what is left is as it should be: what a namespace had goes when the kernel gets round to it.
     pub(crate) fn await_left(&self, is_fine: impl Fn(&str) -> bool) {
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         while !is_fine(&self.left()) {
             assert!(start.elapsed() < PATIENCE, "{}", self.left());
             std::thread::sleep(Duration::from_millis(5));

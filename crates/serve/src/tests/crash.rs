@@ -22,7 +22,7 @@ const STRIDE: &str = "TARE_SERVE_STRIDE";
 const STRIDE_DEFAULT: u64 = 7;
 /// No scenario has as many steps.
 const STEPS: u64 = 2000;
-const LIFETIME: Duration = Duration::from_secs(60);
+const LIFETIME: Duration = Duration::from_secs(120);
 
 #[test]
 #[ignore = "what the other tests start"]

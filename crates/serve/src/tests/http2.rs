@@ -134,7 +134,7 @@ impl<S: Read + Write> Client<S> {
 
 /// Waits until something is so.
 fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(15);
+    let until = Instant::now() + Duration::from_secs(120);
     while !is_so() {
         assert!(Instant::now() < until, "{what}");
         std::thread::sleep(Duration::from_millis(10));
@@ -288,7 +288,7 @@ fn g4_clients_that_say_or_take_nothing_are_let_go_of() {
     // One that connects, and says nothing at all.
     let began = Instant::now();
     assert_eq!(registry.connect().read(&mut [0; 10]).unwrap_or(0), 0);
-    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(began.elapsed() < Duration::from_secs(60));
     // One that greets, and does not even answer the question whether it is there.
     let mut client = Client::connect(&registry, &[]);
     assert!(client.wait_for(PING).is_some());
@@ -353,7 +353,7 @@ fn a_slow_client_that_goes_on_gets_its_answer() {
 
 #[test]
 fn a_server_that_ends_lets_requests_end() {
-    let mut registry = Registry::with(|config| config.drain = Duration::from_secs(20));
+    let mut registry = Registry::with(|config| config.drain = Duration::from_secs(120));
     let body = b"hello world";
     let digest = digest_of(Algorithm::Sha256, body);
     let location = registry.begin("a");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Waits until something is so.
 fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..1000 {
+    for _ in 0..12_000 {
         if is_so() {
             return;
         }
@@ -120,7 +120,7 @@ fn events_are_sent_and_sent_again() {
 
 #[test]
 fn a_server_that_ends_lets_requests_end() {
-    let mut registry = Registry::with(|config| config.drain = Duration::from_secs(20));
+    let mut registry = Registry::with(|config| config.drain = Duration::from_secs(120));
     let location = registry.begin("a");
     let digest = super::digest_of(oci::Algorithm::Sha256, b"hello world");
     let mut stream = registry.connect();
@@ -147,7 +147,7 @@ fn a_server_that_ends_lets_requests_end() {
 #[test]
 fn a_server_that_ends_answers_what_was_sent() {
     for _ in 0..5 {
-        let mut registry = Registry::with(|config| config.drain = Duration::from_secs(20));
+        let mut registry = Registry::with(|config| config.drain = Duration::from_secs(120));
         let mut streams: Vec<_> = (0..100).map(|_| registry.connect()).collect();
         for stream in &mut streams {
             stream.write_all(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
@@ -174,7 +174,7 @@ fn slow_clients_are_not_waited_for_for_ever() {
         let (begin, mut answer) = (std::time::Instant::now(), Vec::new());
         let _ = stream.read_to_end(&mut answer);
         let took = begin.elapsed();
-        assert!(took < Duration::from_secs(10), "{text}: {took:?}");
+        assert!(took < Duration::from_secs(60), "{text}: {took:?}");
         assert!(took + Duration::from_millis(50) > Duration::from_millis(ms), "{text}: {took:?}");
         let answer = String::from_utf8_lossy(&answer);
         assert!(answer.starts_with(expected), "{text}: {answer}");

@@ -19,18 +19,15 @@ fn a_thousand_names_are_listed_at_once_and_one_more_costs_the_same() {
         start.elapsed()
     };
     let times: Vec<Duration> = (1..COUNT).map(&mut tag).collect();
-    let median = |times: &[Duration]| {
-        let mut times = times.to_vec();
-        times.sort();
-        times[times.len() / 2]
-    };
-    let (first, last) = (median(&times[100..200]), median(&times[COUNT - 101..]));
+    // The rest is what else machine and disk do.
+    let least = |times: &[Duration]| times.iter().copied().min().unwrap();
+    let (first, last) = (least(&times[100..200]), least(&times[COUNT - 101..]));
     let fastest = |_| {
         let start = Instant::now();
         assert_eq!(store.names().unwrap().0.len(), COUNT);
         start.elapsed()
     };
-    let listed = (0..5).map(fastest).min().unwrap();
+    let listed = (0..50).map(fastest).min().unwrap();
     assert!(last < 4 * first, "naming took {first:?}, then {last:?}");
     assert!(listed < LIST_LIMIT, "listing took {listed:?}");
 }

@@ -131,11 +131,11 @@ impl Servers {
         let servers: String =
             (1..=self.asked.len()).map(|it| format!("nameserver 127.0.0.{it}\n")).collect();
         let resolv_conf = directory.join("resolv.conf");
-        std::fs::write(&resolv_conf, format!("options timeout:1\n{lines}\n{servers}")).unwrap();
+        std::fs::write(&resolv_conf, format!("options timeout:10\n{lines}\n{servers}")).unwrap();
         let hosts = directory.join("hosts");
         std::fs::write(&hosts, "192.0.2.99 known.example\n").unwrap();
         let files = Files { hosts, resolv_conf, port: self.port };
-        let found = look_up(&files, name, Instant::now() + Duration::from_secs(20));
+        let found = look_up(&files, name, Instant::now() + Duration::from_secs(120));
         std::fs::remove_dir_all(directory).unwrap();
         match found {
             Ok(found) => Ok(found.iter().map(ToString::to_string).collect()),
@@ -195,9 +195,13 @@ fn both_kinds_of_addresses_are_asked_for_at_once() {
             false => vec![],
         });
         let expected = if kind == 1 { &BOTH[1..] } else { &BOTH[..1] };
-        let began = Instant::now();
-        assert_eq!(deaf.look_up("options timeout:2", "registry.example"), found(expected));
-        assert!(began.elapsed() < Duration::from_secs(4));
+        // Half of what two attempts would take, unless the machine is busy for a moment.
+        let in_time = || {
+            let began = Instant::now();
+            assert_eq!(deaf.look_up("options timeout:2", "registry.example"), found(expected));
+            began.elapsed() < Duration::from_secs(4)
+        };
+        assert!((0..8).any(|_| in_time()), "{kind}");
     }
 }
 
@@ -252,7 +256,7 @@ fn lies_are_passed_by() {
         wrong[0] ^= 1;
         vec![wrong; 80]
     });
-    let (kind, text) = flood.look_up("", "registry.example").unwrap_err();
+    let (kind, text) = flood.look_up("options timeout:1", "registry.example").unwrap_err();
     assert_eq!(kind, ErrorKind::Network, "{text}");
 }
 
@@ -271,8 +275,8 @@ fn a_datagram_from_somewhere_else_is_no_answer() {
             let _ = server.send_to(&asked.address(1), from);
         }
     });
-    let settings = Settings::read(b"nameserver 127.0.0.1\noptions timeout:5", port);
-    let until = Instant::now() + Duration::from_secs(10);
+    let settings = Settings::read(b"nameserver 127.0.0.1\noptions timeout:30", port);
+    let until = Instant::now() + Duration::from_secs(60);
     let addresses = ask::ask(&settings, &["registry.example".into()], until).unwrap();
     let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     assert_eq!(addresses, BOTH);
@@ -345,7 +349,8 @@ fn another_server_is_asked_when_one_is_no_help() {
             (_, "refusing") => vec![asked.answer(5, &[])],
             _ => vec![asked.answer(0, &[(asked.kind, &[1])])],
         });
-        let lines = "options attempts:1";
+        let lines =
+            if fault == "silent" { "options attempts:1 timeout:3" } else { "options attempts:1" };
         let servers = match fault {
             // Nobody listens at the first two.
             "gone" => {
@@ -365,18 +370,19 @@ fn another_server_is_asked_when_one_is_no_help() {
 fn nobody_waits_for_servers_longer_than_was_said() {
     let servers = Servers::start(2, |_, _| vec![]);
     let began = Instant::now();
-    let (kind, text) = servers.look_up("options attempts:1", "registry.example").unwrap_err();
+    let (kind, text) =
+        servers.look_up("options attempts:1 timeout:1", "registry.example").unwrap_err();
     assert_eq!(kind, ErrorKind::Network);
     assert_eq!(text, "look up `registry.example`: 127.0.0.2: does not answer");
     let taken = began.elapsed();
-    assert!((1..6).contains(&taken.as_secs()), "{taken:?}");
+    assert!((1..60).contains(&taken.as_secs()), "{taken:?}");
     // The caller's time counts, too.
     let files = Files { port: servers.port, ..Files::default() };
-    let settings = Settings::read(b"nameserver 127.0.0.1\noptions timeout:20", files.port);
+    let settings = Settings::read(b"nameserver 127.0.0.1\noptions timeout:30", files.port);
     let began = Instant::now();
     let until = began + Duration::from_millis(200);
     assert!(ask::ask(&settings, &["registry.example".into()], until).is_err());
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < Duration::from_secs(25));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 /// Time for a daemon to come and to go.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A daemon that has its own directories and no network, and ends with the test.
 struct Dockerd {
@@ -47,7 +47,13 @@ impl Drop for Dockerd {
         // It takes containerd with it when it is asked to end.
         let pid = self.process.id().to_string();
         let _ = Command::new("kill").arg(pid).status();
-        let _ = self.process.wait();
+        let began = Instant::now();
+        while matches!(self.process.try_wait(), Ok(None)) {
+            if began.elapsed() > LIMIT {
+                let _ = self.process.kill();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
         let _ = std::fs::remove_dir_all(&self.root);
     }
 }

@@ -81,7 +81,7 @@ fn answer(status: &str, body: &[u8]) -> Vec<u8> {
 
 fn options(root: &Path) -> Options {
     let host = format!("unix://{}", root.join("d.sock").display());
-    Options { host, silence: Duration::from_secs(10), ..Options::new(root) }
+    Options { host, silence: Duration::from_secs(120), ..Options::new(root) }
 }
 
 fn image(text: &str) -> DaemonImage {

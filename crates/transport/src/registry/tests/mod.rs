@@ -31,7 +31,7 @@ fn options() -> Options {
     Options {
         names: crate::names::Files { hosts: nowhere.clone(), resolv_conf: nowhere, port: 9 },
         backoff: Duration::from_millis(1),
-        silence: Duration::from_secs(20),
+        silence: Duration::from_secs(120),
         piece_bytes: 64 << 10,
         ..Options::default()
     }
@@ -339,10 +339,10 @@ fn names_are_looked_up_where_the_options_say() {
     };
     connect("registry.example", &options).unwrap();
     // Servers that do not answer are not asked for each of many attempts.
-    options.backoff = Duration::from_secs(30);
+    options.backoff = Duration::from_secs(300);
     let began = std::time::Instant::now();
     let error = connect("other.example", &options).err().unwrap();
-    assert!(began.elapsed() < Duration::from_secs(20));
+    assert!(began.elapsed() < Duration::from_secs(100));
     assert_eq!(error.kind(), ErrorKind::Network);
     assert!(error.to_string().contains("look up `other.example`: 127.0.0.1: "), "{error}");
     assert!(error.hint().unwrap().contains("resolv.conf"));

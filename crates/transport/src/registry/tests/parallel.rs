@@ -210,7 +210,7 @@ fn a_blob_that_is_let_go_of_ends_its_connections() {
     // What was under way ends, and nothing begins.
     let began = Instant::now();
     while registry.session.parallel().1.in_use() > 0 {
-        assert!(began.elapsed() < Duration::from_secs(10), "threads do not end");
+        assert!(began.elapsed() < Duration::from_secs(120), "threads do not end");
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(ranges(&server).len() <= asked + 4);

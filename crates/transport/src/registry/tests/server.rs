@@ -189,7 +189,7 @@ impl Server {
 
     /// Answers one request, and says whether there may be another.
     fn serve(&self, stream: &mut TcpStream) -> std::io::Result<bool> {
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(120)))?;
         stream.set_nodelay(true)?;
         let Some(mut asked) = read(stream)? else { return Ok(false) };
         let reply = self.ask(&mut asked);
