@@ -10,6 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 use watch::{Verdict, Watched};
 
 /// More bundles of one process number are not left by killed tests.
@@ -244,9 +245,25 @@ impl Bundle {
     }
 }
 
+/// Runs the last command of a guard, which is given up when it is stuck: a failed test has something else to say.
+pub fn clean_up(mut command: Command) {
+    /// Longer than anything takes on a busy machine.
+    const LIMIT: Duration = Duration::from_secs(120);
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let Ok(mut child) = quiet.spawn() else { return };
+    let began = Instant::now();
+    while matches!(child.try_wait(), Ok(None)) {
+        if began.elapsed() > LIMIT {
+            // It may have ended by itself.
+            let _ = child.kill();
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 impl Drop for Bundle {
     fn drop(&mut self) {
-        self.runtime(&["delete", "--force", &self.name.clone()]);
+        clean_up(self.command(&["delete", "--force", &self.name]));
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 }

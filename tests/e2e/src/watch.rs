@@ -15,7 +15,7 @@ use sys::seccomp::{Answer, Notice};
 use sys::{Errno, Fd, process, seccomp, wait};
 
 /// How long the watched program may take to install its filter.
-const START_DEADLINE: Duration = Duration::from_secs(10);
+const START_DEADLINE: Duration = Duration::from_secs(120);
 /// How long a look at the listener waits before it sees whether to stop.
 const TURN_MS: u64 = 50;
 const EXECVE: i32 = 59;

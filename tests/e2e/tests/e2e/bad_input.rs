@@ -282,7 +282,7 @@ fn an_init_that_is_dead() {
     assert!(create.stdout(quiet()).stderr(quiet()).status().unwrap().success());
     let state: Value = serde_json::from_slice(&bundle.runtime(&["state", &id]).stdout).unwrap();
     sys::process::kill(state["pid"].as_i64().unwrap() as i32, 9).unwrap();
-    for _ in 0..500 {
+    for _ in 0..6000 {
         if bundle.status() == "stopped" {
             break;
         }

@@ -127,7 +127,7 @@ fn a_created_container_ends_by_the_signals_that_stop_programs() {
         assert!(create.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
         let kill = bundle.runtime(&["kill", &id, signal]);
         assert!(kill.status.success(), "{}", stderr(&kill));
-        for _ in 0..500 {
+        for _ in 0..6000 {
             if bundle.status() == "stopped" {
                 break;
             }

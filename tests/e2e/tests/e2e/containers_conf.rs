@@ -49,7 +49,7 @@ impl Box {
 
 impl Drop for Box {
     fn drop(&mut self) {
-        let _ = self.0.tare(&["rm", "-af"]);
+        e2e::clean_up(self.0.command(&["rm", "-af"]));
     }
 }
 

@@ -77,6 +77,16 @@ impl Full {
         }
     }
 
+    /// Waits until those that have ended have given back what they had: they do it after they have said so.
+    fn until_settled(&self, free: impl Fn() -> u64) {
+        self.until("what is gone has given back what it had", || {
+            let trash = std::fs::read_dir(self.scratch.path("store/trash")).unwrap().count();
+            let before = free();
+            std::thread::sleep(Duration::from_millis(500));
+            trash == 0 && before == free()
+        });
+    }
+
     fn begin(&self) {
         self.ok(&["volume", "create", "data"]);
         self.ok(&[
@@ -114,8 +124,9 @@ impl Full {
         assert_eq!(self.state("talker", "Status"), "running");
         self.ok(&["stop", "-t", "0", "goes"]);
         assert_eq!(self.ok(&["ps", "-aq", "--filter", "name=goes"]), "");
-        self.ok(&["cp", "talker:/etc/passwd", "/dev/shm/tare-e2e-full-out"]);
-        std::fs::remove_file("/dev/shm/tare-e2e-full-out").unwrap();
+        let out = format!("/dev/shm/tare-e2e-full-out-{}", std::process::id());
+        self.ok(&["cp", "talker:/etc/passwd", &out]);
+        std::fs::remove_file(&out).unwrap();
         self.ok(&["rm", "unused"]);
     }
 
@@ -168,7 +179,7 @@ impl Full {
 impl Drop for Full {
     fn drop(&mut self) {
         self.disk.leave_all();
-        let _ = self.scratch.tare(&["rm", "-af"]);
+        e2e::clean_up(self.scratch.command(&["rm", "-af"]));
     }
 }
 
@@ -180,13 +191,20 @@ fn containers_on_a_disk_without_space() {
     // Its log takes what there is.
     full.until("the disk is full", || full.disk.free_blocks() == 0);
     full.lives();
-    full.is_full(&["run", "--rm", "box:1", "pwd"], 125);
-    full.is_full(&["create", "box:1"], 1);
-    full.is_full(&["start", "made"], 1);
+    for (args, code) in [
+        (&["run", "--rm", "box:1", "pwd"][..], 125),
+        (&["create", "box:1"], 1),
+        (&["start", "made"], 1),
+        (&["cp", &full.scratch.path("box.tar"), "talker:/box.tar"], 1),
+        (&["commit", "talker", "other:1"], 1),
+        (&["volume", "create", "more"], 1),
+    ] {
+        // What ended before has given back what it had, which the log has taken.
+        full.until_settled(|| full.disk.free_blocks());
+        full.until("the disk is full again", || full.disk.free_blocks() == 0);
+        full.is_full(args, code);
+    }
     assert_ne!(full.state("made", "Status"), "running");
-    full.is_full(&["cp", &full.scratch.path("box.tar"), "talker:/box.tar"], 1);
-    full.is_full(&["commit", "talker", "other:1"], 1);
-    full.is_full(&["volume", "create", "more"], 1);
     for path in ["/big", "/d/big"] {
         let script = format!("cat /bin/busybox > {path}");
         let output = full.scratch.tare(&["exec", "talker", "sh", "-c", &script]);
@@ -205,12 +223,7 @@ fn containers_on_a_disk_without_inodes() {
     full.disk.leave(Scarce::Files, 0);
     full.lives();
     // Supervisors that have ended give files back after they have said so.
-    full.until("what is gone has given its files back", || {
-        let trash = std::fs::read_dir(full.scratch.path("store/trash")).unwrap().count();
-        let free = full.disk.free_files();
-        std::thread::sleep(Duration::from_millis(500));
-        trash == 0 && free == full.disk.free_files()
-    });
+    full.until_settled(|| full.disk.free_files());
     full.disk.leave(Scarce::Files, 0);
     full.is_full(&["run", "--rm", "box:1", "pwd"], 125);
     full.is_full(&["create", "box:1"], 1);

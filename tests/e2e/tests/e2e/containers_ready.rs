@@ -93,12 +93,12 @@ fn logs_of_the_journal_are_read_back() {
         "mount --make-rprivate /; mount -t tmpfs t /run; mkdir -p /run/systemd/journal /run/log/journal
          {journald} >/dev/null 2>&1 & journal=$!
          trap 'kill $journal' EXIT
-         for try in $(seq 100); do [ -S /run/systemd/journal/socket ] && break; sleep 0.05; done
+         for try in $(seq 1200); do [ -S /run/systemd/journal/socket ] && break; sleep 0.05; done
          export TARE_NETWORK=none
          tare='{} --root {} --runroot {} --insecure-policy'
          $tare run --name it -l team=a -e E=f --log-driver journald --log-opt tag='{{{{.Name}}}}-x' --log-opt labels=team \
              --log-opt env=E box:1 sh -c 'echo one; echo two >&2; printf three' >/dev/null 2>&1
-         for try in $(seq 100); do [ $(journalctl -q CONTAINER_NAME=it | wc -l) = 3 ] && break; sleep 0.05; done
+         for try in $(seq 1200); do [ $(journalctl -q CONTAINER_NAME=it | wc -l) = 3 ] && break; sleep 0.05; done
          echo all; $tare logs it 2>&1
          echo; echo tail; $tare logs -n 1 it; echo; echo err; $tare logs it 2>&1 >/dev/null
          echo later; $tare logs --since 1h --until 30m it
@@ -111,7 +111,7 @@ fn logs_of_the_journal_are_read_back() {
         engine.0.path("run"),
     );
     std::fs::write(engine.0.path("script"), script).unwrap();
-    let said = engine.0.sh("timeout 120 unshare -m sh -e script 2>&1");
+    let said = engine.0.sh("timeout 300 unshare -m sh -e script 2>&1");
     if !said.contains("\none\n") {
         skip(test, &format!("no journal runs here: {said}"));
         return;
@@ -205,7 +205,7 @@ fn a_program_of_exec_is_left_alone_by_its_keys() {
             engine.0.path("run")
         );
         engine.0.sh(&format!(
-            "({typed}) | timeout 60 script -qec \"{tare} exec -it {options} it {command}\" /dev/null && echo code 0 || echo code $?"
+            "({typed}) | timeout 300 script -qec \"{tare} exec -it {options} it {command}\" /dev/null && echo code 0 || echo code $?"
         ))
     };
     // Whoever types waits until the program listens.

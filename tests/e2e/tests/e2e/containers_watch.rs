@@ -1,9 +1,10 @@
 //! `tare events`, `top`, `stats`, `update`, `healthcheck run`, `inspect`, `system df`, `info` and `prune`.
 
-use super::engine::Engine;
+use super::engine::{Engine, PATIENCE};
 use e2e::stdout;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
 fn what_happened_is_told() {
@@ -76,7 +77,7 @@ fn what_clients_checks_and_volumes_do_is_told_in_dockers_words() {
             if !lines.is_empty() {
                 return lines[0].clone();
             }
-            assert!(began.elapsed() < std::time::Duration::from_secs(30), "{action}");
+            assert!(began.elapsed() < PATIENCE, "{action}");
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
     };
@@ -114,20 +115,20 @@ fn what_happens_is_followed() {
     let mut command = engine.0.command(&["events", "--format", "{{.Action}}"]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let writer = std::thread::spawn({
-        let mut command = engine.0.command(&["start", "one"]);
-        // The other one may not have begun yet.
-        move || {
-            (0..20).for_each(|_| {
-                std::thread::sleep(std::time::Duration::from_millis(100));
-                command.output().unwrap();
-            })
-        }
+    let heard = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // The other one may not have begun yet: it is started until that has heard of it.
+        scope.spawn(|| {
+            while !heard.load(Ordering::Relaxed) {
+                engine.0.tare(&["start", "one"]);
+            }
+        });
+        let line = lines.next();
+        heard.store(true, Ordering::Relaxed);
+        assert_eq!(line.unwrap().unwrap(), "start");
     });
-    assert_eq!(lines.next().unwrap().unwrap(), "start");
     child.kill().unwrap();
     child.wait().unwrap();
-    writer.join().unwrap();
 }
 
 #[test]
@@ -187,7 +188,7 @@ fn usage_is_shown_and_limits_change() {
     engine.ok(&["update", "--restart", "always", "off"]);
     let pid = field("off", ".State.Pid");
     assert!(sys::process::kill(pid.parse().unwrap(), 9).is_ok());
-    let again = (0..500).any(|_| {
+    let again = (0..6000).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(20));
         let now = field("off", ".State.Pid");
         now != pid && now != "0"

@@ -451,7 +451,7 @@ fn cgroup_mounts() -> Vec<String> {
 
 /// The container's count, at least `least`.
 fn count(bundle: &Bundle, least: u64) -> u64 {
-    for _ in 0..500 {
+    for _ in 0..6000 {
         let output = bundle.runtime(&["exec", bundle.id(), "cat", "/dev/shm/n"]);
         // Between two writes the file is empty.
         match stdout(&output).trim().parse() {

@@ -181,7 +181,7 @@ fn limits_hold_by_the_systemd_of_a_user() {
         let all = std::fs::read_dir(&manager).into_iter().flatten().flatten();
         all.filter(|it| it.file_name().to_string_lossy().starts_with("tare-")).count()
     };
-    let gone = (0..500).any(|_| {
+    let gone = (0..6000).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(20));
         scopes() == 0
     });

@@ -5,7 +5,7 @@ use super::running::box_with;
 use std::time::{Duration, Instant};
 
 /// Longer than anything takes on a busy machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks at what is waited for.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -50,6 +50,6 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        let _ = self.0.tare(&["rm", "-af"]);
+        e2e::clean_up(self.0.command(&["rm", "-af"]));
     }
 }

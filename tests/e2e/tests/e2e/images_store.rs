@@ -71,7 +71,7 @@ impl Full {
         let start = Instant::now();
         let entries = |below: &str| std::fs::read_dir(self.store(below)).unwrap().count();
         while entries("layers") != count || entries("trash") != 0 {
-            assert!(start.elapsed() < Duration::from_secs(20), "{} layers", entries("layers"));
+            assert!(start.elapsed() < Duration::from_secs(120), "{} layers", entries("layers"));
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -55,7 +55,7 @@ fn create_start_exec_kill_delete() {
     let refused = bundle.runtime(&["delete", &id]);
     assert!(stderr(&refused).contains("that is not stopped: running"));
     assert!(bundle.runtime(&["kill", &id, "KILL"]).status.success());
-    for _ in 0..100 {
+    for _ in 0..6000 {
         if bundle.status() == "stopped" {
             break;
         }

@@ -5,6 +5,10 @@ use super::running::box_with;
 use e2e::{program, stderr, stdout};
 use std::process::Command;
 
+/// `gone PID...` waits until processes that were killed have ended.
+pub(super) const GONE: &str = "gone() { for it in $*; do
+    while grep -qs '^State:.[^ZX]' /proc/$it/task/*/status; do sleep 0.05; done; done; };";
+
 /// A store whose commands run in a network namespace that only they have.
 pub(super) struct Host(pub(super) Scratch);
 
@@ -32,7 +36,9 @@ impl Host {
         );
         // What is left at the end is shown: nothing may be.
         let script = format!(
-            "{tare}; unset TARE_NETWORK; ip link set lo up; {script}\n\
+            "{tare}; {GONE} unset TARE_NETWORK; ip link set lo up
+             trap 'tare rm -af > /dev/null 2>&1 || true' EXIT
+             {script}\n\
              tare rm -af > /dev/null; tare network prune -f > /dev/null; ip -br link | grep -v '^lo ' || true"
         );
         let mut command = Command::new("unshare");
@@ -48,7 +54,7 @@ impl Host {
 /// A server that answers with its host name.
 const SERVE: &str = "mkdir /w; hostname > /w/index.html; exec httpd -f -p 80 -h /w";
 /// Asks until there is an answer.
-const ASK: &str = "ask() { for i in 1 2 3 4 5 6 7 8 9 10; do busybox wget -qO- $1 2>/dev/null && return; sleep 0.1; done; return 1; };";
+const ASK: &str = "ask() { for i in $(busybox seq 1200); do busybox wget -qO- $1 2>/dev/null && return; sleep 0.1; done; return 1; };";
 
 #[test]
 fn a_published_port_is_reached_from_everywhere() {
@@ -66,7 +72,7 @@ fn a_published_port_is_reached_from_everywhere() {
          tare run --rm --name late -p 8080:80 box:1 pwd 2> err || echo $?; cat err; rm err
          tare ps -aq --filter name=late
          tare stop -t 0 srv
-         if ask http://127.0.0.1:8080/; then exit 9; fi
+         if busybox wget -T 1 -qO- http://127.0.0.1:8080/ 2> /dev/null; then exit 9; fi
          tare start srv > /dev/null
          ask http://127.0.0.1:8080/"
     ));
@@ -113,14 +119,14 @@ fn a_dead_name_server_costs_others_nothing() {
            tare run -d --name two --network app box:1 sleep 1000 > /dev/null
            id=$(tare inspect --format '{{{{.Id}}}}' one)
            supervisor=$(sed -n 's/.*\"supervisor\":\\([0-9]*\\).*/\\1/p' {store}/containers/$id/state.json)
-           ask 2 two; ask 12 example.com
+           ask 60 two; ask 60 example.com
            before=$(peak)
            tare exec one sh -c 'for i in 1 2 3 4 5 6 7 8; do for k in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do busybox nslookup x$i$k.example.com > /dev/null 2>&1 & done; done; wait' &
            sleep 0.5
-           ask 2 two
+           ask 60 two
            wait
            grown=$(($(peak) - before)); [ $grown -lt 1024 ] || echo it has grown by $grown KiB
-           ask 2 two
+           ask 60 two
            tare rm -f one two > /dev/null
          done
          ip link del d0",
@@ -150,8 +156,9 @@ fn nothing_of_a_network_is_left_whoever_is_killed() {
         "for i in 1 2 3; do
            tare run -d --name it -p 8080:80 box:1 sleep 1000 > /dev/null
            id=$(tare container inspect --format '{{.Id}}' it)
-           kill -9 $(sed -n 's/.*\"supervisor\":\\([0-9]*\\).*/\\1/p' STORE/containers/$id/state.json)
-           [ $i = 2 ] && kill -9 $(tare container inspect --format '{{.State.Pid}}' it)
+           killed=$(sed -n 's/.*\"supervisor\":\\([0-9]*\\).*/\\1/p' STORE/containers/$id/state.json)
+           [ $i != 2 ] || killed=\"$killed $(tare container inspect --format '{{.State.Pid}}' it)\"
+           kill -9 $killed; gone $killed
            # The next command, whichever it is.
            tare ps -a > /dev/null; tare rename it that; tare rename that it
            if [ $i = 2 ]; then
@@ -186,7 +193,7 @@ fn an_ordinary_user_publishes_a_port() {
                 HOME=$PWD/home XDG_RUNTIME_DIR=$PWD/home ./tare --root home/store --runroot home/run";
     // pasta shows the container the host's own device, which this host has to have first.
     let script = format!(
-        "cd {dir}; mount --bind ranges /etc/subuid; mount --bind ranges /etc/subgid
+        "cd {dir}; trap 'user rm -af > /dev/null 2>&1 || true' EXIT; mount --bind ranges /etc/subuid; mount --bind ranges /etc/subgid
          ip link set lo up; ip link add d0 type veth peer name d1; ip addr add 10.5.5.1/24 dev d0
          ip link set d0 up; ip link set d1 up; ip route add default via 10.5.5.2
          user() {{ {user} \"$@\"; }}

@@ -92,7 +92,7 @@ fn published_ports_go_on_through_another_network() {
     let test = "published_ports_go_on_through_another_network";
     let Some(host) = Host::new(test).filter(|_| has_program(test, "nft")) else { return };
     let said = host.run(
-        "ask() { for i in 1 2 3 4 5 6 7 8 9 10; do busybox wget -qO- $1 2>/dev/null && return; sleep 0.1; done; return 1; }
+        "ask() { for i in $(busybox seq 1200); do busybox wget -qO- $1 2>/dev/null && return; sleep 0.1; done; return 1; }
          tare network create app > /dev/null
          tare run -d --name one -p 8080:80 box:1 busybox sh -c 'mkdir /w; echo it > /w/index.html; exec busybox httpd -f -p 80 -h /w' > /dev/null
          ask http://127.0.0.1:8080/

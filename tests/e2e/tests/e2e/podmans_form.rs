@@ -50,7 +50,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        let _ = self.0.tare(&["rm", "-af"]);
+        e2e::clean_up(self.0.command(&["rm", "-af"]));
     }
 }
 

@@ -94,7 +94,7 @@ fn an_ordinary_user_lives_with_a_container() {
     let paused = own.call(&["pause", &id]);
     assert!(!paused.status.success() && stderr(&paused).contains("cgroup"), "{}", stderr(&paused));
     says(&["kill", &id, "KILL"]);
-    for _ in 0..500 {
+    for _ in 0..6000 {
         if state()["status"] == "stopped" {
             break;
         }

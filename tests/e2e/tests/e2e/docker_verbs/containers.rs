@@ -7,7 +7,8 @@ pub(super) const GROUP: Group = Group {
         tare run -d --name web -l tier=front -p 8123:80 -v data:/d box:1 sleep 1000 > /dev/null
         tare create --name own -u web box:1 sleep 1000 > /dev/null
         tare network create app > /dev/null
-        echo text > file; ln -s file link; echo A=file > variables",
+        echo text > file; ln -s file link; echo A=file > variables
+        typing() { while sleep 0.2 && printf $1; do :; done; }",
     rows: &[
         ("commit", "", "tare commit web made:1 > /dev/null; tare run --rm made:1 pwd", Is("/")),
         (
@@ -49,7 +50,7 @@ pub(super) const GROUP: Group = Group {
         (
             "exec",
             "--detach",
-            "tare exec -d web touch /left; sleep 0.5; tare exec web ls /left",
+            "tare exec -d web touch /left; until tare exec web ls /left 2> /dev/null; do sleep 0.1; done",
             Is("/left"),
         ),
         ("exec", "--env", "tare exec -e A=b web sh -c 'echo $A'", Is("b")),
@@ -67,7 +68,7 @@ pub(super) const GROUP: Group = Group {
         (
             "exec",
             "--detach-keys",
-            "(sleep 1; printf x; sleep 1) | script -qec 'tare exec -it --detach-keys x web sh' /dev/null && echo left",
+            "typing x | script -qec 'tare exec -it --detach-keys x web sh' /dev/null && echo left",
             Prints("left"),
         ),
         ("export", "", "tare export web | tar -t | grep passwd", Is("etc/passwd")),

@@ -6,19 +6,24 @@ pub(super) const GROUP: Group = Group {
     setup: "export PATH=\"$PWD/path:$PATH\"
         tare run --name said -l a=b --log-opt labels=a box:1 \
             sh -c 'echo one; sleep 0.2; echo two >&2; sleep 0.2; echo three' > /dev/null 2>&1
-        tare run -dit --name term box:1 cat > /dev/null",
+        tare run -dit --name term box:1 cat > /dev/null
+        typing() { while sleep 0.2 && printf $1; do :; done; }
+        go_when_attached() {
+            until tare events --since 1h --until 0s --filter container=$1 --filter event=attach | grep -q .; do sleep 0.1; done
+            tare exec $1 touch /go; }
+        wait='until [ -e /go ]; do sleep 0.1; done;'",
     rows: &[
         (
             "attach",
             "",
-            "tare run -d --name a1 box:1 sh -c 'sleep 1; echo late; exit 4' > /dev/null; tare attach a1",
+            "tare run -d --name a1 box:1 sh -c \"$wait echo late; exit 4\" > /dev/null; go_when_attached a1 & tare attach a1",
             Ends(4, "late"),
         ),
         (
             "attach",
             "--no-stdin",
-            "tare run -di --name a2 box:1 sh -c 'sleep 1; read -t 1 x; echo \"[$x]\"' > /dev/null; \
-             echo in | tare attach --no-stdin a2",
+            "tare run -di --name a2 box:1 sh -c \"$wait\"' read -t 1 x; echo \"[$x]\"' > /dev/null; \
+             go_when_attached a2 & echo in | tare attach --no-stdin a2",
             Is("[]"),
         ),
         (
@@ -31,7 +36,7 @@ pub(super) const GROUP: Group = Group {
         (
             "attach",
             "--detach-keys",
-            "(sleep 1; printf x; sleep 1) | script -qec 'tare attach --detach-keys x term' /dev/null; \
+            "typing x | script -qec 'tare attach --detach-keys x term' /dev/null; \
              tare inspect -f '{{.State.Running}}' term",
             Prints("true"),
         ),
@@ -51,7 +56,7 @@ pub(super) const GROUP: Group = Group {
             "start",
             "--detach-keys",
             "tare create -it --name s3 box:1 cat > /dev/null; \
-             (sleep 1; printf x; sleep 1) | script -qec 'tare start -ai --detach-keys x s3' /dev/null; \
+             typing x | script -qec 'tare start -ai --detach-keys x s3' /dev/null; \
              tare inspect -f '{{.State.Running}}' s3",
             Prints("true"),
         ),

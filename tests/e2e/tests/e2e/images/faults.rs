@@ -17,7 +17,7 @@ use sys::Errno;
 /// How many failures a test run tries of each verb.
 const USUAL_FAILURES: usize = 2;
 /// `rmi` leaves a process behind that frees the space.
-const GONE_DEADLINE: Duration = Duration::from_secs(20);
+const GONE_DEADLINE: Duration = Duration::from_secs(120);
 /// What goes on without: (verbs, call, a part of its path), and why it may. Every other failure is told.
 const TOLERATED: &[(&[&str], &str, &str)] = &[
     // What cannot be removed is swept by the next command.

@@ -46,7 +46,8 @@ impl Disk {
         }
         let place =
             std::env::temp_dir().join(format!("tare-e2e-full-{}-{test}", std::process::id()));
-        std::fs::create_dir(&place).unwrap();
+        // A test that was killed may have had this process's number, and left an empty directory.
+        std::fs::create_dir_all(&place).unwrap();
         let disk = Self { place };
         disk.mount(0, "");
         Some(disk)

@@ -12,7 +12,7 @@ const SMALL: Sample =
 /// What commands must not leave behind when another one has run.
 const LEFT_OVERS: [&str; 4] = ["store/staging", "store/claims", "store/trash", "tmp"];
 /// How long what is freed in the background takes at most.
-const FREED: Duration = Duration::from_secs(20);
+const FREED: Duration = Duration::from_secs(120);
 /// What is made again has the same time.
 pub(super) const EPOCH: (&str, &str) = ("SOURCE_DATE_EPOCH", "86400");
 /// An image with an entry of each kind, as `oci:layout:small`, from which most verbs start.

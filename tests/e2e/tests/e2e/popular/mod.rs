@@ -39,7 +39,7 @@ cd /data
 [ -s PG_VERSION ] || { initdb -D /data --auth=trust --no-sync > /tmp/initdb; echo 'host all all all trust' >> pg_hba.conf; }
 exec postgres -D /data -c listen_addresses='*' -c unix_socket_directories=/tmp -c jit=off -c fsync=off";
 /// Tries a command until it succeeds.
-pub(super) const UNTIL: &str = "until_it() { for i in $(seq 300); do \"$@\" > said 2>&1 && { cat said; return; }; sleep 0.1; done; cat said; return 1; };";
+pub(super) const UNTIL: &str = "until_it() { for i in $(seq 1200); do \"$@\" > said 2>&1 && { cat said; return; }; sleep 0.1; done; cat said; return 1; };";
 
 /// A host with an image; the packages may not be there.
 fn host(test: &str, name: &str, recipe: &Recipe, changes: &[&str]) -> Option<Host> {
@@ -113,8 +113,8 @@ fn nginx_serves_a_page_with_its_workers() {
          tare top web -eo user:20,pid,args | grep -o 'root.*master\\|www-data.*worker' | sed 's/ .*: / /' | sort -u
          tare exec web nginx -s reload
          until_it busybox wget -qO- http://127.0.0.1:8080/
-         for i in $(seq 100); do n=$(tare logs web 2>/dev/null | grep -c 'GET / '); [ $n = 2 ] && break; sleep 0.1; done; echo $n
-         tare stop web; tare inspect -f '{{{{.State.ExitCode}}}}' web"
+         for i in $(seq 1200); do n=$(tare logs web 2>/dev/null | grep -c 'GET / '); [ $n = 2 ] && break; sleep 0.1; done; echo $n
+         tare stop -t 120 web; tare inspect -f '{{{{.State.ExitCode}}}}' web"
     ));
     assert_eq!(said, "a page\nroot master\nwww-data worker\na page\n2\nweb\n0\n");
 }
@@ -127,7 +127,7 @@ fn redis_answers_as_root_and_as_its_user() {
         "{UNTIL} tare run -d --name one -v data:/data -w /data redis:1 \
              sh -c 'chown redis . && exec setpriv --reuid=redis --regid=redis --clear-groups redis-server' > /dev/null
          until_it tare exec one redis-cli ping
-         tare exec one redis-cli set key value; tare exec one redis-cli save; tare restart -t 5 one
+         tare exec one redis-cli set key value; tare exec one redis-cli save; tare restart -t 120 one
          until_it tare exec one redis-cli get key
          tare exec one stat -c %U /proc/1 /data/dump.rdb
          tare run -d --name two -u redis -w /tmp redis:1 > /dev/null
@@ -148,8 +148,8 @@ fn postgres_makes_its_files_and_answers() {
          until_it ask 'select 6 * 7'
          ask 'create table t (a int); insert into t select generate_series(1, 1000); select sum(a) from t'
          tare exec db stat -c %U /proc/1 /data
-         tare restart db; until_it ask 'select count(*) from t'
-         tare stop db; tare inspect -f '{{{{.State.ExitCode}}}}' db"
+         tare restart -t 120 db; until_it ask 'select count(*) from t'
+         tare stop -t 120 db; tare inspect -f '{{{{.State.ExitCode}}}}' db"
     ));
     let expected = "42\nCREATE TABLE\nINSERT 0 1000\n500500\npostgres\npostgres\ndb\n1000\ndb\n0\n";
     assert_eq!(said, expected);

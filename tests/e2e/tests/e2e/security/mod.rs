@@ -18,7 +18,11 @@ fn r1_the_runtime_cannot_be_overwritten() {
     let id = bundle.id().to_string();
     // While exec runs, its parent on the host shows what the program was started from.
     let mut child = bundle.command(&["exec", &id, "sleep", "100"]).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    // It is what it executes in the end as soon as there is a process that it waits for.
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    while std::fs::read_to_string(&children).unwrap().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
     let path = format!("/proc/{}/exe", child.id());
     let exe = sys::fs::open_at(sys::CWD, path, sys::fs::O_PATH, 0).unwrap();
     child.kill().unwrap();

@@ -15,7 +15,7 @@ use transport::hash::verify_manifest;
 use transport::layout::{LayoutSink, Place};
 
 /// What a program at a terminal may take for its next word.
-const DEADLINE_MS: u64 = 20_000;
+const DEADLINE_MS: u64 = 120_000;
 const TLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
 /// Where the test's directory is on the machine.
 const HOME: &str = "/srv";

@@ -6,7 +6,7 @@ use super::{User, World};
 const DOCKERS: &str = r#"
 tare run -d -p 127.0.0.1:3000:80 --name first nginx > id
 [ $(wc -c < id) = 65 ]
-until curl -s --max-time 5 http://127.0.0.1:3000/; do sleep 0.1; done
+until curl -s --max-time 60 http://127.0.0.1:3000/; do sleep 0.1; done
 tare ps --format 'table {{.Image}}\t{{.Names}}\t{{.Ports}}'
 tare exec $(cat id) cat /usr/share/nginx/html/index.html
 tare stop first
@@ -21,6 +21,7 @@ tare run --rm --mount type=bind,src="$PWD/src",target=/src debian:13 bash -c 'ec
 cat src/file
 tare run -it debian:13 echo 2>&1 | grep -o 'stdin is not a terminal'
 tare run -d --name ubuntu debian:13 bash -c 'echo 4711 > /data.txt && tail -f /dev/null' > /dev/null
+until [ "$(tare exec ubuntu cat /data.txt 2> /dev/null)" = 4711 ]; do sleep 0.1; done
 tare exec ubuntu cat /data.txt
 tare container ls -q | wc -l
 tare rm -f ubuntu
@@ -59,7 +60,7 @@ tare pull -q docker.io/library/nginx > /dev/null
 tare images --format '{{.Repository}}'
 tare run --name basic_httpd -dt -p 8080:80/tcp docker.io/nginx > /dev/null
 tare ps --format '{{.Names}} {{.Image}} {{.State}}'
-until curl -s --max-time 5 http://localhost:8080; do sleep 0.1; done
+until curl -s --max-time 60 http://localhost:8080; do sleep 0.1; done
 tare inspect basic_httpd --format '{{.State.Status}} {{.Config.Cmd}}'
 until tare logs basic_httpd 2>/dev/null | grep -o 'GET / HTTP/1.1'; do sleep 0.1; done
 tare top basic_httpd | grep -c 'nginx: '

@@ -8,7 +8,7 @@ import http.server, os, socket
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == '/fail': os._exit(3)
-        with socket.create_connection((os.environ['CACHE'], 6379), 5) as cache:
+        with socket.create_connection((os.environ['CACHE'], 6379), 60) as cache:
             cache.sendall(b'INCR visits\r\n')
             text = b'visit ' + cache.recv(64)[1:].strip() + b'\n'
         self.send_response(200); self.end_headers(); self.wfile.write(text)
@@ -29,17 +29,17 @@ END
 tare run -d --name cache FIRST -v data:/data --restart unless-stopped \
     --health-cmd 'redis-cli ping | grep PONG' --health-interval 200ms redis:7 \
     redis-server --protected-mode no --dir /data --appendonly yes > /dev/null
-for i in $(seq 150); do [ "$(tare inspect -f '{{.State.Health.Status}}' cache)" = healthy ] && break; sleep 0.2; done
+for i in $(seq 1200); do [ "$(tare inspect -f '{{.State.Health.Status}}' cache)" = healthy ] && break; sleep 0.2; done
 tare ps --format '{{.Names}} {{.HealthStatus}}'
 tare run -d --name app WAY -e CACHE=CACHENAME -v "$PWD/app.py:/app.py:ro" --restart on-failure:3 --read-only \
     python:3 python3 /app.py > /dev/null
 tare run -d --name web WAY PUBLISH -v "$PWD/nginx.conf:/etc/nginx/nginx.conf:ro" -l tier=front nginx > /dev/null
-ask() { for i in $(seq 150); do curl -sf --max-time 5 http://127.0.0.1:8080/ && return; sleep 0.1; done; tare logs web; tare logs app; return 1; }
+ask() { for i in $(seq 1200); do curl -sf --max-time 60 http://127.0.0.1:8080/ && return; sleep 0.1; done; tare logs web; tare logs app; return 1; }
 ask; ask
 tare ps --format '{{.Names}}' --filter label=tier=front
 # The program fails, and is there again; the cache is stopped and started, and knows what it knew.
-curl -s --max-time 5 http://127.0.0.1:8080/fail > /dev/null || true
-for i in $(seq 100); do [ "$(tare inspect -f '{{.RestartCount}} {{.State.Running}}' app)" = '1 true' ] && break; sleep 0.1; done
+curl -s --max-time 60 http://127.0.0.1:8080/fail > /dev/null || true
+for i in $(seq 1200); do [ "$(tare inspect -f '{{.RestartCount}} {{.State.Running}}' app)" = '1 true' ] && break; sleep 0.1; done
 ask
 RESTART
 ask
@@ -80,7 +80,7 @@ fn several(test: &str, user: User) {
             ("CACHENAME", "cache"),
             ("PUBLISH", "-p 8080:80"),
             ("USER_LINE", ""),
-            ("RESTART", "tare restart -t 5 cache > /dev/null"),
+            ("RESTART", "tare restart -t 120 cache > /dev/null"),
             ("CLEAN", "tare network rm shop"),
         ],
         User::Alone => &[

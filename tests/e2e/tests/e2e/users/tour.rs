@@ -31,19 +31,20 @@ const TYPE: &str = r#"
 tmux() { command tmux -L tour -f /dev/null "$@"; }
 export TERM=xterm SHELL=/bin/sh PROMPT_COMMAND='echo $? >> prompts' PS1='$ ' TMUX_TMPDIR=$PWD
 : > prompts; : > screen
+trap 'tmux kill-server' EXIT
 tmux new-session -d -x 110 -y 40 'bash --norc --noprofile -i'
 tmux pipe-pane -o 'cat >> raw'
-wait_for() { for i in $(seq 600); do [ $(wc -l < prompts) -ge $1 ] && return; sleep 0.1; done; tmux capture-pane -p; exit 9; }
+wait_for() { for i in $(seq 1200); do [ $(wc -l < prompts) -ge $1 ] && return; sleep 0.1; done; tmux capture-pane -p; exit 9; }
 wait_for 1; count=1
 while IFS= read -r line <&3; do
     tmux clear-history; tmux send-keys -l "clear"; tmux send-keys Enter; count=$((count+1)); wait_for $count
     tmux send-keys -l -- "$line"; tmux send-keys Enter; count=$((count+1)); wait_for $count
     echo "@@ $(tail -1 prompts)"; tmux capture-pane -p -J -S - | grep -v '^$'
     case "$line" in *'-p 8080:80'*) # what the next command shows has to have happened
-        for i in $(seq 100); do (exec 4<> /dev/tcp/127.0.0.1/8080; printf 'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n' >&4; grep -q Welcome <&4) 2> /dev/null && break; sleep 0.1; done;;
+        for i in $(seq 1200); do (exec 4<> /dev/tcp/127.0.0.1/8080; printf 'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n' >&4; grep -q Welcome <&4) 2> /dev/null && break; sleep 0.1; done
+        for i in $(seq 1200); do tare logs web 2> /dev/null | grep -q 'GET /' && break; sleep 0.1; done;;
     esac
 done 3< tour
-tmux kill-server
 "#;
 
 fn tour(test: &str, user: User) {
