@@ -40,6 +40,13 @@ impl Clock {
         self.zone.show(time.clone())
     }
 
+    /// The point in time at which clocks here show that of Greenwich's: seconds since 1970.
+    pub(crate) fn of_clock(&self, shown: i64) -> i64 {
+        let offset = |at: i64| i64::from(self.zone.show(Time::unix(at, 0)).offset());
+        // Near a change of the clocks the first offset is the other one's.
+        shown - offset(shown - offset(shown))
+    }
+
     /// How long ago it was: `3 weeks ago`; of no time at all `N/A`.
     pub(crate) fn age(&self, time: Option<&Time>) -> String {
         match time {

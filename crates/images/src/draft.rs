@@ -193,7 +193,12 @@ impl<'s> Draft<'s> {
     ) -> Result<Digest> {
         let index = Builder::new(File(staged.create_index()?))?;
         let mut writer = Writer::new((index, Summing::new(Sum::Sha256)));
-        let options = pack::Options { notes: Some(self.rights.notes), latest, is_live: false };
+        let options = pack::Options {
+            notes: Some(self.rights.notes),
+            latest,
+            is_live: false,
+            is_system: false,
+        };
         let packed = pack::pack(staged.diff_dir().borrow(), options, &mut writer)?;
         let (index, sum) = writer.finish()?;
         let sum = sum.finish();

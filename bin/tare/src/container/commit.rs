@@ -115,7 +115,8 @@ fn commit(
     let opened = store.container(&config.id)?;
     let upper = opened.upper_dir()?;
     let has_root = store.has_changed_root(&opened)?;
-    let options = pack::Options { notes: Some(rights.notes), is_live, latest: None };
+    let options =
+        pack::Options { notes: Some(rights.notes), is_live, latest: None, is_system: false };
     piped(
         |writer| {
             let mut writer = Writer::new(Bytes::new(writer));

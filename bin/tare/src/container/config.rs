@@ -45,11 +45,15 @@ pub(super) fn build(engine: &Engine, arguments: &ContainerArgs, found: Found) ->
     config.log = log(arguments)?;
     config.network = networks::read(arguments)?;
     hostname(arguments, &mut config);
-    config.exposed_ports.extend(arguments.expose.iter().cloned());
+    for text in &arguments.expose {
+        net::parse_exposed(text)?;
+        config.exposed_ports.push(text.clone());
+    }
     config.mounts = mounts::read(engine, arguments)?;
     beyond::image_volumes(&arguments.beyond, &volumes, &mut config);
     if let Some(size) = &arguments.shm_size {
-        config.shm_size = parse::size(size)?;
+        // docker's word for the usual one.
+        config.shm_size = if size == "0" { 0 } else { parse::size(size)? };
     }
     config.resources = resources(&arguments.limits)?;
     config.resources.device_cgroup_rules.clone_from(&arguments.security.device_cgroup_rule);
@@ -145,6 +149,9 @@ fn refuse(arguments: &ContainerArgs) -> Result<()> {
     {
         return Err(Failure::new(format!("--runtime {name}: only this program's own"))
             .hint("leave it out; other runtimes can run bundles beside this"));
+    }
+    if arguments.hostname.is_some() && security.uts.as_deref() == Some("host") {
+        return Err(Failure::new("conflicting options: hostname and the UTS mode"));
     }
     if arguments.restart != "no" && !arguments.restart.is_empty() && arguments.goes() {
         return Err(Failure::new("conflicting options: cannot specify both --restart and --rm"));
@@ -331,6 +338,10 @@ pub(super) fn check(resources: &Resources) -> Result<()> {
     if resources.memory > 0 && resources.memory_reservation > resources.memory {
         return Err(Failure::new("--memory-reservation: it cannot be more than --memory"));
     }
+    if resources.cpu_shares < 0 {
+        return Err(Failure::new("--cpu-shares: it is a number from 2 to 262144"));
+    }
+    check_cpus("--cpuset-cpus", &resources.cpuset_cpus)?;
     if resources.swappiness.is_some_and(|it| !(0..=100).contains(&it)) {
         return Err(Failure::new("--memory-swappiness: it is a number from 0 to 100"));
     }
@@ -339,6 +350,24 @@ pub(super) fn check(resources: &Resources) -> Result<()> {
     }
     if resources.blkio_weight != 0 && !(10..=1000).contains(&resources.blkio_weight) {
         return Err(Failure::new("--blkio-weight: it is a number from 10 to 1000"));
+    }
+    Ok(())
+}
+
+/// Whether a list of CPUs names those that the machine has.
+fn check_cpus(option: &str, list: &str) -> Result<()> {
+    let there = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
+    let last = |list: &str| list.trim().rsplit([',', '-']).next().and_then(|it| it.parse().ok());
+    let Some(highest) = last(&there) else { return Ok(()) };
+    let numbers = list.trim().split([',', '-']).filter(|text| !text.is_empty());
+    for text in numbers {
+        let number: u32 = text.trim().parse().map_err(|_| {
+            Failure::new(format!("{option} {list}: it is no list of CPUs")).hint("write 0-2,4")
+        })?;
+        if number > highest {
+            let text = format!("requested CPUs are not available: {list}, available: 0-{highest}");
+            return Err(Failure::new(format!("{option}: {text}")));
+        }
     }
     Ok(())
 }

@@ -6,6 +6,9 @@ use clap::Args;
 use engine::record::Config;
 use oci::image::Healthcheck;
 
+/// docker's least time of a check, in nanoseconds.
+const LEAST_NS: i64 = 1_000_000;
+
 /// What is checked, and when.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct HealthArgs {
@@ -99,6 +102,11 @@ pub(super) fn choose(
         if let Some(time) = time {
             // podman's word for no checks but those that somebody asks for.
             *place = if time == "disable" { -1 } else { parse::duration(time)? };
+            if (1..LEAST_NS).contains(place) {
+                return Err(Failure::new(format!(
+                    "--health-*: {time} is too short, a time of a check cannot be less than 1ms"
+                )));
+            }
         }
     }
     if let Some(retries) = arguments.health_retries {

@@ -2,6 +2,7 @@
 
 use super::{parse, which};
 use crate::failure::{Failure, Result};
+use crate::output::Clock;
 use crate::settings::Global;
 use clap::Args;
 use engine::Engine;
@@ -110,8 +111,8 @@ pub(crate) fn run(global: &Global, arguments: &Logs) -> Result<()> {
             "all" | "" => None,
             text => text.parse().ok(),
         },
-        since: arguments.since.as_deref().map(instant).transpose()?,
-        until: arguments.until.as_deref().map(instant).transpose()?,
+        since: said(&arguments.since).map(instant).transpose()?,
+        until: said(&arguments.until).map(instant).transpose()?,
     };
     let latest = arguments.latest.then(|| which::latest(&engine)).transpose()?;
     let latest = latest.map(|container| container.config.id);
@@ -200,18 +201,30 @@ pub(crate) fn instant(text: &str) -> Result<String> {
         let then = (now - i128::from(ago)).max(0);
         return Ok(format((then / 1_000_000_000) as i64, (then % 1_000_000_000) as u32));
     }
-    let full = match text.len() {
-        10 => format!("{text}T00:00:00Z"),
-        16 => format!("{text}:00Z"),
-        19 => format!("{text}Z"),
-        _ => text.to_owned(),
+    // Without a zone it is the user's clock that is read.
+    let is_zoned = text.ends_with('Z') || text.get(10..).is_some_and(|it| it.contains(['+', '-']));
+    let full = match (is_zoned, text.len()) {
+        (true, 17 | 22) => format!("{}:00{}", &text[..16], &text[16..]),
+        (true, _) => text.to_owned(),
+        (false, 10) => format!("{text}T00:00:00Z"),
+        (false, 16) => format!("{text}:00Z"),
+        (false, _) => format!("{text}Z"),
     };
     match template::Time::parse_rfc3339(&full) {
-        Some(time) => Ok(format(time.seconds(), time.nanoseconds())),
+        Some(time) if is_zoned => Ok(format(time.seconds(), time.nanoseconds())),
+        Some(time) => {
+            let seconds = Clock::new(crate::image::now()).of_clock(time.seconds());
+            Ok(format(seconds, time.nanoseconds()))
+        }
         None => Err(Failure::new(format!("{text:?} is not a time")).hint(
             "write 2026-01-02T15:04:05, seconds since 1970, or how long ago it was, such as 10m",
         )),
     }
+}
+
+/// The value of an option; one that is empty says nothing.
+pub(crate) fn said(option: &Option<String>) -> Option<&str> {
+    option.as_deref().filter(|text| !text.is_empty())
 }
 
 fn unix(text: &str) -> Option<(i64, u32)> {

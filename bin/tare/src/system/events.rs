@@ -1,7 +1,7 @@
 //! `tare events`.
 
 use crate::called::Called;
-use crate::container::logs::instant;
+use crate::container::logs::{instant, said};
 use crate::failure::{Failure, Result};
 use crate::output::Clock;
 use crate::settings::Global;
@@ -79,8 +79,8 @@ fn now() -> i64 {
 
 pub(crate) fn run(global: &Global, arguments: &Events) -> Result<()> {
     let filters = read(&arguments.filter)?;
-    let since = arguments.since.as_deref().map_or_else(|| Ok(now()), point)?;
-    let until = arguments.until.as_deref().map(point).transpose()?;
+    let since = said(&arguments.since).map_or_else(|| Ok(now()), point)?;
+    let until = said(&arguments.until).map(point).transpose()?;
     let engine = crate::container::open(global, true)?;
     let mut reader = engine.events()?;
     let clock = Clock::new(crate::image::now());

@@ -1,6 +1,6 @@
 //! `tare system prune` and `tare system reset`.
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::image::prune::{confirm, remove, tell_reclaimed};
 use crate::image::remove::Removal;
 use crate::image::users::Users;
@@ -36,6 +36,10 @@ pub(crate) struct Prune {
 }
 
 pub(super) fn prune(global: &Global, arguments: &Prune) -> Result<()> {
+    if arguments.volumes && arguments.filter.iter().any(|text| text.starts_with("until=")) {
+        return Err(Failure::new("the \"until\" filter is not supported with \"--volumes\"")
+            .hint("nobody knows when a volume was used last; prune volumes by their labels"));
+    }
     let what = match arguments.all {
         true => {
             "all stopped containers, networks without a container, images that no container is of, and leftovers"

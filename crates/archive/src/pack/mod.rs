@@ -29,6 +29,9 @@ pub struct Options {
     pub latest: Option<Time>,
     /// Somebody may change the tree meanwhile: what goes is left out.
     pub is_live: bool,
+    /// The tree is that of a system that runs: what the kernel shows of itself in it (procfs, sysfs, cgroups and their kin)
+    /// is left out, and so are device nodes of other file systems than the tree's own.
+    pub is_system: bool,
 }
 
 /// What was done.
@@ -76,11 +79,20 @@ struct Packer<'a, T> {
     /// Files with several names, by device and inode: the first name that was written.
     links: HashMap<(u64, u64), TreePath>,
     remembered: usize,
+    /// The file system of the tree's top, once it was seen.
+    device: Option<u64>,
 }
 
 impl<'a, T: Tap> Packer<'a, T> {
     fn new(options: Options, writer: &'a mut Writer<T>) -> Self {
-        Self { options, writer, report: Report::default(), links: HashMap::new(), remembered: 0 }
+        Self {
+            options,
+            writer,
+            report: Report::default(),
+            links: HashMap::new(),
+            remembered: 0,
+            device: None,
+        }
     }
 
     fn children(&mut self, dir: BorrowedFd<'_>, path: &[u8], depth: usize) -> Result<()> {
@@ -99,11 +111,22 @@ impl<'a, T: Tap> Packer<'a, T> {
             Err(error) if depth > 0 && self.is_gone(&error) => return Ok(()),
             result => result.map_err(|e| e.at(path))?,
         };
+        let own = *self.device.get_or_insert(found.stat.st_dev);
+        if self.options.is_system && found.is_device() && found.stat.st_dev != own {
+            return Ok(());
+        }
         let opened = match self.one(dir, name, path, &found) {
             Err(error) if depth > 0 && self.is_gone(&error) => return Ok(()),
             result => result?,
         };
         match opened {
+            Some(fd)
+                if self.options.is_system
+                    && found.stat.st_dev != own
+                    && source::is_of_kernel(&fd) =>
+            {
+                Ok(())
+            }
             Some(fd) if found.is_directory() => self.children(fd.borrow(), path, depth + 1),
             _ => Ok(()),
         }

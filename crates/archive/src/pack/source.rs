@@ -28,6 +28,24 @@ pub(super) fn is_opaque(dir: BorrowedFd<'_>, notes: Notes) -> bool {
     sys::xattr::get_at(path, notes.opaque()).is_ok_and(|value| value == b"y")
 }
 
+/// Whether a directory is the kernel's own, of which nobody wants copies: procfs, sysfs, cgroup 1 and 2, devpts,
+/// mqueue, securityfs, debugfs, tracefs, bpf.
+pub(super) fn is_of_kernel(dir: &Fd) -> bool {
+    const KINDS: [i64; 10] = [
+        0x9fa0,
+        0x6265_6572,
+        0x27_e0eb,
+        0x6367_7270,
+        0x1cd1,
+        0x1980_0202,
+        0x7363_6673,
+        0x6462_6720,
+        0x7472_6163,
+        0xcafe_4a11,
+    ];
+    sys::fs::statfs(dir).is_ok_and(|stat| KINDS.contains(&(stat.f_type & 0xffff_ffff)))
+}
+
 /// A file and what it is.
 pub(super) struct Found {
     pub(super) stat: Stat,
@@ -46,6 +64,10 @@ impl Found {
 
     pub(super) fn is_directory(&self) -> bool {
         self.kind() == S_IFDIR
+    }
+
+    pub(super) fn is_device(&self) -> bool {
+        matches!(self.kind(), S_IFCHR | S_IFBLK)
     }
 
     pub(super) fn is_socket(&self) -> bool {

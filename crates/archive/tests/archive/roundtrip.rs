@@ -261,7 +261,8 @@ fn an_upper_directory_becomes_a_layer() {
         let place = Place::new("upper");
         indexed(&place, &layer, Form::Overlay(notes)).unwrap();
         let mut writer = Writer::new(Bytes::new(Vec::new()));
-        let options = pack::Options { notes: Some(notes), latest: None, is_live: false };
+        let options =
+            pack::Options { notes: Some(notes), latest: None, is_live: false, is_system: false };
         pack(place.open("root").borrow(), options, &mut writer).unwrap();
         let bytes = writer.finish().unwrap().into_inner();
         let list = crate::differential::read(&bytes).unwrap();
@@ -358,7 +359,7 @@ fn times_are_clamped() {
     let latest = Some(Time { seconds: 1000, nanos: 0 });
     pack(
         place.open("root").borrow(),
-        pack::Options { notes: None, latest, is_live: false },
+        pack::Options { notes: None, latest, is_live: false, is_system: false },
         &mut writer,
     )
     .unwrap();

@@ -17,6 +17,7 @@ mod rootfs;
 pub(crate) mod scope;
 pub(crate) mod seccomp;
 mod security;
+mod shared_memory;
 mod spec;
 mod staging;
 pub(crate) mod system;
@@ -118,6 +119,7 @@ impl Prepared {
         let binds = files::write(engine, config, &root, mapping)?;
         let container_env = files::container_env(engine, config, mapping)?;
         let pinned = way::Pinned::of(engine, config)?;
+        let memory = shared_memory::SharedMemory::of(engine, config)?;
         let plan = spec::Plan {
             engine,
             netns: pinned.as_ref().map(|pinned| pinned.path.as_path()),
@@ -128,6 +130,7 @@ impl Prepared {
             binds,
             container_env,
             staged: &self.staged,
+            memory: memory.as_ref(),
             users: self.users,
             mapping,
             delegation: delegation::of(config, self.users, mapping.is_some())?,
@@ -198,7 +201,8 @@ pub(crate) fn become_root() -> sys::Result<()> {
 pub(crate) fn set_user(root: &Fd, text: &str, process: &mut oci::runtime::Process) -> Result<()> {
     let user = users::of_image(root, text, &[])?;
     (process.user.uid, process.user.gid) = (user.uid, user.gid);
-    process.user.additional_gids = user.groups;
+    // Where nobody may set groups, nobody has another one, either.
+    process.user.additional_gids = if may_set_groups() { user.groups } else { Vec::new() };
     if let Some(capabilities) = &mut process.capabilities {
         let held = if user.uid == 0 { capabilities.bounding.clone() } else { Vec::new() };
         capabilities.effective.clone_from(&held);
@@ -209,6 +213,11 @@ pub(crate) fn set_user(root: &Fd, text: &str, process: &mut oci::runtime::Proces
         process.env.push(format!("HOME={}", user.home));
     }
     Ok(())
+}
+
+/// Whether groups can be set in this process' user namespace.
+fn may_set_groups() -> bool {
+    std::fs::read_to_string("/proc/self/setgroups").map_or(true, |text| text.trim() != "deny")
 }
 
 /// User and group of a container's program, as its files name them.

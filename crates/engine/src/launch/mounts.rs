@@ -7,19 +7,23 @@ use crate::error::{Error, Result};
 use crate::record::Mount;
 use crate::supervisor::notify;
 use serde_json::{Value, json};
+use std::os::unix::ffi::OsStrExt;
+use sys::fs::{self, O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, S_IFDIR, S_IFMT};
 
 /// docker's.
 const SHM_BYTES: i64 = 64 << 20;
 
 pub(super) fn list(plan: &Plan<'_>) -> Result<Vec<Value>> {
-    let mut mounts = own(plan);
+    let mut mounts = own(plan)?;
     // What is mounted on a directory must not cover what is mounted below it.
     let mut chosen: Vec<&Mount> = plan.config.mounts.iter().collect();
     chosen.sort_by_key(|mount| mount.target.trim_end_matches('/').matches('/').count());
+    // What may not write to its root directory may not write to files of it, either.
+    let access = if plan.config.security.read_only { "ro" } else { "rw" };
     for bind in &plan.binds {
         mounts.push(json!({
             "destination": bind.target, "type": "bind", "source": text(&bind.source)?,
-            "options": ["bind", "rprivate", "nosuid", "nodev", "noexec"]
+            "options": ["bind", "rprivate", "nosuid", "nodev", "noexec", access]
         }));
     }
     if plan.users != Users::Host {
@@ -30,7 +34,9 @@ pub(super) fn list(plan: &Plan<'_>) -> Result<Vec<Value>> {
             known["destination"].as_str() == Some(mount.target.trim_end_matches('/'))
         };
         mounts.retain(|known| !covers(known));
-        mounts.push(one(plan, mount)?);
+        let made = one(plan, mount)?;
+        check_kinds(plan, mount, made["source"].as_str().unwrap_or_default())?;
+        mounts.push(made);
     }
     if notify::is_containers(plan.engine, plan.config) {
         mounts.push(json!({
@@ -125,7 +131,39 @@ fn one(plan: &Plan<'_>, mount: &Mount) -> Result<Value> {
     Ok(made)
 }
 
-fn own(plan: &Plan<'_>) -> Vec<Value> {
+/// A directory cannot be mounted on a file, nor a file on a directory: the kernel's word for it says nothing.
+fn check_kinds(plan: &Plan<'_>, mount: &Mount, source: &str) -> Result<()> {
+    let target = mount.target.trim_matches('/');
+    let is_below = |other: &Mount| {
+        let other = other.target.trim_matches('/');
+        target.strip_prefix(other).is_some_and(|rest| rest.starts_with('/'))
+    };
+    // What others mount is not there yet.
+    if !matches!(mount.kind.as_str(), "bind" | "volume") || plan.config.mounts.iter().any(is_below)
+    {
+        return Ok(());
+    }
+    let is_dir = |fd: sys::Fd| fs::stat_fd(&fd).map(|stat| stat.st_mode & S_IFMT == S_IFDIR);
+    let inside = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+    let root = fs::open_at(sys::CWD, plan.rootfs.as_os_str().as_bytes(), O_PATH, 0);
+    let found = root.and_then(|root| fs::open_at2(&root, target, O_PATH, 0, inside));
+    let theirs = found.and_then(is_dir);
+    let own = fs::open_at(sys::CWD, source, O_PATH, 0).and_then(is_dir);
+    match (own, theirs) {
+        (Ok(own), Ok(theirs)) if own != theirs => {
+            let kind = |is_dir: bool| if is_dir { "a directory" } else { "a file" };
+            let (own, theirs) = (kind(own), kind(theirs));
+            let text = format!("mounting {own}, {source}, on {theirs}, {}", mount.target);
+            Err(Error::invalid(text).with_hint(
+                "mount a directory on a directory, and a file on a file; check that the source is what you mean",
+            ))
+        }
+        // Whatever else is wrong with them is told where they are mounted.
+        _ => Ok(()),
+    }
+}
+
+fn own(plan: &Plan<'_>) -> Result<Vec<Value>> {
     let config = plan.config;
     let is_open = config.security.privileged;
     let mount = |to: &str, kind: &str, options: &[&str]| json!({"destination": to, "type": kind, "source": kind, "options": options});
@@ -162,6 +200,10 @@ fn own(plan: &Plan<'_>) -> Vec<Value> {
     match config.namespaces.ipc.as_str() {
         "none" => {}
         "host" => mounts.push(shared("/dev/shm")),
+        _ if plan.memory.is_some() => {
+            let source = plan.memory.map(|it| text(it.path())).transpose()?;
+            mounts.push(shared(&source.unwrap_or_default()));
+        }
         _ => mounts.push(mount("/dev/shm", "tmpfs", &in_memory)),
     }
     // Programs look there for what they may use. An ordinary user's container has one of its own if it is limited.
@@ -187,5 +229,5 @@ fn own(plan: &Plan<'_>) -> Vec<Value> {
             mounts.push(mount(to, "tmpfs", &options));
         }
     }
-    mounts
+    Ok(mounts)
 }

@@ -3,6 +3,7 @@
 use super::delegation::Delegation;
 use super::files::Bind;
 use super::security::Rules;
+use super::shared_memory::SharedMemory;
 use super::staging::Staged;
 use super::userns::Mapping;
 use super::users::User;
@@ -32,6 +33,8 @@ pub(super) struct Plan<'p> {
     /// The file of `/run/.containerenv`.
     pub(super) container_env: Option<PathBuf>,
     pub(super) staged: &'p Staged,
+    /// `/dev/shm` of the container whose IPC namespace it joins.
+    pub(super) memory: Option<&'p SharedMemory>,
     pub(super) users: Users,
     /// A namespace of users of its own.
     pub(super) mapping: Option<&'p Mapping>,
@@ -238,7 +241,7 @@ fn check_shareable(engine: &Engine, text: &str) -> Result<()> {
 }
 
 /// The first process of another container.
-fn running(engine: &Engine, text: &str) -> Result<i32> {
+pub(super) fn running(engine: &Engine, text: &str) -> Result<i32> {
     let other = engine.find(text)?;
     match other.is_running() {
         true => Ok(other.state.pid),

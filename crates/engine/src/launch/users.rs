@@ -34,6 +34,11 @@ pub(super) fn of_image(root: &Fd, wanted: &str, more: &[String]) -> Result<User>
     for name in more.iter().filter(|name| *name != KEEP_GROUPS) {
         user.groups.push(group_of(name, &group)?);
     }
+    // What a file denies to its group must not be had by its other bits (CVE-2022-36109): a program that gives up its
+    // group keeps it among the others.
+    if !more.iter().any(|name| name == KEEP_GROUPS) {
+        user.groups.push(user.gid);
+    }
     user.groups.sort_unstable();
     user.groups.dedup();
     Ok(user)

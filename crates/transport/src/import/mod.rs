@@ -261,7 +261,8 @@ impl Tree {
             Error::os("open directory", directory, &error)
         })?;
         let latest = latest_seconds.map(|seconds| sys::time::Time { seconds, nanos: 0 });
-        let options = archive::pack::Options { notes: None, latest, is_live: false };
+        let options =
+            archive::pack::Options { notes: None, latest, is_live: false, is_system: false };
         Ok(Self { root: Arc::new(root), path: directory.to_owned(), options })
     }
 

@@ -15,6 +15,7 @@ mod containers_habits;
 mod containers_images;
 mod containers_meanwhile;
 mod containers_mounts;
+mod containers_odd;
 mod containers_presets;
 mod containers_races;
 mod containers_ready;

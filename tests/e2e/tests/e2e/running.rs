@@ -47,7 +47,7 @@ fn an_image_runs_as_its_configuration_says() {
         return;
     };
     let said = scratch.ok(&["run", "--rm", "box:1"]);
-    let id = "uid=33(web) gid=33(web) groups=50(logs)";
+    let id = "uid=33(web) gid=33(web) groups=33(web),50(logs)";
     assert_eq!(said, format!("{id}\n/srv/deep\nimage image /home/web"));
     // Options come before what the image says, and arguments in the place of its command.
     std::fs::write(scratch.path("vars"), "# none\n\nB=file\nC=file\n").unwrap();

@@ -108,7 +108,7 @@ fn files_of_an_image_are_the_containers() {
     // Root's keep-id is everybody who they are, with rights in the container only.
     assert_eq!(words(&["--userns", "keep-id"]), "0 0 4294967295 0 0 4294967295 0 0 33 50");
     let user = scratch.ok(&["run", "--rm", "--userns", "auto", "-u", "web", "box:1", "id"]);
-    assert_eq!(user, "uid=33(web) gid=33(web) groups=50(logs)");
+    assert_eq!(user, "uid=33(web) gid=33(web) groups=33(web),50(logs)");
     let read_only = ["run", "--rm", "--userns", "auto", "--read-only", "--network", "host"];
     let args = [&read_only[..], &["box:1", "stat", "-c", "%u", "/etc/passwd"]].concat();
     assert_eq!(scratch.ok(&args), "0");
@@ -279,7 +279,7 @@ fn what_is_no_user_namespace_is_refused() {
         let args = [&["run", "--rm"], options, &["box:1", "id"]].concat();
         if why == "beyond" {
             // One id is enough for a container of root alone.
-            assert_eq!(scratch.ok(&args), "uid=0(root) gid=0(root)");
+            assert_eq!(scratch.ok(&args), "uid=0(root) gid=0(root) groups=0(root)");
             continue;
         }
         let text = scratch.fails(125, &args);

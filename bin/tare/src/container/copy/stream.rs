@@ -51,7 +51,7 @@ pub(crate) fn told(error: impl std::fmt::Display) -> Error {
 
 fn pack_to(source: &Source, name: &[u8], is_live: bool, output: impl Write) -> Result<()> {
     let mut writer = Writer::new(Bytes::new(output));
-    let options = pack::Options { is_live, ..pack::Options::default() };
+    let options = pack::Options { is_live, is_system: true, ..pack::Options::default() };
     let dir = sys::fs::duplicate(&source.dir, 3).map_err(told)?;
     pack::pack_one(dir.borrow(), &source.name, name, options, &mut writer).map_err(told)?;
     let mut output = writer.finish().map_err(told)?.into_inner();

@@ -130,6 +130,13 @@ fn of_container(engine: &Engine, text: &str) -> Result<Vec<Mount>> {
         .collect())
 }
 
+/// Options of which there is one of each kind.
+const MODE_KINDS: [&[&str]; 3] = [
+    &["ro", "rw"],
+    &["private", "rprivate", "slave", "rslave", "shared", "rshared"],
+    &["copy", "nocopy"],
+];
+
 /// `[SOURCE:]TARGET[:OPTIONS]`.
 pub(super) fn volume(text: &str) -> Result<Mount> {
     let bad = |why: &str| {
@@ -145,8 +152,14 @@ pub(super) fn volume(text: &str) -> Result<Mount> {
         [target] if target.starts_with('/') => ("", target, ""),
         [source, target] => (source, target, ""),
         [source, target, modes] => (source, target, modes),
-        _ => return Err(bad("it has no target")),
+        [_] => return Err(bad("the target is not an absolute path")),
+        _ => return Err(bad("there are too many colons")),
     };
+    for kind in MODE_KINDS {
+        if modes.split(',').filter(|mode| kind.contains(mode)).count() > 1 {
+            return Err(bad(&format!("invalid mode: {modes}: one of {}", kind.join(", "))));
+        }
+    }
     let target = check_target(target).map_err(|why| bad(&why))?;
     let mut mount = Mount { target, copy_up: true, ..Mount::default() };
     for mode in modes.split(',').filter(|mode| !mode.is_empty()) {
