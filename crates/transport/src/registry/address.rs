@@ -40,7 +40,18 @@ impl Address {
         }
         let path = path.split('#').next().unwrap_or_default();
         let slash = if path.starts_with('/') { "" } else { "/" };
-        Ok(Self { secure, host: host.to_ascii_lowercase(), path: [slash, path].concat() })
+        Self { secure, host: host.to_ascii_lowercase(), path: [slash, path].concat() }.checked()
+    }
+
+    /// The same, unless its port is none: whoever reads 99999 as no port at all would ask somebody else.
+    pub(super) fn checked(self) -> Result<Self> {
+        match self.port_number() {
+            0 => {
+                let text = format!("{}: {} is not a port", self.origin(), self.port());
+                Err(Error::new(ErrorKind::Invalid, text))
+            }
+            _ => Ok(self),
+        }
     }
 
     /// What a header of an answer from this address means: a whole address, or a part of one.
@@ -67,15 +78,31 @@ impl Address {
         }
     }
 
-    /// Where `Link: <...>; rel="next"` leads from here.
-    pub(super) fn next_page(&self, link: &str) -> Result<Self> {
-        let target = link.split(';').next().unwrap_or_default().trim();
-        match target.strip_prefix('<').and_then(|it| it.strip_suffix('>')) {
-            Some(target) => self.resolve(target),
-            None => {
-                let text = format!("{}: Link: {}", self.origin(), super::answer::shown(link));
-                Err(Error::new(ErrorKind::Invalid, text))
+    /// Where `Link: <...>; rel="next"` leads from here, which may be among other links. One that does not say what it
+    /// leads to is taken for it.
+    pub(super) fn next_page(&self, links: &str) -> Result<Option<Self>> {
+        let malformed = || {
+            let text = format!("{}: Link: {}", self.origin(), super::answer::shown(links));
+            Error::new(ErrorKind::Invalid, text)
+        };
+        let mut rest = links;
+        loop {
+            rest = rest.trim_start_matches([' ', '\t', ',']);
+            if rest.is_empty() {
+                return Ok(None);
             }
+            let link = rest.strip_prefix('<').and_then(|it| it.split_once('>'));
+            let (target, behind) = link.ok_or_else(malformed)?;
+            let mut is_quoted = false;
+            let end = behind.find(|it| {
+                is_quoted ^= it == '"';
+                it == ',' && !is_quoted
+            });
+            let (parameters, others) = behind.split_at(end.unwrap_or(behind.len()));
+            if leads_to_next(parameters) {
+                return self.resolve(target).map(Some);
+            }
+            rest = others;
         }
     }
 
@@ -171,8 +198,20 @@ impl Address {
         let name = self.host_name();
         name == "localhost"
             || name.ends_with(".localhost")
-            || self.literal().is_some_and(|ip| ip.to_canonical().is_loopback())
+            || self.literal().map(|ip| ip.to_canonical()).is_some_and(|ip| {
+                // Linux takes `0.0.0.0` and `::` for this machine, too.
+                ip.is_loopback() || ip.is_unspecified()
+            })
     }
+}
+
+/// What is behind a link: `; rel="next"`.
+fn leads_to_next(parameters: &str) -> bool {
+    let named = parameters.split(';').filter_map(|it| it.split_once('='));
+    let relations = named.filter(|(name, _)| name.trim().eq_ignore_ascii_case("rel"));
+    let mut relations = relations.map(|(_, value)| value.trim().trim_matches('"'));
+    let is_next = |all: &str| all.split(' ').any(|it| it.eq_ignore_ascii_case("next"));
+    relations.next().is_none_or(is_next)
 }
 
 /// Addresses that only the same wire has: 169.254.169.254 tells a cloud's machine its credentials.
@@ -225,9 +264,31 @@ mod tests {
             "https://x y/",
             "https:///x",
             "https://x:y/",
+            "https://x:0/",
+            "https://x:65536/",
+            "https://[::1]:99999/",
             "https://x/\r\nA: b",
         ] {
             check(base, text, None);
+        }
+    }
+
+    #[test]
+    fn the_next_page_is_found_among_other_links() {
+        let base = parse("https://r.example/v2/a/tags/list?n=2");
+        let check = |links: &str, expected: Option<&str>| {
+            let found = base.next_page(links).unwrap().map(|it| it.to_string());
+            assert_eq!(found.as_deref(), expected, "{links}");
+        };
+        let next = Some("https://r.example/v2/a/tags/list?last=b");
+        check("</v2/a/tags/list?last=b>; rel=\"next\"", next);
+        check("</v2/a/tags/list?last=b>;REL=Next", next);
+        check("<?last=b>", next);
+        check("</f>; rel=\"first\", <?last=b>; title=\"a, <b>\"; rel=\"last next\"", next);
+        check("</f>; rel=first", None);
+        check("", None);
+        for malformed in ["/v2/a", "</v2/a", "</f>; rel=first, x"] {
+            assert!(base.next_page(malformed).is_err(), "{malformed}");
         }
     }
 
@@ -246,6 +307,8 @@ mod tests {
         check("http://r.example/", "http://[::ffff:a9fe:a9fe]/", false);
         check("http://r.example/", "http://127.0.0.1/", false);
         check("http://r.example/", "http://localhost:2375/", false);
+        check("http://r.example/", "http://0.0.0.0:2375/", false);
+        check("https://r.example/", "https://[::]/", false);
         check("http://127.0.0.1:1/", "http://127.0.0.1:2/", true);
     }
 

@@ -46,7 +46,7 @@ pub(crate) fn feed_link(text: &str) -> Result<bool, String> {
     let here = here.map_err(|error| error.to_string())?;
     let mut taken = false;
     for line in text.lines() {
-        let Ok(next) = here.next_page(line) else { continue };
+        let Ok(Some(next)) = here.next_page(line) else { continue };
         taken = true;
         match Address::parse(&next.to_string()) {
             Ok(again) if again == next && !next.host.is_empty() => {}

@@ -8,6 +8,7 @@ use super::options::{Options, Parallel};
 use super::parallel::Extra;
 use crate::auth::Credentials;
 use crate::error::{Error, ErrorKind, Result};
+use oci::json::Raw;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -54,7 +55,8 @@ oci::document! {
     TokenAnswer(snake) {
         token: String,
         access_token: String,
-        expires_in: u64,
+        /// A number, which some write as a text or a fraction; what is none says nothing.
+        expires_in: Raw,
     }
 }
 
@@ -87,6 +89,7 @@ impl Session {
         // Docker's registry is not where its name says.
         let host = if domain == "docker.io" { "registry-1.docker.io" } else { domain };
         let origin = Address { secure: true, host: host.to_ascii_lowercase(), path: "/v2/".into() };
+        let origin = origin.checked()?;
         let http = Http::new(&options, &origin)?;
         let may_be_plain = options.insecure || origin.is_loopback();
         let plain = may_be_plain.then(|| Address { secure: false, ..origin.clone() });
@@ -179,11 +182,11 @@ impl Session {
 
     /// `Link: </v2/...>; rel="next"`. Another host than the registry's gets no credentials, so it is refused.
     pub(super) fn next_page(&self, answer: &Answer) -> Result<Option<Address>> {
-        let Some(link) = answer.header("link") else { return Ok(None) };
-        let address = answer.address.next_page(link)?;
-        match self.is_own(&address) {
-            true => Ok(Some(address)),
-            false => {
+        let links = answer.headers("link").join(",");
+        match answer.address.next_page(&links)? {
+            Some(address) if self.is_own(&address) => Ok(Some(address)),
+            None => Ok(None),
+            Some(_) => {
                 let text = format!("{}: Link: leads to another registry", self.origin.origin());
                 Err(Error::new(ErrorKind::Invalid, text))
             }
@@ -194,9 +197,9 @@ impl Session {
     pub(super) fn log_in(&self) -> Result<()> {
         let challenge = lock(&self.challenge).clone();
         if let Some(Challenge::Bearer { realm, .. }) = &challenge
-            && !self.trusts(&Address::parse(realm)?)
+            && !self.trusts(&self.origin.resolve(realm)?)
         {
-            let realm = Address::parse(realm)?;
+            let realm = self.origin.resolve(realm)?;
             let text = format!("log in: {} asks for credentials", realm.origin());
             return Err(Error::new(ErrorKind::Denied, text).with_hint(format!(
                 "{} is not of the registry's domain: name it as a token service if it may have them",
@@ -281,7 +284,8 @@ impl Session {
 
     /// Gets a token. A service that is not the registry's own is asked without credentials.
     fn fetch_token(&self, realm: &str, service: &str, scopes: &[&str]) -> Result<Token> {
-        let realm = Address::parse(realm)?;
+        // A part of an address is one of the registry's own.
+        let realm = self.origin.resolve(realm)?;
         self.origin.check_step_to(&realm)?;
         let host = realm.host_name();
         let trusted = self.trusts(&realm);
@@ -339,7 +343,9 @@ impl Session {
             let text = format!("{}: its answer is no token", realm.origin());
             return Err(Error::new(ErrorKind::Network, text));
         }
-        let lifetime = Duration::from_secs(parsed.expires_in.min(86_400)).max(TOKEN_LIFETIME);
+        let seconds = parsed.expires_in.as_str().trim_matches('"').parse().unwrap_or(0.0);
+        let lifetime = Duration::from_secs_f64(f64::clamp(seconds, 0.0, 86_400.0));
+        let lifetime = lifetime.max(TOKEN_LIFETIME);
         Ok(Token { text, until: began + (lifetime - TOKEN_MARGIN) })
     }
 }

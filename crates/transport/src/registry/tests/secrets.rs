@@ -86,6 +86,32 @@ fn tokens_are_fetched_and_used_again() {
 }
 
 #[test]
+fn tokens_come_from_a_realm_without_a_host_and_last_as_long_as_anybody_says() {
+    for lifetime in ["", r#","expires_in":"300""#, r#","expires_in":3.6e2"#, r#","expires_in":-1"#]
+    {
+        let server = Server::start(move |asked, _| {
+            if asked.path.starts_with("/token?") {
+                return Some(
+                    Reply::new(200).body(format!("{{\"token\":\"t\"{lifetime}}}").as_bytes()),
+                );
+            }
+            let challenge = "Bearer realm=\"/token\",service=\"x\"";
+            match asked.header("authorization") {
+                "Bearer t" => None,
+                _ => Some(Reply::new(401).header("WWW-Authenticate", challenge)),
+            }
+        });
+        go_there_and_back(&server.host(), Some(user()));
+        let log = server.log();
+        let tokens = log.iter().filter(|asked| asked.path.starts_with("/token?"));
+        // The registry's own service may know who asks.
+        assert!(tokens.clone().count() > 0, "{lifetime}");
+        assert!(tokens.into_iter().all(|asked| asked.header("authorization") == BASIC));
+        server.stop();
+    }
+}
+
+#[test]
 fn a_token_that_is_no_longer_good_is_replaced() {
     let server = token_server(1);
     go_there_and_back(&server.host(), Some(user()));
