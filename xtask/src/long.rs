@@ -31,15 +31,15 @@ pub(crate) const CRASH: Long = Long {
     counted: &["killed at ", "failed at "],
 };
 
-/// Every point there is, of every verb that writes.
+/// Every point there is, of every verb that writes; and pairs of verbs.
 pub(crate) const FAULTS: Long = Long {
     command: "faults",
     place: &["--package", "e2e", "--test", "e2e"],
     variable: "TARE_E2E_ROUNDS",
     option: "--points",
     usual: 1_000_000,
-    tests: &["images::faults", "images::full"],
-    counted: &["failed at ", "full at "],
+    tests: &["images::faults", "images::full", "images::races"],
+    counted: &["failed at ", "full at ", "raced at "],
 };
 
 /// Verbs about containers, whose steps fail, are the last ones, or wait for another verb. Each point takes a second.

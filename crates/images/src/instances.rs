@@ -38,8 +38,11 @@ impl Instances {
                         .filter(|it| it != "unknown/unknown")
                         .collect();
                     let there: Vec<String> = there.into_iter().collect();
-                    Error::new(Kind::NotFound, text)
-                        .with_hint(format!("there are {}: choose by --platform", there.join(", ")))
+                    let hint = match there.is_empty() {
+                        true => "the index says of none for which platform it is".to_owned(),
+                        false => format!("there are {}: choose by --platform", there.join(", ")),
+                    };
+                    Error::new(Kind::NotFound, text).with_hint(hint)
                 })
             }
         }

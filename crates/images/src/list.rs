@@ -4,7 +4,7 @@
 //! of an image elsewhere nothing is fetched: the name's record says where it is, and whoever pushes the
 //! index takes it from there ([`crate::Scattered`]).
 
-use crate::draft::{Naming, put_named, read_document};
+use crate::draft::read_document;
 use crate::error::{Error, Kind, Result};
 use crate::gate::Gate;
 use crate::instances::Instances;
@@ -13,7 +13,7 @@ use oci::image::media_type::{self, Format};
 use oci::image::{
     CONFIG_LIMIT_BYTES, Descriptor, Document, ImageConfig, Index, MediaType, Platform,
 };
-use oci::{Digest, Map};
+use oci::{AnyDigest, Digest, Map};
 use std::io::Read;
 use store::{NameRecord, Store, Work};
 use transport::Source;
@@ -26,11 +26,12 @@ const DEPTH: usize = 4;
 
 /// An index that is being put together.
 pub struct List<'s> {
-    store: &'s Store,
     work: Work<'s>,
     index: Index,
     /// Where instances are that are not in the store: places, by which a push finds them.
     origins: Vec<String>,
+    /// What its name named when it was begun.
+    before: Option<AnyDigest>,
 }
 
 /// What is said of an image in an index. What is `None` or empty stays as it is.
@@ -86,7 +87,7 @@ impl<'s> List<'s> {
     /// Begins with nothing.
     pub fn new(store: &'s Store) -> Result<Self> {
         let index = Index { schema_version: 2, ..Index::default() };
-        Ok(Self { store, work: store.begin()?, index, origins: Vec::new() })
+        Ok(Self { work: store.begin()?, index, origins: Vec::new(), before: None })
     }
 
     /// Begins with an index of the store.
@@ -100,7 +101,8 @@ impl<'s> List<'s> {
             return Err(Error::new(Kind::Invalid, text));
         };
         let origins = record.source.lines().map(str::to_owned).collect();
-        Ok(Self { store, work, index: index.clone(), origins })
+        let before = Some(record.digest.clone());
+        Ok(Self { work, index: index.clone(), origins, before })
     }
 
     /// What is in it.
@@ -193,7 +195,8 @@ impl<'s> List<'s> {
         }
     }
 
-    /// Writes the index, and gives it a name.
+    /// Writes the index, and gives it a name: the one that it was opened by, or one that is new. [`Kind::InUse`]:
+    /// somebody else has changed it meanwhile; with what it is now, the same can be tried again.
     pub fn finish(mut self, name: &str, time_s: i64) -> Result<Document> {
         let own = match self.is_dockers() {
             true => media_type::DOCKER_LIST,
@@ -202,10 +205,17 @@ impl<'s> List<'s> {
         self.index.media_type = own.into();
         let bytes = oci::json::write(&self.index).into_bytes();
         let document = verify_manifest(bytes, own, None)?;
-        let origin = self.origins.join("\n");
-        let names = [name.to_owned()];
-        let naming = Naming { names: &names, origin: &origin, time_s };
-        put_named(self.store, &mut self.work, &document, &naming, None)?;
+        self.work.put_bytes(document.bytes(), *document.digest())?;
+        self.work.commit()?;
+        let record = NameRecord {
+            reference: name.to_owned(),
+            digest: AnyDigest::from(*document.digest()),
+            media_type: document.media_type().to_owned(),
+            source: self.origins.join("\n"),
+            time_s,
+            facts: None,
+        };
+        self.work.tag_instead(&record, self.before.as_ref())?;
         self.work.finish()?;
         Ok(document)
     }

@@ -9,7 +9,8 @@ use oci::{Algorithm, Digest};
 use std::collections::BTreeMap;
 use std::io::{BufReader, Write};
 use std::sync::Mutex;
-use store::{Layer, LayerKey, Store};
+use store::{Layer, LayerKey, Store, Work};
+use sys::Errno;
 use transport::hash::{Verified, verify_manifest};
 use transport::policy::Scopes;
 use transport::{Blob, Source};
@@ -26,10 +27,13 @@ pub struct Stored<'s> {
     /// The layers of the images that were asked for, by the digests of their tars. The same tar may be
     /// another layer on another image; as a tar it is the same.
     layers: Mutex<BTreeMap<Digest, LayerKey>>,
+    /// Lets the collector leave it alone while it is read.
+    _lease: Option<Work<'s>>,
 }
 
 impl<'s> Stored<'s> {
-    /// Opens what a digest says; `name` is for messages.
+    /// Opens what a digest says; `name` is for messages. In a store that was opened for writing it stays while this
+    /// lives, whoever takes its names away.
     pub fn open(
         store: &'s Store,
         name: &str,
@@ -37,10 +41,11 @@ impl<'s> Stored<'s> {
         media_type: &str,
         rights: Rights,
     ) -> Result<Self> {
+        let lease = lease(store, digest)?;
         let bytes = store.read_blob(digest, SIZE_LIMIT_BYTES)?;
         let root = verify_manifest(bytes, media_type, Some(digest))?;
         let layers = Mutex::new(BTreeMap::new());
-        Ok(Self { store, root, name: name.to_owned(), rights, layers })
+        Ok(Self { store, root, name: name.to_owned(), rights, layers, _lease: lease })
     }
 
     /// Its manifest or index.
@@ -136,6 +141,21 @@ impl Source for Stored<'_> {
                 Err(Error::new(Kind::NotFound, text).with_hint("pull the image again").into())
             }
         }
+    }
+}
+
+/// Nothing in a store that cannot be written to. An image must get away from a disk that is full, too.
+fn lease<'s>(store: &'s Store, digest: &Digest) -> Result<Option<Work<'s>>> {
+    const CANNOT: [store::Kind; 4] = [
+        store::Kind::ReadOnly,
+        store::Kind::Os(Errno::EROFS),
+        store::Kind::Os(Errno::ENOSPC),
+        store::Kind::Os(Errno::EDQUOT),
+    ];
+    let begun = store.begin().and_then(|mut work| work.has_blob(*digest).map(|_| work));
+    match begun {
+        Err(error) if CANNOT.contains(&error.kind()) => Ok(None),
+        result => Ok(Some(result?)),
     }
 }
 

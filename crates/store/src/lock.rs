@@ -78,7 +78,16 @@ pub(crate) fn wait(
 
 /// Takes a lock that nobody holds; says whether it was so.
 pub(crate) fn try_alone(file: impl AsFd) -> Result<bool> {
-    match fs::lock(&file, Lock::TryExclusive) {
+    attempt(file, Lock::TryExclusive)
+}
+
+/// Takes a lock that nobody holds alone; says whether it was so.
+pub(crate) fn try_shared(file: impl AsFd) -> Result<bool> {
+    attempt(file, Lock::TryShared)
+}
+
+fn attempt(file: impl AsFd, how: Lock) -> Result<bool> {
+    match fs::lock(&file, how) {
         Ok(()) => Ok(true),
         Err(Errno::EAGAIN) => Ok(false),
         Err(errno) => Err(Error::os("trying a lock", errno)),

@@ -57,6 +57,16 @@ impl Work<'_> {
     /// Names a manifest or index that is in the store; whatever had the name loses it. When this
     /// returns, the name survives a power cut, and so does what was committed before.
     pub fn tag(&mut self, record: &NameRecord) -> Result<()> {
+        self.give(record, None)
+    }
+
+    /// The same, if the name still names this, or nothing where it did not: otherwise it is [`Kind::InUse`], and what
+    /// was made of what it named before has to be made again.
+    pub fn tag_instead(&mut self, record: &NameRecord, of: Option<&AnyDigest>) -> Result<()> {
+        self.give(record, Some(of))
+    }
+
+    fn give(&mut self, record: &NameRecord, instead: Option<Option<&AnyDigest>>) -> Result<()> {
         check_reference(&record.reference)?;
         let target = *record.target()?;
         let store = self.store();
@@ -71,6 +81,17 @@ impl Work<'_> {
             return Err(Error::not_found(text));
         }
         let locked = lock_dir(store, &dir, true)?;
+        if let Some(expected) = instead {
+            let now = match store.resolve(&record.reference) {
+                Err(error) if error.kind() == Kind::NotFound => None,
+                result => Some(result?.digest),
+            };
+            if now.as_ref() != expected {
+                let names = now.map_or_else(|| "nothing".into(), |digest| digest.to_string());
+                let text = format!("{}: names {names} now", record.reference);
+                return Err(Error::new(Kind::InUse, text));
+            }
+        }
         files::rename(store.root(), &temp, &file)?;
         fault::step("name given");
         store.durability().sync(&locked, &dir)

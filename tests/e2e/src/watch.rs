@@ -90,6 +90,11 @@ impl Watched {
         self.calls.load(Ordering::Relaxed)
     }
 
+    /// Whether the program and every process that it left behind are gone.
+    pub fn is_gone(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Waits until every process that the program left behind is gone. `false`: some are not.
     pub fn is_gone_within(mut self, limit: Duration) -> bool {
         let end = Instant::now() + limit;

@@ -231,7 +231,11 @@ pub(crate) fn unmount_all(settings: &Settings<'_>, store: &Store, force: bool) -
     };
     for mount in Users::of(store)?.image_mounts() {
         let image = images.iter().find(|(_, layers)| *layers == mount.layers);
-        take(store, mount, force, image.map(|(image, _)| &image.facts.id))?;
+        match take(store, mount, force, image.map(|(image, _)| &image.facts.id)) {
+            // Somebody else was faster.
+            Err(failure) if failure.is_missing() => {}
+            result => result?,
+        }
     }
     Ok(())
 }
@@ -243,16 +247,36 @@ pub(crate) fn unmount_one(
     text: &str,
     force: bool,
 ) -> Result<()> {
+    /// Others that take away what was chosen, one after the other.
+    const TRIES: usize = 100;
+    let once = || unmount_chosen(settings, store, text, force);
+    for _ in 1..TRIES {
+        match once()? {
+            // Somebody else was faster; there may be one more.
+            Err(failure) if failure.is_missing() => {}
+            result => return result,
+        }
+    }
+    once()?
+}
+
+/// The inner result is that of taking away what was chosen.
+fn unmount_chosen(
+    settings: &Settings<'_>,
+    store: &Store,
+    text: &str,
+    force: bool,
+) -> Result<Result<()>> {
     let users = Users::of(store)?;
     if Called::is_podman() && !text.starts_with(['/', '.']) {
         // podman says which image it was, and minds none that is not mounted.
         let (image, view) = look_at(settings, store, text, &PlatformArgs::default())?;
-        return match users.mounts_of(&view).last() {
+        return Ok(match users.mounts_of(&view).last() {
             Some(mount) => take(store, mount, force, Some(&image.facts.id)),
             None => Ok(()),
-        };
+        });
     }
-    take(store, chosen(settings, store, &users, text)?, force, None)
+    Ok(take(store, chosen(settings, store, &users, text)?, force, None))
 }
 
 fn take(

@@ -1,7 +1,7 @@
 //! `tare manifest add`.
 
 use super::artifact::ArtifactArgs;
-use super::{Images, SaidArgs, find_list};
+use super::{Images, SaidArgs, change, find_list};
 use crate::failure::{Failure, Result};
 use crate::image::{now, print};
 use crate::settings::{Global, RegistryArgs, Settings};
@@ -32,7 +32,7 @@ pub(crate) struct Add {
 
 pub(super) fn run(global: &Global, arguments: &Add) -> Result<()> {
     let during = |failure: Failure| failure.during(format_args!("adding to {}", arguments.list));
-    add(global, arguments).map_err(during)
+    change(|| add(global, arguments)).map_err(during)
 }
 
 fn add(global: &Global, arguments: &Add) -> Result<()> {
@@ -56,7 +56,7 @@ fn add(global: &Global, arguments: &Add) -> Result<()> {
             }
         }
     }
-    let made = list.finish(&record.reference, now())?;
+    let made = list.finish(&record.reference, now());
     images.forget(temporary)?;
-    print(&made.digest().hex())
+    print(&made?.digest().hex())
 }

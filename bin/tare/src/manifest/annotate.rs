@@ -1,6 +1,6 @@
 //! `tare manifest annotate`.
 
-use super::{Images, SaidArgs, find_list};
+use super::{Images, SaidArgs, change, find_list};
 use crate::failure::{Failure, Result};
 use crate::image::{now, print};
 use crate::settings::{Global, RegistryArgs, Settings};
@@ -30,7 +30,7 @@ pub(crate) struct Annotate {
 
 pub(super) fn run(global: &Global, arguments: &Annotate) -> Result<()> {
     let during = |failure: Failure| failure.during(format_args!("changing {}", arguments.list));
-    annotate(global, arguments).map_err(during)
+    change(|| annotate(global, arguments)).map_err(during)
 }
 
 fn annotate(global: &Global, arguments: &Annotate) -> Result<()> {

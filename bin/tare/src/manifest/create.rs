@@ -1,6 +1,6 @@
 //! `tare manifest create`.
 
-use super::{Images, annotations};
+use super::{Images, annotations, change};
 use crate::failure::{Failure, Result};
 use crate::image::{full_name, now, print};
 use crate::settings::{Global, RegistryArgs, Settings};
@@ -34,7 +34,7 @@ pub(crate) struct Create {
 
 pub(super) fn run(global: &Global, arguments: &Create) -> Result<()> {
     let during = |failure: Failure| failure.during(format_args!("making {}", arguments.list));
-    create(global, arguments).map_err(during)
+    change(|| create(global, arguments)).map_err(during)
 }
 
 fn create(global: &Global, arguments: &Create) -> Result<()> {
@@ -62,7 +62,7 @@ fn create(global: &Global, arguments: &Create) -> Result<()> {
     for (name, value) in &annotations(&arguments.annotation)? {
         list.annotations().insert(name.clone(), value.clone());
     }
-    let made = list.finish(&name, now())?;
+    let made = list.finish(&name, now());
     images.forget(temporary)?;
-    print(&made.digest().hex())
+    print(&made?.digest().hex())
 }

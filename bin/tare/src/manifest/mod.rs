@@ -88,6 +88,19 @@ fn find_list(store: &Store, name: &str) -> Result<NameRecord> {
     }
 }
 
+/// Changes an index: once more from what it is then, when somebody else has changed it meanwhile.
+fn change<T>(mut once: impl FnMut() -> Result<T>) -> Result<T> {
+    /// Others that come in between, one after the other: each of them has succeeded.
+    const TRIES: usize = 100;
+    for _ in 1..TRIES {
+        match once() {
+            Err(failure) if failure.is_in_use() => {}
+            result => return result,
+        }
+    }
+    once()
+}
+
 /// What is said of an image in an index.
 #[derive(Debug, Default, Args)]
 struct SaidArgs {

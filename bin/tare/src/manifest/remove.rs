@@ -1,6 +1,6 @@
 //! `tare manifest remove`.
 
-use super::{Images, find_list};
+use super::{Images, change, find_list};
 use crate::failure::{Failure, Result};
 use crate::image::{now, print};
 use crate::settings::{Access, Global, Settings};
@@ -20,7 +20,7 @@ pub(crate) struct Remove {
 
 pub(super) fn run(global: &Global, arguments: &Remove) -> Result<()> {
     let during = |failure: Failure| failure.during(format_args!("changing {}", arguments.list));
-    remove(global, arguments).map_err(during)
+    change(|| remove(global, arguments)).map_err(during)
 }
 
 fn remove(global: &Global, arguments: &Remove) -> Result<()> {

@@ -1,11 +1,14 @@
 //! Images made of others.
 
 use super::{Scratch, rights, sha256, tar};
-use crate::{Change, ChangeKind, Draft, Kind, Made, Naming, Times, apply_changes, diff};
+use crate::{
+    Change, ChangeKind, Draft, Kind, List, Made, Naming, Stored, Times, apply_changes, diff,
+};
 use oci::image::{Document, History, Platform};
 use std::io::Read;
 use std::process::{Command, Stdio};
 use store::Store;
+use transport::Source;
 
 fn naming(names: &[String]) -> Naming<'_> {
     Naming { names, origin: "", time_s: 1 }
@@ -13,6 +16,53 @@ fn naming(names: &[String]) -> Naming<'_> {
 
 fn platform() -> Platform {
     Platform { architecture: "amd64".into(), os: "linux".into(), ..Platform::default() }
+}
+
+#[test]
+fn an_index_that_somebody_else_has_changed_is_not_replaced() {
+    let scratch = Scratch::new();
+    let store = scratch.store();
+    let name = "localhost/list:1";
+    let record = || store.resolve(name).unwrap();
+    let (one, other) = (List::new(&store).unwrap(), List::new(&store).unwrap());
+    one.finish(name, 1).unwrap();
+    assert_eq!(other.finish(name, 1).unwrap_err().kind(), Kind::InUse);
+    let mut lists = [(); 2].map(|()| List::open(&store, &record()).unwrap());
+    for (number, list) in lists.iter_mut().enumerate() {
+        list.annotations().insert("by".into(), number.to_string());
+    }
+    let [one, other] = lists;
+    let first = *one.finish(name, 1).unwrap().digest();
+    assert_eq!(other.finish(name, 1).unwrap_err().kind(), Kind::InUse);
+    assert_eq!(record().target().unwrap(), &first);
+    // With what it is now it can be changed.
+    let mut list = List::open(&store, &record()).unwrap();
+    list.annotations().insert("by".into(), "both".into());
+    let changed = *list.finish(name, 1).unwrap().digest();
+    assert_eq!(record().target().unwrap(), &changed);
+    // Nor does one come back that was taken away.
+    let list = List::open(&store, &record()).unwrap();
+    store.untag(name, None).unwrap();
+    assert_eq!(list.finish(name, 1).unwrap_err().kind(), Kind::InUse);
+}
+
+#[test]
+fn an_image_that_is_being_read_stays_until_that_is_done() {
+    let scratch = Scratch::new();
+    let store = scratch.store();
+    let tar = tar(&[("one", 0o644)]);
+    let made = made(&store, "a", std::slice::from_ref(&tar));
+    let digest = *made.manifest.digest();
+    let stored = Stored::open(&store, "a", &digest, made.manifest.media_type(), rights()).unwrap();
+    store.untag("localhost/a:latest", None).unwrap();
+    assert_eq!(store.collect().unwrap(), store::Collected::default());
+    let document = stored.manifest(None).unwrap();
+    let mut back = Vec::new();
+    let layer = &document.manifest().unwrap().layers[0];
+    assert!(stored.write_plain(layer, &sha256(&tar), &mut back).unwrap());
+    assert!(back == tar);
+    drop(stored);
+    assert_eq!(store.collect().unwrap().layers.len(), 1);
 }
 
 /// An image of archives.

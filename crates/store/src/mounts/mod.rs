@@ -192,11 +192,16 @@ impl Store {
         let missing = || Error::not_found(format!("mount {id}: there is none"));
         let run = record::open_run(self)?.ok_or_else(missing)?;
         let dir = files::open_dir(&run, &format!("{MOUNTS}/{id}")).map_err(|_| missing())?;
-        if !lock::try_alone(&dir)? {
+        let record = || files::read_record::<MountRecord>(&dir, RECORD).map_err(|_| missing());
+        if !record()?.target.is_empty() {
+            // Whoever makes it, takes it away or looks at it has its lock for a moment.
+            lock::wait(&dir, Lock::TryExclusive, LOCK_WAIT_MS, || format!("mount {id}"))?;
+        } else if !lock::try_alone(&dir)? {
             let text = format!("mount {id}: a process holds it");
             return Err(Error::new(Kind::InUse, text));
         }
-        let record: MountRecord = files::read_record(&dir, RECORD).map_err(|_| missing())?;
+        // Somebody else may have been faster.
+        let record = record()?;
         if record.is_elsewhere()? && !force {
             let text = format!("mount {id}: was made in another mount namespace");
             return Err(Error::new(Kind::Unsupported, text)

@@ -125,7 +125,8 @@ pub(super) enum State {
 pub(super) fn look(run: &Fd, name: &str) -> Result<State> {
     let path = format!("{MOUNTS}/{name}");
     let Ok(dir) = files::open_dir(run, &path) else { return Ok(State::Dead) };
-    let held = !lock::try_alone(&dir)?;
+    // Together with others who look: they must not take each other for one who holds it.
+    let held = !lock::try_shared(&dir)?;
     match files::read_record::<MountRecord>(&dir, RECORD) {
         Ok(record) if held || record.is_attached()? => Ok(State::Live(record)),
         Ok(_) => Ok(State::Dead),

@@ -65,6 +65,32 @@ fn a_mounted_image_is_seen_and_kept() {
 }
 
 #[test]
+fn who_looks_at_a_mount_hinders_nobody_who_takes_it_away() {
+    use sys::fs::{Lock, O_RDONLY, lock, open_at};
+    /// So long it is seen that nothing comes of it; a slow machine sees less.
+    const EARLY: std::time::Duration = std::time::Duration::from_millis(50);
+    let Some(scratch) = private("who_looks_at_a_mount_hinders_nobody") else { return };
+    let (store, image) = pulled(&scratch, &[1, 2]);
+    // As everybody does who lists mounts, and whoever else takes it away.
+    for how in [Lock::TryShared, Lock::TryExclusive] {
+        let mounted = store.mount(View::Layers(&image.keys()), None).unwrap();
+        let record = mounted.target.parent().unwrap().to_str().unwrap();
+        let look = open_at(sys::CWD, record, O_RDONLY, 0).unwrap();
+        lock(&look, how).unwrap();
+        assert_eq!(store.mounts().unwrap().len(), 1);
+        let (sender, done) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| sender.send(store.unmount(&mounted.id, false)).unwrap());
+            let early = done.recv_timeout(EARLY);
+            assert!(early.is_err(), "{how:?}: {early:?}");
+            drop(look);
+            assert!(done.recv().unwrap().is_ok());
+        });
+        assert_eq!(store.mounts().unwrap(), []);
+    }
+}
+
+#[test]
 fn images_of_one_layer_and_of_none_are_mounted() {
     let Some(scratch) = private("images_of_one_layer_and_of_none_are_mounted") else { return };
     let (store, image) = pulled(&scratch, &[1]);

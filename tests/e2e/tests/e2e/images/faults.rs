@@ -34,6 +34,18 @@ const TOLERATED: &[(&[&str], &str, &str)] = &[
     (REMOVING, "unlinkat", "/store/trash/"),
     // Without room for a directory, what is taken away goes without one.
     (&["gc", "rmi", "prune"], "mkdirat", "/store/trash/"),
+    // An image gets away from a full disk without a note that it has to stay meanwhile.
+    (PUSHING, "openat", "/store/gate"),
+    (PUSHING, "openat", "/store/lock"),
+    (PUSHING, "mkdirat", "/store/staging/"),
+    (PUSHING, "openat", "/store/staging/"),
+    (PUSHING, "write", "/store/staging/"),
+];
+const PUSHING: &[&str] = &[
+    "push to a layout",
+    "push to docker's archive",
+    "push to a layout's archive",
+    "push to a directory",
 ];
 const REMOVING: &[&str] = &["rmi", "prune"];
 

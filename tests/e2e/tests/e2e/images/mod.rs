@@ -5,6 +5,7 @@ mod faults;
 mod filesystems;
 pub(super) mod full;
 mod inspect;
+mod races;
 mod repositories;
 mod schema1;
 mod secure;
