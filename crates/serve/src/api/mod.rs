@@ -141,9 +141,9 @@ pub(crate) async fn answer(
         (Route::BrowseManifest(name, selector), _) if reads => {
             page::manifest(registry, name, selector).await
         }
-        (Route::Catalog, &Method::GET) => lists::catalog(registry, asked).await,
-        (Route::Tags(name), &Method::GET) => lists::tags(registry, name, asked).await,
-        (Route::Referrers(name, subject), &Method::GET) => {
+        (Route::Catalog, _) if reads => lists::catalog(registry, asked).await,
+        (Route::Tags(name), _) if reads => lists::tags(registry, name, asked).await,
+        (Route::Referrers(name, subject), _) if reads => {
             lists::referrers(registry, name, subject, asked).await
         }
         (Route::Manifest(name, selector), _) if reads => {
@@ -172,7 +172,7 @@ fn not_allowed(route: &Route) -> Refusal {
     let allowed = match route {
         Route::Health | Route::Base | Route::Home => "GET, HEAD",
         Route::Browse(_) | Route::BrowseManifest(..) => "GET, HEAD",
-        Route::Catalog | Route::Tags(_) | Route::Referrers(..) => "GET",
+        Route::Catalog | Route::Tags(_) | Route::Referrers(..) => "GET, HEAD",
         Route::Manifest(..) => "GET, HEAD, PUT, DELETE",
         Route::Blob(..) => "GET, HEAD, DELETE",
         Route::Uploads(_) => "POST",

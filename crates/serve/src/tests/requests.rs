@@ -26,7 +26,16 @@ fn methods_and_places_that_are_not_there_are_told() {
     check("GET", "/v2/a/blobs/uploads/00000000-0000-4000-8000-000000000000", 404);
     check("POST", "/v2/a/blobs/uploads/?digest-algorithm=md5", 400);
     check("POST", "/v2/a/blobs/uploads/?mount=sha256:x&from=b", 400);
-    // A HEAD has headers and no body, for what is not there, too.
+    // Whatever can be read has a HEAD, with the headers and without the body.
+    registry.put_image("a", "v", b"x");
+    for path in ["/v2/_catalog", "/v2/a/tags/list?n=1", "/v2/", "/health"] {
+        let (head, get) = (check("HEAD", path, 200), check("GET", path, 200));
+        assert!(head.body.is_empty() && !get.body.is_empty(), "{path}");
+        for name in ["content-length", "content-type", "link"] {
+            assert_eq!(head.header(name), get.header(name), "{path}: {name}");
+        }
+    }
+    // For what is not there, too.
     let head = check("HEAD", "/v2/a/manifests/b", 404);
     assert!(head.body.is_empty());
 }

@@ -104,7 +104,8 @@ fn run(name: &str, verb: &str, input: &[u8], search: &OsStr) -> Result<Option<Ve
         .arg(verb)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        // Some ask there for a touch of a key, or say why they fail; others of the field show it, too.
+        .stderr(Stdio::inherit())
         .spawn()
         .map_err(|error| fail(error.to_string()))?;
     if let Some(mut stdin) = child.stdin.take() {
@@ -127,6 +128,7 @@ fn run(name: &str, verb: &str, input: &[u8], search: &OsStr) -> Result<Option<Ve
     let text = String::from_utf8_lossy(&answer);
     match text.trim() {
         NOT_FOUND => Ok(None),
+        "" => Err(fail(status.to_string())),
         text => {
             let text: String = text.chars().filter(|it| !it.is_control()).take(200).collect();
             Err(fail(format!("{status}: {text}")))

@@ -157,6 +157,7 @@ case "$1 $name" in
 "get garbage.example") echo 'Secret: hunter2' ;;
 "get large.example") head -c 2000000 /dev/zero ;;
 "get broken.example") echo 'the key ring is locked'; exit 1 ;;
+"get silent.example") exit 7 ;;
 *) echo 'credentials not found in native keychain'; exit 1 ;;
 esac
 "#;
@@ -202,6 +203,8 @@ fn helpers_are_asked() {
     }
     let locked = find(plain, &["test"], "broken.example").unwrap_err();
     assert!(locked.to_string().ends_with("the key ring is locked"), "{locked}");
+    let silent = find(plain, &["test"], "silent.example").unwrap_err();
+    assert!(silent.to_string().ends_with("docker-credential-test: exit status: 7"), "{silent}");
     std::fs::remove_dir_all(directory).unwrap();
 }
 
