@@ -5,7 +5,7 @@ use crate::called::Called;
 use crate::failure::{Failure, Result};
 use crate::image::print;
 use crate::progress::Shown;
-use crate::settings::{Global, PlatformArgs, Settings};
+use crate::settings::{Global, PlatformArgs, Settings, warn};
 use clap::Args;
 use images::{Gate, Instances, PullOptions, Pulled, anonymous_name};
 use oci::image::{Descriptor, Index};
@@ -150,6 +150,9 @@ fn of_archive(path: &Path, spooled: Option<&File>, temporary: &Path) -> Result<V
 
 fn of_dockers(archive: &Archive) -> Result<Vec<Image>> {
     let open = |image: transport::docker_archive::ArchiveImage| -> Result<Image> {
+        for tag in image.unusable() {
+            warn(&format!("{tag:?} cannot be a name: the image is loaded without it"));
+        }
         let source = archive.source(&ArchiveSelect::Position(image.position))?;
         Ok(Image { source: Box::new(source), names: image.names })
     };

@@ -112,8 +112,24 @@ impl Archive {
 }
 
 fn names(item: &Item) -> Vec<Reference> {
-    let tags = item.repo_tags.iter().flatten();
-    tags.filter_map(|tag| Reference::parse(tag).ok().filter(|name| name.tag().is_some())).collect()
+    let mut names: Vec<Reference> = Vec::new();
+    for name in item.repo_tags.iter().flatten().filter_map(|tag| name_of(tag)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn name_of(tag: &str) -> Option<Reference> {
+    Reference::parse(tag).ok().filter(|name| name.tag().is_some())
+}
+
+impl ArchiveImage {
+    /// What the archive calls the image, and nobody can: no name, or one without a tag.
+    pub fn unusable(&self) -> impl Iterator<Item = &str> {
+        self.written.iter().map(String::as_str).filter(|tag| name_of(tag).is_none())
+    }
 }
 
 /// An image of an archive.

@@ -148,6 +148,20 @@ fn compressed_layers_are_unpacked() {
 }
 
 #[test]
+fn names_that_nobody_can_use_are_told_of() {
+    let directory = test_directory("docker-names");
+    let path = directory.join("x.tar");
+    let tags = r#"["a:1","Bad/Name:x","no-tag","docker.io/library/a:1","b:2"]"#;
+    let item = format!(r#"[{{"Config":"c","RepoTags":{tags},"Layers":[]}}]"#);
+    std::fs::write(&path, tar(&[("manifest.json", Part::File(item.into()))])).unwrap();
+    let archive = Archive::open(&path, &std::env::temp_dir()).unwrap();
+    assert_eq!(all_names(&archive), [["docker.io/library/a:1", "docker.io/library/b:2"]]);
+    let images = archive.images();
+    assert_eq!(images[0].unusable().collect::<Vec<_>>(), ["Bad/Name:x", "no-tag"]);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
 fn what_is_written_is_read() {
     let root = test_directory("docker-archive");
     let (one, two) = (root.join("one.tar"), root.join("two.tar"));
