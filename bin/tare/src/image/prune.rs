@@ -87,7 +87,9 @@ pub(crate) fn remove(
         let dangling = image.given_names().next().is_none();
         (dangling || all) && !(surroundings.is_used)(image) && filters.choose(image, &surroundings)
     };
-    let mut removal = Removal::new(settings, store, false)?;
+    // Somebody may give one of them a name while this goes on: then it has one.
+    let names = listed.iter().flat_map(|image| image.names.clone()).collect();
+    let mut removal = Removal::of(settings, store, false, names)?;
     for image in listed.iter().filter(is_chosen) {
         match removal.remove_image(&image.root) {
             Err(failure) if failure.is_in_use() || failure.is_missing() => {}

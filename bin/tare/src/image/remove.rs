@@ -101,6 +101,16 @@ pub(crate) struct Removal<'r> {
 impl<'r> Removal<'r> {
     pub(crate) fn new(settings: &'r Settings<'r>, store: &'r Store, force: bool) -> Result<Self> {
         let (names, _) = store.names()?;
+        Self::of(settings, store, force, names)
+    }
+
+    /// Of these names: others that images get meanwhile stay.
+    pub(super) fn of(
+        settings: &'r Settings<'r>,
+        store: &'r Store,
+        force: bool,
+        names: Vec<NameRecord>,
+    ) -> Result<Self> {
         let users = Users::of(store)?;
         Ok(Self { settings, store, users, force, names, removed: Vec::new() })
     }
