@@ -111,7 +111,7 @@ fn a_container_is_removed_by_force_while_it_starts() {
             "No such container",
             "somebody starts it",
             // Whoever removes it has its lock.
-            "it is running already",
+            "somebody else starts, ends or removes it",
             "was ended while it started it",
             "no such file or directory",
         ];
