@@ -250,6 +250,17 @@ fn conditions_hold_between_servers() {
     assert!(!objects.put("none", b"x", &Only::Is("\"0\"".into())).unwrap());
 }
 
+/// Puts an image, finds it, and deletes it.
+fn come_and_go(server: &Registry, name: &str, layer: &str) {
+    let digest = server.put_image(name, "v", layer.as_bytes());
+    let layer = digest_of(Algorithm::Sha256, layer.as_bytes());
+    for path in [format!("/v2/{name}/manifests/v"), format!("/v2/{name}/blobs/{layer}")] {
+        assert_eq!(server.get(&path).status, 200, "{path}");
+    }
+    server.delete(&format!("/v2/{name}/manifests/{digest}"));
+    server.delete(&format!("/v2/{name}/blobs/{layer}"));
+}
+
 /// Two servers take images and delete them, all with the same content, while both collect what has no entry.
 #[test]
 fn collectors_of_several_servers_remove_nothing_that_is_needed() {
@@ -283,20 +294,7 @@ fn collectors_of_several_servers_remove_nothing_that_is_needed() {
                     while began.elapsed() < Duration::from_secs(12)
                         || !is_enough(count) && began.elapsed() < LIMIT
                     {
-                        let layer = format!("layer {}", count % 2);
-                        let digest = server.put_image(&name, "v", layer.as_bytes());
-                        for path in [
-                            format!("/v2/{name}/manifests/v"),
-                            format!(
-                                "/v2/{name}/blobs/{}",
-                                digest_of(Algorithm::Sha256, layer.as_bytes())
-                            ),
-                        ] {
-                            assert_eq!(server.get(&path).status, 200, "{path}");
-                        }
-                        server.delete(&format!("/v2/{name}/manifests/{digest}"));
-                        let layer = digest_of(Algorithm::Sha256, layer.as_bytes());
-                        server.delete(&format!("/v2/{name}/blobs/{layer}"));
+                        come_and_go(server, &name, &format!("layer {}", count % 2));
                         count += 1;
                         // Now and then it is old enough to go.
                         if count % 5 == 0 {
