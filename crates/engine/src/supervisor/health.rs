@@ -212,7 +212,7 @@ impl Checks {
         if let Some(running) = &mut self.running {
             if !running.is_late && running.deadline_ms <= now {
                 running.is_late = true;
-                kill(running);
+                kill(&running.helper);
             }
             return None;
         }
@@ -324,12 +324,12 @@ impl Checks {
     }
 }
 
-fn kill(running: &Running) {
+fn kill(helper: &Helper) {
     let mut id = [0u8; 4];
     // The helper ends with the command; one that has not told its id yet has none.
-    let id = match fs::read(&running.helper.command, &mut id) {
+    let id = match fs::read(&helper.command, &mut id) {
         Ok(4) => i32::from_ne_bytes(id),
-        _ => running.helper.pid,
+        _ => helper.pid,
     };
     let _ = process::kill(id, SIGKILL);
 }
@@ -380,21 +380,46 @@ pub fn run_once(engine: &Engine, container: &Container) -> Result<(i32, String)>
         let text = format!("container {} has no defined healthcheck", container.config.name);
         Error::invalid(text)
     };
-    let check = container.config.healthcheck.as_ref().ok_or_else(none)?;
-    let words = command(check);
-    if words.is_empty() {
-        return Err(none());
-    }
+    let checks = Checks::new(&container.config).ok_or_else(none)?;
     if let Ok(mut session) = crate::client::connect(container, super::Attach::default())
         && let Some(answer) = session.check()?
     {
         return Ok(answer);
     }
     let id = ContainerId::parse(&container.config.id)?;
-    let (helper, pipe) = start(&engine.place.host, &id, &words)?;
-    let said =
-        fs::read_to_end(&pipe, OUTPUT_BYTES * 16).during(|| "listening to the health check")?;
+    let (helper, pipe) = start(&engine.place.host, &id, &checks.command)?;
+    let (said, is_late) = listen(&helper, &pipe, &checks)?;
     let ended = wait::child(helper.pid, true).during(|| "waiting for the health check")?;
-    let code = ended.map_or(1, |(_, exit)| exit.shell_code());
+    let code = ended.filter(|_| !is_late).map_or(1, |(_, exit)| exit.shell_code());
     Ok((code, String::from_utf8_lossy(&said).into_owned()))
+}
+
+/// What a check says until its command has ended, and whether that took too long. What it leaves running may hold the
+/// pipe for ever.
+fn listen(helper: &Helper, pipe: &Fd, checks: &Checks) -> Result<(Vec<u8>, bool)> {
+    const WHAT: &str = "listening to the health check";
+    let end = process::open_pid(helper.pid).during(|| WHAT)?;
+    fs::set_nonblocking(pipe, true).during(|| WHAT)?;
+    let deadline_ms = monotonic_ms() + checks.timeout_ms;
+    let (mut said, mut is_late) = (Vec::new(), false);
+    loop {
+        let mut fds = [PollFd::new(&end, POLLIN), PollFd::new(pipe, POLLIN)];
+        let left_ms = (!is_late).then(|| deadline_ms.saturating_sub(monotonic_ms()));
+        wait::poll(&mut fds, left_ms).during(|| WHAT)?;
+        let has_ended = fds[0].ready() != 0;
+        // When it has ended, all that it has said is there.
+        for _ in 0..LAST_READS {
+            let mut buffer = [0u8; OUTPUT_BYTES];
+            let Ok(count @ 1..) = fs::read(pipe, &mut buffer) else { break };
+            let room = checks.output_bytes.saturating_sub(said.len());
+            said.extend_from_slice(&buffer[..count.min(room)]);
+        }
+        if has_ended {
+            return Ok((said, is_late));
+        }
+        if !is_late && monotonic_ms() >= deadline_ms {
+            is_late = true;
+            kill(helper);
+        }
+    }
 }
