@@ -9,7 +9,7 @@ use std::time::Duration;
 
 impl Engine {
     /// The supervisor of a container.
-    fn supervisor(&self, name: &str) -> i32 {
+    pub(super) fn supervisor(&self, name: &str) -> i32 {
         let id = self.field(name, ".Id");
         let path = self.0.path(&format!("store/containers/{id}/state.json"));
         let state: serde_json::Value =

@@ -373,6 +373,8 @@ fn a_container_that_swaps_links_gets_nothing_of_the_host() {
          busybox rm -f /way; ln -s {host} /way; busybox rm -f /way; ln -s /good /way; done"
     );
     engine.ok(&["run", "-d", "--name", "it", "box:1", "sh", "-c", &script]);
+    let swaps = ["exec", "it", "sh", "-c", "[ -s /way/file ]"];
+    engine.until("it swaps", || engine.0.tare(&swaps).status.success());
     for _ in 0..40 {
         let output = engine.0.tare(&["cp", "it:/way/file", "got"]);
         if output.status.success() {

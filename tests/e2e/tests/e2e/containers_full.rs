@@ -115,7 +115,7 @@ impl Full {
         self.until("it goes on", || self.number() > before + 10);
         assert_eq!(self.state("talker", "Status"), "running");
         assert!(self.ok(&["logs", "-n", "1", "talker"]).starts_with("line "));
-        assert_eq!(self.ok(&["stop", "ends"]), "ends");
+        assert_eq!(self.ok(&["stop", "-t", "120", "ends"]), "ends");
         assert_eq!(self.state("ends", "Status"), "exited");
         assert_eq!(self.state("ends", "ExitCode"), "9");
         self.ok(&["pause", "talker"]);
@@ -144,7 +144,7 @@ impl Full {
         let passwd = self.scratch.path("box/etc/passwd");
         self.ok(&["cp", &passwd, "talker:/passwd"]);
         self.ok(&["commit", "made", "other:1"]);
-        self.ok(&["stop", "talker"]);
+        self.ok(&["stop", "-t", "120", "talker"]);
         assert_eq!(self.state("talker", "ExitCode"), "7");
         // Every line is an entry, with holes between them.
         let log = self.log();

@@ -282,7 +282,7 @@ fn mounts_go_in_and_out_as_the_propagation_says() {
          for way in rprivate rslave rshared; do
              $tare run -d --name it --privileged -v $PWD/prop:/p:$way box:1 sh -c \
                  'busybox mount -t tmpfs x /p/in && touch /p/in/inside; exec sleep 1000' > /dev/null
-             for try in 1 2 3 4 5 6 7 8 9 10; do $tare exec it ls /p/in | busybox grep -q inside && break; sleep 0.1; done
+             for try in $(seq 1200); do $tare exec it ls /p/in | busybox grep -q inside && break; sleep 0.1; done
              mount -t tmpfs t prop/out; touch prop/out/outside
              echo $way $(ls prop/in) $($tare exec it ls /p/out)
              $tare rm -f it > /dev/null
@@ -334,7 +334,7 @@ fn volumes_have_file_systems_of_their_own() {
         "-c",
         "echo both > /m/f; exec sleep 1000",
     ]);
-    let script = "for try in 1 2 3 4 5 6 7 8 9; do [ -s /m/f ] && break; sleep 0.1; done; cat /m/f; stat -c '%u %a' /m";
+    let script = "for try in $(busybox seq 1200); do [ -s /m/f ] && break; sleep 0.1; done; cat /m/f; stat -c '%u %a' /m";
     assert_eq!(
         engine.ok(&["run", "--rm", "-v", "mem:/m", "box:1", "sh", "-c", script]),
         "both\n33 700"

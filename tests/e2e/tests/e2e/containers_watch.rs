@@ -247,6 +247,11 @@ fn nobody_waits_for_what_a_check_or_a_program_leaves_running() {
     assert_eq!(engine.ok(&["healthcheck", "run", "it"]), "");
     let format = "{{.State.Health.Status}} {{range .State.Health.Log}}{{.Output}}{{end}}";
     assert_eq!(engine.ok(&["inspect", "--format", format, "it"]), "healthy fine");
+    // Without a supervisor the command itself listens.
+    sys::process::kill(engine.supervisor("it"), 9).unwrap();
+    let is_alone = || engine.0.tare(&["attach", "--no-stdin", "it"]).status.code() == Some(1);
+    engine.until("it is unsupervised", is_alone);
+    assert_eq!(engine.ok(&["healthcheck", "run", "it"]), "");
     engine.ok(&["stop", "-t", "0", "it"]);
     // In the machine's pid namespace nothing ends with the program: what is left writes on for ever, and is killed.
     let script = "busybox yes & exit 3";

@@ -67,7 +67,7 @@ fn host(test: &str) -> Option<Host> {
 const NOTE: &str = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/echo the note begins\n\
                     ExecStop=/bin/sh -c 'echo stopped >> /var/stopped'\n[Install]\nWantedBy=multi-user.target\n";
 /// Waits until all services are there; a failed one is shown.
-const UP: &str = "up() { for i in $(seq 300); do tare exec $1 test -S /run/systemd/private 2> /dev/null && break; sleep 0.2; done
+const UP: &str = "up() { for i in $(seq 1500); do tare exec $1 test -S /run/systemd/private 2> /dev/null && break; sleep 0.2; done
                   tare exec $1 systemctl is-system-running --wait || tare exec $1 systemctl --failed --no-legend --plain; };";
 
 #[test]
@@ -87,7 +87,7 @@ fn a_debian_system_runs_and_stops_in_order() {
          busybox ping -c 1 -W 5 10.78.0.5 | grep -c '1 packets received'
          tare exec sys systemd-run -q --wait --pipe -p DynamicUser=yes -p PrivateTmp=yes sh -c 'test $(id -u) -gt 60000 && ls /tmp | wc -l'
          test $(tare exec sys cat /etc/machine-id) = $(echo $id | cut -c -32) && echo own
-         tare stop sys
+         tare stop -t 300 sys
          tare inspect --format '{{{{.State.ExitCode}}}} {{{{.Config.StopSignal}}}} {{{{.HostConfig.UsernsMode}}}}' sys
          tare start sys
          up sys
@@ -126,7 +126,7 @@ fn a_system_without_a_supervisor_is_stopped_in_order() {
          kill -9 $(sed -n 's/.*\"supervisor\":\\([0-9]*\\).*/\\1/p' {store}/containers/$id/state.json)
          until tare doctor --format json | grep -q '1 container without a supervisor'; do sleep 0.1; done
          tare exec sys stat -c %t:%T /dev/console
-         tare stop sys
+         tare stop -t 300 sys
          tare start sys; up sys; tare exec sys cat /var/stopped; tare rm -f sys",
         store = host.0.path("store"),
     ));
@@ -151,7 +151,7 @@ fn openrc_and_s6_are_stopped_in_order() {
     {
         scratch.ok(&["start", name]);
         wait_for(scratch, name, begins);
-        scratch.ok(&["stop", name]);
+        scratch.ok(&["stop", "-t", "300", name]);
         let state = scratch.ok(&[
             "inspect",
             "--format",
@@ -216,7 +216,7 @@ fn an_ordinary_users_system_runs_where_control_groups_are_delegated() {
          up sys
          tare exec sys cat /sys/fs/cgroup/memory.max
          tare exec sys systemd-run -q --wait --pipe -p DynamicUser=yes true && echo done
-         tare stop sys; tare inspect --format '{{{{.State.ExitCode}}}}' sys; tare rm sys"
+         tare stop -t 300 sys; tare inspect --format '{{{{.State.ExitCode}}}}' sys; tare rm sys"
         ),
     );
     scratch.sh(&format!("rmdir {group}/own {group}"));
