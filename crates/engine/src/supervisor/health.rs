@@ -401,16 +401,21 @@ fn listen(helper: &Helper, pipe: &Fd, checks: &Checks) -> Result<(Vec<u8>, bool)
     let end = process::open_pid(helper.pid).during(|| WHAT)?;
     fs::set_nonblocking(pipe, true).during(|| WHAT)?;
     let deadline_ms = monotonic_ms() + checks.timeout_ms;
-    let (mut said, mut is_late) = (Vec::new(), false);
+    let (mut said, mut is_late, mut is_open) = (Vec::new(), false, true);
     loop {
-        let mut fds = [PollFd::new(&end, POLLIN), PollFd::new(pipe, POLLIN)];
+        let pipe_end = if is_open { PollFd::new(pipe, POLLIN) } else { PollFd::none() };
+        let mut fds = [PollFd::new(&end, POLLIN), pipe_end];
         let left_ms = (!is_late).then(|| deadline_ms.saturating_sub(monotonic_ms()));
         wait::poll(&mut fds, left_ms).during(|| WHAT)?;
         let has_ended = fds[0].ready() != 0;
         // When it has ended, all that it has said is there.
         for _ in 0..LAST_READS {
             let mut buffer = [0u8; OUTPUT_BYTES];
-            let Ok(count @ 1..) = fs::read(pipe, &mut buffer) else { break };
+            let Ok(count) = fs::read(pipe, &mut buffer) else { break };
+            if count == 0 {
+                is_open = false;
+                break;
+            }
             let room = checks.output_bytes.saturating_sub(said.len());
             said.extend_from_slice(&buffer[..count.min(room)]);
         }
