@@ -112,7 +112,7 @@ fn something(scratch: &Scratch, dice: &mut Dice) {
 
 /// Runs a verb, or kills it after some milliseconds. It may be refused for any reason that others give it.
 fn check(scratch: &Scratch, verb: &[&str], killed_ms: Option<u64>) {
-    const REASONS: [&str; 20] = [
+    const REASONS: &[&str] = &[
         "was deleted",
         "No such container",
         "is already in use by container",
@@ -123,6 +123,8 @@ fn check(scratch: &Scratch, verb: &[&str], killed_ms: Option<u64>) {
         "not paused",
         "already paused",
         "it runs without a supervisor",
+        // Somebody else starts, ends, removes, changes or copies it at this moment.
+        ": somebody ",
         "container does not exist",
         "was not completely created",
         "no such file or directory",
