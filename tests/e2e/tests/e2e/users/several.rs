@@ -40,6 +40,7 @@ tare ps --format '{{.Names}}' --filter label=tier=front
 # The program fails, and is there again; the cache is stopped and started, and knows what it knew.
 curl -s --max-time 60 http://127.0.0.1:8080/fail > /dev/null || true
 for i in $(seq 1200); do [ "$(tare inspect -f '{{.RestartCount}} {{.State.Running}}' app)" = '1 true' ] && break; sleep 0.1; done
+[ "$(tare inspect -f '{{.RestartCount}}' app)" = 1 ] || { echo 'app has not been started again'; exit 1; }
 ask
 RESTART
 ask
